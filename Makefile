@@ -1,0 +1,40 @@
+# `make repro` and `make test` are all a new user needs; both create the environment on first use.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := true
+
+.PHONY: repro test lint profile readme clean
+
+repro: $(VENV)/.installed  ## run what is not up to date, then print the results
+	@python -m pipeline.checks.params
+	@dvc repro --quiet
+	@python -m pipeline.report.show
+
+test: $(VENV)/.installed-dev  ## the whole test suite
+	@python -m pytest
+
+lint: $(VENV)/.installed-dev
+	ruff check . && ruff format --check . && mypy
+
+profile:  ## make profile NAME=laptop: put a complete parameter file in place
+	@test -f "profiles/$(NAME).yaml" || { echo "usage: make profile NAME=$$(ls profiles | sed 's/.yaml//' | paste -sd'|')"; exit 1; }
+	cp "profiles/$(NAME).yaml" params.yaml
+
+readme: $(VENV)/.installed  ## put the current results into README.md
+	python -m pipeline.report.readme
+
+$(VENV)/.installed: requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or set PYTHON="; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:  ## delete everything that can be made again
+	rm -rf checkpoints models predictions data/raw data/prepared

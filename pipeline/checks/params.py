@@ -1,0 +1,62 @@
+"""Is every block and every row of params.yaml valid?
+
+    python -m pipeline.checks.params [FILE]
+
+`dvc exp run -S` accepts any key and any type. Stages check the blocks that they read; this checks all of them at once.
+Exit codes: 0 valid, 1 a finding (one line).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.backbone import Backbone
+from pipeline.config.base import PARAMS, Block, check, load_block, load_row, load_seed, read_params
+from pipeline.config.data import Data, Text
+from pipeline.config.evaluation import Evaluation
+from pipeline.config.paraphrase import Paraphrase
+from pipeline.config.sentiment import Sentiment
+from pipeline.config.sonnet import Sonnet, System
+from pipeline.config.training import Compute
+from pipeline.errors import InputError, stage_main
+
+BLOCKS: dict[str, type[Block]] = {
+    "compute": Compute,
+    "data": Data,
+    "text": Text,
+    "backbone": Backbone,
+    "evaluation": Evaluation,
+}
+ROWS: dict[str, type[Block]] = {"sentiment": Sentiment, "paraphrase": Paraphrase, "sonnet": Sonnet}
+
+
+def main(arguments: Sequence[str]) -> None:
+    check_file(Path(arguments[0]) if arguments else PARAMS)
+
+
+def check_file(path: Path) -> None:
+    """Raise InputError for the first problem in a parameter file."""
+    params = read_params(path)
+    load_seed(path)
+    for key, block in BLOCKS.items():
+        load_block(key, block, path)
+    for group, block in ROWS.items():
+        tables = {"defaults", "methods"} | ({"systems"} if group == "sonnet" else set())
+        for row in table(params, group, "methods", tables, path):
+            load_row(group, "methods", row, block, path)
+    for name, system in table(params, "sonnet", "systems", {"defaults", "methods", "systems"}, path).items():
+        check(system, System, f"sonnet.systems.{name}", path)
+
+
+def table(params: Mapping[str, Any], group: str, key: str, expected: set[str], path: Path) -> Mapping[str, Any]:
+    """`<group>.<key>`, a mapping with at least one row; the group has no other keys than `expected`."""
+    values = params[group]
+    if not isinstance(values, Mapping) or set(values) != expected:
+        raise InputError(f"{path}: {group}: expected the keys {', '.join(sorted(expected))} and no others")
+    if not isinstance(values[key], Mapping) or not values[key]:
+        raise InputError(f"{path}: {group}.{key}: expected a mapping with at least one row")
+    return values[key]
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,94 @@
+"""Ancestral sampling of many texts at once: one batch for all prompts, a KV cache, one random stream a text.
+
+Every text draws from its own stream of uniform numbers, so that what it becomes does not depend on the batch it shares.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+ROWS_PER_BATCH = 256
+COMPACT = 0.75  # finished texts leave the batch when fewer than this share of it goes on: each time copies the cache
+REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py
+Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), uniforms (rows, REDRAWS) -> tokens (rows,)
+
+
+def sample(
+    model: GPT2LMHeadModel,
+    prompts: Sequence[list[int]],
+    seeds: Sequence[int],
+    choose: Choose,
+    newlines: Tensor,
+    max_lines: int,
+) -> list[list[int]]:
+    """Continue each prompt until the end-of-text token, the line limit or the end of the model's context.
+
+    Args:
+        model: in evaluation mode.
+        prompts: token ids; none empty.
+        seeds: one a prompt, below 2**63.
+        choose: picks the next tokens.
+        newlines: (vocabulary,) int64, the line breaks in each token.
+        max_lines: a text ends with this many line breaks, those of its prompt included.
+
+    Returns:
+        The new tokens of each prompt, without the end-of-text token.
+    """
+    texts: list[list[int]] = []
+    for start in range(0, len(prompts), ROWS_PER_BATCH):
+        rows = slice(start, start + ROWS_PER_BATCH)
+        texts += _sample_batch(model, prompts[rows], seeds[rows], choose, newlines, max_lines)
+    return texts
+
+
+@torch.inference_mode()
+def _sample_batch(
+    model: GPT2LMHeadModel,
+    prompts: Sequence[list[int]],
+    seeds: Sequence[int],
+    choose: Choose,
+    newlines: Tensor,
+    max_lines: int,
+) -> list[list[int]]:
+    device, end = model.device, model.config.eos_token_id
+    newlines = newlines.to(device)
+    ids, mask = _left_padded(prompts, device)
+    steps = model.config.n_positions - ids.shape[1]
+    uniforms = torch.stack([_stream(seed, steps) for seed in seeds]).to(device)
+    written = torch.full((len(prompts), steps), end, device=device)
+    rows = torch.arange(len(prompts), device=device)  # which text each row of the running batch is
+    open_lines = max_lines - (newlines[ids] * mask).sum(1)
+    cache = DynamicCache(config=model.config)
+    for step in range(steps):
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        hidden = model.transformer(
+            ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]
+        tokens = choose(model.lm_head(hidden).float(), uniforms[rows, step])
+        tokens = tokens.where(open_lines > 0, end)
+        written[rows, step] = tokens
+        open_lines = (open_lines - newlines[tokens]).where(tokens != end, 0)
+        going = (open_lines > 0).nonzero()[:, 0]
+        if not len(going):
+            break
+        if len(going) < COMPACT * len(rows):
+            cache.batch_select_indices(going)
+            rows, open_lines, tokens, mask = rows[going], open_lines[going], tokens[going], mask[going]
+        ids, mask = tokens[:, None], torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
+    return [[token for token in text if token != end] for text in written.tolist()]
+
+
+def _stream(seed: int, steps: int) -> Tensor:
+    """(steps, REDRAWS) float64 uniform numbers of one text."""
+    return torch.rand(steps, REDRAWS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _left_padded(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(rows, longest) token ids and attention mask, both int64."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    return ids, mask

@@ -1,0 +1,39 @@
+"""Top-p (nucleus) sampling, Holtzman et al. 2020 (https://arxiv.org/abs/1904.09751), without sorting the vocabulary.
+
+The nucleus is the smallest set of most likely tokens whose probabilities reach p: a token belongs to it exactly when
+the tokens that are likelier sum to less than p. So draw from the whole distribution and draw again while the token is
+outside; what is accepted has the nucleus distribution. A redraw happens with probability at most 1 - p.
+"""
+
+import torch
+from torch import Tensor
+
+
+def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Tensor:
+    """Sample one token a row.
+
+    Args:
+        logits: (rows, vocabulary) float.
+        uniforms: (rows, draws) float64 in [0, 1), one stream a row; a row whose draws all miss takes its likeliest
+            token (probability at most (1 - p)**draws).
+        p: probability of the nucleus, in (0, 1].
+        temperature: divides the logits before the nucleus is taken, as in transformers' `generate`.
+
+    Returns:
+        (rows,) int64 tokens.
+    """
+    probabilities = (logits.double() / temperature).softmax(-1)
+    cumulative = probabilities.cumsum(-1)
+    tokens = probabilities.argmax(-1)
+    missing = torch.arange(len(logits), device=logits.device)
+    for draw in uniforms.unbind(1):
+        if not len(missing):
+            break
+        target = draw[missing, None] * cumulative[missing, -1:]
+        drawn = torch.searchsorted(cumulative[missing], target, right=True).clamp(max=logits.shape[-1] - 1)
+        own = probabilities[missing].gather(1, drawn)
+        likelier = probabilities[missing].masked_fill(probabilities[missing] <= own, 0).sum(-1)
+        accepted = likelier < p
+        tokens[missing[accepted]] = drawn[accepted, 0]
+        missing = missing[~accepted]
+    return tokens

@@ -1,0 +1,53 @@
+"""One clear line for every failure a user can cause or repair.
+
+A stage's entry point is wrapped in `stage_main`, which turns the expected failures (bad input, bad parameters, a full
+disk, missing permissions) into one line on stderr and exit code 1. Anything else is a bug and keeps its traceback.
+"""
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+
+
+class InputError(Exception):
+    """Input that cannot be used: the message names the file, key or row, what was expected and what to do."""
+
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space and run again, nothing finished is lost",
+    errno.EDQUOT: "the disk quota is used up: free some space and run again, nothing finished is lost",
+    errno.EACCES: "permission denied: make it readable (inputs) or its folder writable (outputs)",
+    errno.EPERM: "permission denied: make it readable (inputs) or its folder writable (outputs)",
+    errno.EROFS: "the file system is read-only: choose a writable folder",
+    errno.EISDIR: "a folder stands where a file belongs: move it away",
+    errno.ENOTDIR: "a file stands where a folder belongs: move it away",
+    errno.EEXIST: "a file stands where a folder belongs: move it away",
+    errno.ENOENT: "no such file: run `dvc repro` so that the earlier stages write it",
+}
+
+
+def one_line(error: Exception) -> str:
+    """The message of an expected failure, on one line."""
+    if isinstance(error, OSError) and error.errno in _HINTS:
+        name = error.filename2 or error.filename or "output"  # of a copy or a rename, the destination
+        return f"{name}: {_HINTS[error.errno]}"
+    return " ".join(str(error).split())
+
+
+def one_argument(arguments: Sequence[str], name: str) -> str:
+    """The stage's only argument."""
+    if len(arguments) != 1:
+        raise InputError(f"expected one argument, the {name}; got {len(arguments)}")
+    return arguments[0]
+
+
+def stage_main(main: Callable[[Sequence[str]], None]) -> None:
+    """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
+    try:
+        main(sys.argv[1:])
+    except (InputError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        raise SystemExit(130) from None

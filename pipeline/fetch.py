@@ -1,0 +1,190 @@
+"""Get the raw files: copied from a folder in the course layout, or downloaded from the mirrors of a manifest.
+
+A manifest is a YAML mapping from file name to `urls` (mirrors, tried in order), `sha256` or `git_blob` (the id that
+`git hash-object` prints) and, if known, `size`. A broken download goes on where it stopped, also in a later run; a file
+gets its name only once its content is verified.
+"""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import pooch
+import requests
+from pydantic import Field, model_validator
+from ruamel.yaml import YAML, YAMLError
+from tqdm import tqdm
+
+from pipeline.config.base import Block, check
+from pipeline.errors import InputError
+from pipeline.files import naming
+
+RAW = Path("data/raw")
+DOWNLOADS = Path("checkpoints/download")
+SPLIT_FILES = ("train", "dev", "test-student")
+_TABLES = [f"{corpus}-{split}.csv" for corpus in ("quora", "ids-sst", "ids-cfimdb") for split in SPLIT_FILES]
+_SONNETS = ["sonnets.txt", "sonnets_held_out.txt", "sonnets_held_out_dev.txt", "TRUE_sonnets_held_out_dev.txt"]
+REQUIRED = (*_TABLES, *_SONNETS)
+OPTIONAL = ("ETPC.xml", "ap-h-train.csv", "plays.txt")
+ATTEMPTS = 4
+PAUSE = 1.0  # seconds before the second attempt at a mirror, doubled each time
+TIMEOUT = (10, 60)  # seconds to connect and between two packets
+
+
+class Source(Block):
+    """Where one file is found and how it is recognised."""
+
+    urls: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S+$")]] = Field(min_length=1)
+    size: int | None = Field(default=None, gt=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    git_blob: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+
+    @model_validator(mode="after")
+    def one_hash(self) -> "Source":
+        if (self.sha256 is None) == (self.git_blob is None):
+            raise ValueError("expected either sha256 or git_blob")
+        return self
+
+
+class Interrupted(Exception):
+    """The connection or the server failed: the same mirror may go on later."""
+
+
+class Unusable(Exception):
+    """This mirror cannot give the file."""
+
+
+def read_manifest(path: Path) -> dict[str, Source]:
+    """The checked manifest: only known file names, all required ones."""
+    try:
+        files = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(files, Mapping):
+        raise InputError(f"{path}: expected a mapping from file names to urls and hashes")
+    # Names become paths below data/raw, so only known ones are let through.
+    unknown = [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]
+    if unknown:
+        known = ", ".join((*REQUIRED, *OPTIONAL))
+        raise InputError(f"{path}: unknown file name {', '.join(unknown)}; the known names are {known}")
+    missing = [name for name in REQUIRED if name not in files]
+    if missing:
+        raise InputError(f"{path}: no entry for {', '.join(missing)}; add its urls and hash")
+    return {name: check(entry, Source, name, path) for name, entry in files.items()}
+
+
+def find_in_folder(folder: Path) -> dict[str, Path]:
+    """The course files of a folder."""
+    missing = [name for name in REQUIRED if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder}: no file {', '.join(missing)}; data.path must name a folder with all course files")
+    return {name: folder / name for name in (*REQUIRED, *OPTIONAL) if (folder / name).is_file()}
+
+
+def fetch(name: str, source: Source, downloads: Path = DOWNLOADS, present: Path = RAW) -> Path:
+    """A verified local copy of the file: one that is there already, or a new one in `downloads`."""
+    for path in (downloads / name, present / name):
+        if path.is_file() and defect(path, source) is None:
+            return path
+    (downloads / name).unlink(missing_ok=True)  # one of another manifest; pooch would keep it
+    problems = []
+    for url in source.urls:
+        try:
+            return _retrieve(url, name, source, downloads)
+        except (Unusable, Interrupted, requests.RequestException) as error:
+            problems.append(f"{url}: {error}")
+    raise InputError(f"{name}: could not be fetched: {'; '.join(problems)}; check the manifest and the connection")
+
+
+def defect(path: Path, source: Source) -> str | None:
+    """What is wrong with a downloaded file, None if it is the expected one."""
+    size = path.stat().st_size
+    if source.size is not None and size != source.size:
+        return f"expected {source.size} bytes, got {size}"
+    expected, name = (source.sha256, "sha256") if source.sha256 else (source.git_blob, "git blob id")
+    digest = hashlib.sha256() if source.sha256 else hashlib.sha1(b"blob %d\0" % size)
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return None if digest.hexdigest() == expected else f"expected {name} {expected}, got {digest.hexdigest()}"
+
+
+def _retrieve(url: str, name: str, source: Source, downloads: Path) -> Path:
+    """Fetch through pooch, which gives the file its name once the downloader has verified it."""
+    pooch.get_logger().setLevel("WARNING")
+    partial = downloads / f"{name}.part"
+
+    def download(url: str, output: str, _: object) -> None:
+        _download(url, partial, source)
+        shutil.move(partial, output)
+
+    pooch.retrieve(url, known_hash=None, fname=name, path=downloads, downloader=download)
+    return downloads / name
+
+
+def _download(url: str, partial: Path, source: Source) -> None:
+    """Complete and verify `partial`; what is left of another version of the file is started anew."""
+    resumed = partial.exists()
+    _complete(url, partial, source)
+    problem = defect(partial, source)
+    if problem and resumed:
+        partial.unlink()
+        _complete(url, partial, source)
+        problem = defect(partial, source)
+    if problem:
+        partial.unlink()
+        raise Unusable(problem)
+
+
+def _complete(url: str, partial: Path, source: Source) -> None:
+    """Go on until the server has sent everything, with longer and longer pauses between attempts."""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        try:
+            return _go_on(url, partial, source)
+        except requests.Timeout:
+            problem = "no answer in time"
+        except requests.ConnectionError:
+            problem = "no connection"
+        except requests.exceptions.ChunkedEncodingError:
+            problem = "the connection broke off"
+        except Interrupted as error:
+            problem = str(error)
+    raise Interrupted(f"{problem}, tried {ATTEMPTS} times")
+
+
+def _go_on(url: str, partial: Path, source: Source) -> None:
+    """Ask for what is missing from `partial` and append it."""
+    have = partial.stat().st_size if partial.exists() else 0
+    if have and have == source.size:
+        return
+    # Compressed bytes could not be appended to the plain ones that are there.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # nothing is missing, or the verification will tell
+        if response.status_code >= 500 or response.status_code == requests.codes.too_many_requests:
+            raise Interrupted(f"{response.status_code} {response.reason}")
+        if not response.ok:
+            raise Unusable(f"{response.status_code} {response.reason}")
+        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        _save(response, partial, have if goes_on else 0, source)
+
+
+def _save(response: requests.Response, partial: Path, start: int, source: Source) -> None:
+    """Write the body of a response to `partial` from byte `start` on."""
+    total = start + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
+    with (
+        naming(partial),
+        open(partial, "ab" if start else "wb") as file,
+        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=partial.stem, disable=None) as progress,
+    ):
+        for block in response.iter_content(1 << 16):
+            file.write(block)
+            progress.update(len(block))
+            if source.size is not None and file.tell() > source.size:
+                return  # the verification reports it; no need to wait for an endless body

@@ -1,0 +1,117 @@
+"""Files that are either complete or absent, and small readers and writers shared by all stages.
+
+Everything is first written beside its destination and then renamed, so that a killed or full-disk run never leaves half
+a file under a final name. Text is UTF-8 with LF line ends, on every platform, so that hashes agree.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+
+Scalar = str | int | float | bool | None
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the file's name to an OSError without one: a full disk is only noticed when the buffers are written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with naming(path), open(scratch, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty scratch folder that becomes `path` (replacing it) when the block ends without an error."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(scratch, path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is any
+    """Write JSON in the given key order, indented, floats rounded to 6 decimals; NaN and infinity are refused."""
+    write_text(path, json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
+    """Read a JSON file; a broken one is an InputError that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object a line, in the given key order."""
+    write_text(path, "".join(json.dumps(_rounded(dict(row)), ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file."""
+    rows = []
+    # Split at LF only: str.splitlines would also split inside a text at U+2028, form feeds and the like.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if line:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
+    return rows
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Scalar]], delimiter: str = ",") -> None:
+    """A table with a header; None becomes an empty field, floats keep 6 decimals."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a table written by `write_csv`; missing columns are an InputError that names them."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in columns if name not in (reader.fieldnames or [])]
+        if missing:
+            raise InputError(f"{path}: column {', '.join(missing)} is missing; delete it and run `dvc repro`")
+        return list(reader)
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - JSON is any
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,58 @@
+"""The README of a model folder: what it is, what it was trained on, how it was selected, how to load it."""
+
+from pathlib import Path
+
+from pipeline.config.training import Training
+from pipeline.files import read_json
+
+_LOADING = {
+    "sentiment": "AutoModelForSequenceClassification",
+    "paraphrase": "AutoModelForSequenceClassification",
+    "sonnet": "AutoModelForCausalLM",
+}
+_USE = {
+    "sentiment": "sentiment of a sentence or review, class 0 is the worst",
+    "paraphrase": "whether two questions ask the same, class 1 is yes",
+    "sonnet": "continuing a sonnet from its first three lines",
+}
+
+
+def model_card(task: str, row: str, settings: Training, best: Path) -> str:
+    """Markdown with a metadata header; `best` is the kept checkpoint's folder, which holds its scores."""
+    scores = read_json(best / "score.json")
+    parameters = "\n".join(f"| {name} | {value} |" for name, value in settings.model_dump().items())
+    selected = "\n".join(f"| {name} | {value} |" for name, value in scores.items())
+    return f"""---
+library_name: transformers
+pipeline_tag: {"text-generation" if task == "sonnet" else "text-classification"}
+tags: [gpt2, {task}]
+---
+# {task} / {row}
+
+GPT-2 fine-tuned by the pipeline stage `train_{task}@{row}` for {_USE[task]}.
+It was trained on the `train` split and this checkpoint was chosen on the `select` split, which was carved out of the
+training file. Scores on dev are in metrics/; the data's licences and limits (README of the project) apply to the model.
+
+```python
+from transformers import AutoTokenizer, {_LOADING[task]}
+tokenizer = AutoTokenizer.from_pretrained("models/{task}/{row}")
+model = {_LOADING[task]}.from_pretrained("models/{task}/{row}")
+```
+{_mean_pooling_note(settings)}
+| at selection | value |
+|---|---|
+{selected}
+
+| parameter | value |
+|---|---|
+{parameters}
+"""
+
+
+def _mean_pooling_note(settings: Training) -> str:
+    if getattr(settings, "pooling", "last") == "last":
+        return ""
+    return (
+        "\nThis row pools by the mean over the tokens, which transformers' own class does not do: load it with\n"
+        "`pipeline.models.classifier.GPT2Classifier.from_pretrained`.\n"
+    )

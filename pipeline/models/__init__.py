@@ -1,0 +1,1 @@
+"""The backbone and the classifiers built on it."""

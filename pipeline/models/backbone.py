@@ -1,0 +1,143 @@
+"""The backbone: GPT-2 from the hub, from a folder, or trained here from scratch on the prepared text."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+from transformers.models.gpt2.configuration_gpt2 import GPT2Config
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.config.backbone import Corpus, Hub, Scratch
+from pipeline.errors import InputError
+from pipeline.objectives import language_model
+from pipeline.text.prepared import read_pairs, read_poems, read_sentences, read_texts
+from pipeline.text.prompts import pack
+from pipeline.text.tokenizer import END_OF_TEXT, end_of_text, load_tokenizer
+from pipeline.training import Plan, Rows, train
+
+
+def from_hub(hub: Hub, folder: Path) -> None:
+    """Download a pinned GPT-2 and save it to `folder`."""
+    try:
+        model = GPT2LMHeadModel.from_pretrained(hub.name, revision=hub.revision, use_safetensors=True)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(hub.name, revision=hub.revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"params.yaml: backbone.hub: cannot load {hub.name} at {hub.revision[:12]} ({reason}); "
+            "check the network, or set backbone.source to path or scratch"
+        ) from None
+    _save(model, tokenizer, folder)
+
+
+def from_path(path: Path, folder: Path) -> None:
+    """Copy a local GPT-2 (config.json, model.safetensors, tokenizer.json) to `folder`."""
+    missing = [name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (path / name).is_file()]
+    if missing:
+        raise InputError(f"params.yaml: backbone.path: {path} has no {', '.join(missing)}; expected a saved GPT-2")
+    try:
+        model = GPT2LMHeadModel.from_pretrained(path, use_safetensors=True)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"params.yaml: backbone.path: {path} is not a GPT-2 that can be loaded: {reason}") from None
+    load_tokenizer(path)
+    _save(model, tokenizer, folder)
+
+
+def from_scratch(scratch: Scratch, prepared: Path, run: Path, precision: str, seed: int, folder: Path) -> None:
+    """Train tokenizer and model on the training splits; `run` is the scratch folder of the training loop."""
+    documents = [text for corpus in scratch.corpora for text in corpus_texts(prepared, corpus)]
+    if not documents:
+        raise InputError("params.yaml: backbone.scratch.corpora: none of them has any text in data/prepared")
+    tokenizer = train_tokenizer(documents, scratch.vocab_size)
+    model = new_model(scratch, tokenizer)
+    blocks = _blocks(tokenizer, documents, scratch, seed)
+    steps = scratch.tokens // (scratch.block * scratch.batch_size)
+    plan = Plan(
+        scratch.lr,
+        steps,
+        scratch.batch_size,
+        scratch.warmup,
+        "linear",
+        scratch.weight_decay,
+        1.0,
+        scratch.checkpoint_steps,
+        max(1, steps // 10),
+        precision,
+        seed,
+    )
+    train(model, Rows(blocks), language_model.loss, plan, run)
+    _save(model, PreTrainedTokenizerFast(tokenizer_object=tokenizer), folder)
+
+
+def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
+    """The training documents of a corpus: single sentences, reviews, poems or plays; never select, dev or test."""
+    if corpus in ("paraphrase", "etpc"):
+        questions = (
+            text for pair in read_pairs(prepared / corpus / "train.csv") for text in (pair.sentence1, pair.sentence2)
+        )
+        yield from dict.fromkeys(questions)  # each question once, in the order of the file
+    elif corpus in ("sst", "cfimdb"):
+        yield from (row.text for row in read_sentences(prepared / corpus / "train.csv"))
+    elif corpus == "sonnets":
+        yield from (poem.text for poem in read_poems(prepared / corpus / "train.jsonl") if poem.text)
+    else:
+        yield from read_texts(prepared / corpus / "train.jsonl")
+
+
+def train_tokenizer(documents: list[str], vocab_size: int) -> Tokenizer:
+    """A byte-level BPE with GPT-2's pre-tokenisation and its end-of-text token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    return tokenizer
+
+
+def new_model(scratch: Scratch, tokenizer: Tokenizer) -> GPT2LMHeadModel:
+    """A GPT-2 of the given size with fresh weights (drawn from torch's global generator)."""
+    end = end_of_text(tokenizer)
+    config = GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        n_positions=scratch.context,
+        n_embd=scratch.width,
+        n_layer=scratch.layers,
+        n_head=scratch.heads,
+        bos_token_id=end,
+        eos_token_id=end,
+        resid_pdrop=scratch.dropout,
+        embd_pdrop=scratch.dropout,
+        attn_pdrop=scratch.dropout,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def _blocks(tokenizer: Tokenizer, documents: list[str], scratch: Scratch, seed: int) -> list[list[int]]:
+    """Packed blocks of the shuffled documents; one pass, the loop repeats it until the budget is spent."""
+    end = end_of_text(tokenizer)
+    random.Random(seed).shuffle(documents)
+    blocks = list(pack(([*code.ids, end] for code in tokenizer.encode_batch(documents)), scratch.block))
+    if len(blocks) < scratch.batch_size:
+        raise InputError(
+            f"params.yaml: backbone.scratch: the text fills {len(blocks)} blocks of {scratch.block} tokens, "
+            f"less than one batch of {scratch.batch_size}; lower block or batch_size, or add corpora"
+        )
+    return blocks
+
+
+def _save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    model.config.pad_token_id = model.config.eos_token_id  # GPT-2 has no padding token of its own
+    model.generation_config.pad_token_id = model.config.eos_token_id
+    tokenizer.eos_token = tokenizer.bos_token = tokenizer.pad_token = END_OF_TEXT
+    tokenizer.model_max_length = model.config.n_positions
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,71 @@
+"""GPT-2 with a pooled linear head, for sentiment and paraphrase detection.
+
+With `pooling = "last"` the parameter names are those of transformers' `GPT2ForSequenceClassification`, which loads such
+a folder as it is and gives the same logits.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers.models.gpt2.configuration_gpt2 import GPT2Config
+from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
+
+Pooling = Literal["last", "mean"]
+
+
+class GPT2Classifier(GPT2PreTrainedModel):
+    """Logits from the last real token, or from the mean over the real tokens, of right-padded input.
+
+    `config.pooling`, `config.head_dropout` and `config.freeze_backbone` are stored with the model.
+    """
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__(config)
+        self.transformer = GPT2Model(config)
+        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
+        if config.freeze_backbone:
+            self.transformer.requires_grad_(False)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Classify right-padded prompts.
+
+        Args:
+            input_ids: (batch, tokens) int64, padded on the right with any token.
+            lengths: (batch,) int64, the number of real tokens of each row, at least 1.
+
+        Returns:
+            (batch, num_labels) float32 logits.
+        """
+        # No attention mask: under causal attention a real token never sees the padding to its right, so the mask
+        # would change nothing but keep SDPA from its fast causal kernel.
+        hidden = self.transformer(input_ids, use_cache=False).last_hidden_state
+        return self.score(self.head_dropout(self.pool(hidden, lengths))).float()
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool (batch, tokens, width) hidden states over the real tokens to (batch, width)."""
+        if self.config.pooling == "last":
+            return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+        real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+        return (hidden * real[..., None]).sum(1) / lengths[:, None]
+
+    def train(self, mode: bool = True) -> "GPT2Classifier":
+        """A frozen backbone is a fixed feature extractor: it stays in evaluation mode while the head trains."""
+        super().train(mode)
+        if mode and self.config.freeze_backbone:
+            self.transformer.eval()
+        return self
+
+
+def build_classifier(
+    backbone: Path, num_labels: int, pooling: Pooling, dropout: float, head_dropout: float, freeze: bool = False
+) -> GPT2Classifier:
+    """A classifier with the backbone's weights and a fresh head (drawn from torch's global generator)."""
+    config = GPT2Config.from_pretrained(backbone)
+    config.num_labels = num_labels
+    config.pooling, config.head_dropout, config.freeze_backbone = pooling, head_dropout, freeze
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
+    return GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32)

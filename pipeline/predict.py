@@ -1,0 +1,42 @@
+"""Class probabilities of many prompts: sorted by length, batched by tokens, given back in the order asked."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pipeline.models.classifier import GPT2Classifier
+from pipeline.text.prompts import collate
+
+TOKENS_PER_BATCH = 8192
+
+
+def predict(model: GPT2Classifier, prompts: Sequence[list[int]]) -> np.ndarray:
+    """Probabilities of every class, without dropout.
+
+    Args:
+        model: any device; put into evaluation mode.
+        prompts: token ids, one list a prompt, none of them empty.
+
+    Returns:
+        (prompts, classes) float64, rows sum to 1.
+    """
+    model.eval()
+    probabilities = np.zeros((len(prompts), model.config.num_labels))
+    with torch.inference_mode():
+        for batch in batches_by_length(prompts):
+            inputs = collate([{"input_ids": prompts[index]} for index in batch])
+            logits = model(**{name: value.to(model.device) for name, value in inputs.items()})
+            probabilities[batch] = logits.double().softmax(-1).cpu().numpy()
+    return probabilities
+
+
+def batches_by_length(prompts: Sequence[list[int]]) -> list[list[int]]:
+    """Indices of `prompts`, longest first, in batches of at most TOKENS_PER_BATCH padded tokens."""
+    order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
+    batches: list[list[int]] = []
+    for index in order:
+        if not batches or (len(batches[-1]) + 1) * len(prompts[batches[-1][0]]) > TOKENS_PER_BATCH:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

@@ -1,0 +1,148 @@
+"""What stands behind the tables: paired tests, errors, curves and poems, read from what the earlier stages wrote."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import InputError
+from pipeline.evaluation import significance
+from pipeline.evaluation.classification import Interval, Predictions, read_predictions
+from pipeline.evaluation.generation import Copying, full_text, lines_of, read_generated
+from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
+
+PREDICTIONS = Path("predictions")
+CURVES = Path("plots/curves")
+BASELINE = "baseline"
+CURVE_POINTS = 200
+ERRORS = 5
+ERROR_CHARACTERS = 280
+PROMPTS = 2
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """One row against the baseline on the same dev rows."""
+
+    name: str
+    difference: Interval
+    only_row: int
+    only_baseline: int
+    p_value: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A dev row that was answered wrongly with probability `confidence`."""
+
+    texts: list[str]
+    actual: int
+    predicted: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """A poem to show: (line, was it given, is it copied from a training poem)."""
+
+    title: str
+    lines: list[tuple[str, bool, bool]]
+
+
+def dev_predictions(task: str, rows: Sequence[str]) -> dict[str, Predictions]:
+    """Dev predictions of every row of a task."""
+    return {row: read_predictions(PREDICTIONS / task / row / "dev.csv") for row in rows}
+
+
+def paired_tests(
+    predictions: Mapping[str, Predictions], resamples: int, confidence: float, seed: int
+) -> list[PairedTest]:
+    """Every row against the baseline, p-values Holm-adjusted over all of them; nothing without a baseline."""
+    others = [name for name in predictions if name != BASELINE]
+    if BASELINE not in predictions or not others:
+        return []
+    base = predictions[BASELINE]
+    right = base.predicted == base.labels
+    counts, differences = [], []
+    for name in others:
+        correct = _correct_on(predictions[name], base, name)
+        counts.append(significance.discordant(correct, right))
+        rng = np.random.default_rng(seed)  # the same for each row: adding a row must not move another's interval
+        differences.append(significance.paired_bootstrap(correct, right, resamples, confidence, rng))
+    p_values = [significance.mcnemar(*pair) for pair in counts]
+    adjusted = significance.holm(p_values)
+    columns = zip(others, differences, counts, p_values, adjusted, strict=True)
+    return [PairedTest(name, change, *pair, p, holm) for name, change, pair, p, holm in columns]
+
+
+def mistakes(predictions: Predictions, texts: Mapping[str, list[str]]) -> list[Mistake]:
+    """The errors made with the highest probability, surest first."""
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predictions.predicted != predictions.labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
+    return [
+        Mistake(
+            texts[predictions.ids[index]],
+            int(predictions.labels[index]),
+            int(predictions.predicted[index]),
+            float(confidence[index]),
+        )
+        for index in surest
+    ]
+
+
+def pair_texts() -> dict[str, list[str]]:
+    """Dev question pairs by id, shortened for display."""
+    pairs = read_pairs(PREPARED / "paraphrase/dev.csv")
+    return {pair.id: [_short(pair.sentence1), _short(pair.sentence2)] for pair in pairs}
+
+
+def sentence_texts(dataset: str) -> dict[str, list[str]]:
+    """Dev sentences of `sst` or `cfimdb` by id, shortened for display."""
+    return {row.id: [_short(row.text)] for row in read_sentences(PREPARED / dataset / "dev.csv")}
+
+
+def curves(task: str, row: str) -> dict[str, list[tuple[float, float]]]:
+    """The training curves of a row by name (train_loss, select_loss, ...), each a list of (step, value)."""
+    return {path.stem: _curve(path) for path in sorted((CURVES / task / row).glob("*.tsv"))}
+
+
+def poem_cards(systems: Sequence[str]) -> list[tuple[int, list[Card]]]:
+    """For the first dev prompts: the real poem, then the first draw (not the best one) of every system."""
+    seen = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]
+    copying = Copying(seen)
+    draws = {name: next(iter(read_generated(PREDICTIONS / f"sonnets/{name}/dev.jsonl").values())) for name in systems}
+    texts = {name: {poem.id: poem.text for poem in poems} for name, poems in draws.items()}
+    cards = []
+    for poem in read_poems(PREPARED / "sonnets/dev.jsonl")[:PROMPTS]:
+        own = [_card(name, by_id[poem.id], copying) for name, by_id in texts.items() if poem.id in by_id]
+        cards.append((poem.id, [_card("Shakespeare", full_text(poem), copying), *own]))
+    return cards
+
+
+def _card(title: str, text: str, copying: Copying) -> Card:
+    lines = lines_of(text)
+    return Card(title, [(line, place < 3, place >= 3 and copying.is_copied(line)) for place, line in enumerate(lines)])
+
+
+def _correct_on(row: Predictions, base: Predictions, name: str) -> significance.Booleans:
+    if row.ids != base.ids or not np.array_equal(row.labels, base.labels):
+        raise InputError(f"predictions/paraphrase/{name}/dev.csv: other rows than the baseline's; run `dvc repro`")
+    return row.predicted == row.labels
+
+
+def _curve(path: Path) -> list[tuple[float, float]]:
+    with open(path, encoding="utf-8") as file:
+        lines = [line.rstrip("\n").split("\t") for line in file][1:]
+    try:
+        points = [(float(line[0]), float(line[1])) for line in lines]
+    except (IndexError, ValueError):
+        raise InputError(f"{path}: expected the columns step and {path.stem}; delete it and run `dvc repro`") from None
+    stride = -(-len(points) // CURVE_POINTS) or 1
+    return points[::stride] + points[-1:] if stride > 1 else points
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= ERROR_CHARACTERS else text[:ERROR_CHARACTERS].rsplit(" ", 1)[0] + " …"

@@ -1,0 +1,178 @@
+"""Figures as inline SVG that follow the page's colours, light or dark.
+
+Matplotlib draws with stand-in colours that are then replaced by CSS variables, keeps text as text in the page's own
+font, and is told to leave out dates and random ids: equal input gives equal bytes. Each figure is drawn at the width
+of a phone and laid out in a grid by the page, so that its text is readable on every screen.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from pipeline.report.results import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, LINE, ACCENT, PAPER = "#010203", "#010204", "#010205", "#010206", "#010207"
+VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", PAPER: "paper"}
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "figure.facecolor": "none",
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 5,
+    "axes.unicode_minus": True,
+}
+CLEANING = (
+    (r"<metadata>.*?</metadata>", ""),
+    (r"<style.*?</style>", ""),  # would apply to the whole page
+    (r'<g id="[A-Za-z0-9_.]+"/>', ""),
+    (r'<g id="[A-Za-z0-9_.]+">', "<g>"),  # names such as figure_1 repeat from figure to figure
+    (r" font-family: [^;]*;", ""),
+    (r" transform=\"rotate\(-0 [^)]*\)\"", ""),
+    (r"xlink:href", "href"),
+    (r"(\d\.\d\d)\d+(?=[^<>]*>)", r"\1"),  # coordinates; figures shown as text lie between tags
+    (r"\s+", " "),
+)
+WIDTH = 5.2  # inches; 72 units each in the SVG's viewBox
+
+LOSSES = ("train_loss", "select_loss")
+SCORES = ("select_accuracy", "select_chrf")
+Points = Sequence[tuple[float, float]]
+Mark = tuple[str, float, Row | None]  # a row, or a floor that has a value only
+
+
+def forest(rows: Sequence[Row], measure: str, digits: int, floors: Mapping[str, float] | None = None) -> str:
+    """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors."""
+    marks: list[Mark] = [(row.name, row.value, row) for row in rows]
+    marks += [(name, value, None) for name, value in (floors or {}).items()]
+    marks.sort(key=lambda mark: -mark[1])
+    salt = f"forest {measure} {' '.join(mark[0] for mark in marks)}"
+    with _style(salt):
+        figure = _figure(WIDTH, 0.62 + 0.31 * len(marks))
+        axes = figure.add_axes((0, 0, 1, 1))
+        for place, (_, value, row) in enumerate(marks):
+            _forest_mark(axes, place, value, row)
+        _forest_axes(axes, marks, measure, digits)
+        summary = "; ".join(f"{name} {value:.{digits}f}" for name, value, _ in marks)
+        return _svg(figure, f"{measure} with intervals. {summary}")
+
+
+def curve_panel(name: str, curves: Mapping[str, Points], limits: Mapping[str, tuple[float, float]]) -> str:
+    """Loss of one row over its steps (train thin, select bold) and, below, its score on select where there is one."""
+    loss = {key: points for key, points in curves.items() if key in LOSSES and points}
+    score = {key: points for key, points in curves.items() if key in SCORES and points}
+    panels = [panel for panel in (loss, score) if panel]
+    height = 0.35 + 1.05 * len(panels)
+    with _style(f"curves {name}"):
+        figure = _figure(3.5, height)
+        all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        figure.subplots_adjust(left=0.13, right=0.97, top=0.97, bottom=0.28 / height, hspace=0.18)
+        for axes, panel in zip(all_axes, panels, strict=True):
+            _draw_curves(axes, panel, limits)
+        return _svg(figure, f"Training curves of {name}: {', '.join([*loss, *score])}")
+
+
+def curve_limits(rows: Sequence[Mapping[str, Points]]) -> dict[str, tuple[float, float]]:
+    """The value range of each curve's panel over several rows, so that panels side by side can be compared."""
+    limits = {}
+    for names in (LOSSES, SCORES):
+        values = [value for row in rows for name in names for _, value in row.get(name, [])]
+        if values:
+            margin = 0.06 * (max(values) - min(values)) or 0.05
+            limits.update(dict.fromkeys(names, (min(values) - margin, max(values) + margin)))
+    return limits
+
+
+def _forest_mark(axes: "Axes", place: int, value: float, row: Row | None) -> None:
+    if row is None:
+        axes.plot([value], [place], marker="|", markersize=9, markeredgewidth=1.6, color=MUTED)
+        return
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low, row.high], [place, place], color=ACCENT, linewidth=2.2, solid_capstyle="round", alpha=0.45)
+    if row.reported is not None:
+        axes.plot([row.reported], [place], "D", markersize=6, markerfacecolor=PAPER, markeredgecolor=MUTED)
+    axes.plot([value], [place], "o", markersize=6.5, color=ACCENT, markeredgewidth=0)
+
+
+def _forest_axes(axes: "Axes", marks: Sequence[Mark], measure: str, digits: int) -> None:
+    height = 0.62 + 0.31 * len(marks)
+    axes.set_position((0.385, 0.44 / height, 0.475, 1 - 0.54 / height))
+    axes.set_ylim(len(marks) - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.margins(x=0.06)
+    axes.grid(axis="x")
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_xlabel(measure, fontsize=9.5, labelpad=4)
+    axes.tick_params(axis="x", labelsize=9.5)
+    for place, (name, value, row) in enumerate(marks):
+        colour = INK if row else MUTED
+        across = axes.get_yaxis_transform()
+        axes.text(
+            -0.81, place, name, transform=across, va="center", color=colour, fontstyle="normal" if row else "italic"
+        )
+        text = f"{value:.{digits}f}"
+        axes.text(1.295, place, text, transform=across, va="center", ha="right", color=colour)
+
+
+def _draw_curves(axes: "Axes", panel: Mapping[str, Points], limits: Mapping[str, tuple[float, float]]) -> None:
+    for name, points in sorted(panel.items(), reverse=True):  # train under select
+        steps, values = zip(*points, strict=True)
+        bold = name != "train_loss"
+        marker = "o" if len(points) <= 12 else "None"
+        look: dict[str, Any] = {"color": ACCENT, "linewidth": 1.8} if bold else {"color": MUTED, "linewidth": 1.1}
+        axes.plot(steps, values, marker=marker, markersize=3, solid_joinstyle="round", **look)
+        axes.set_ylim(*limits[name])
+    label = next(iter(panel)).split("_")[1].replace("chrf", "chrF")
+    height = 0.96 if label == "loss" else 0.04  # losses fall and scores rise: the other corner is free
+    axes.text(0.99, height, label, transform=axes.transAxes, ha="right", va="top" if label == "loss" else "bottom")
+    axes.grid(axis="y")
+    axes.locator_params(axis="y", nbins=3)
+    axes.locator_params(axis="x", nbins=4, integer=True)
+    axes.tick_params(labelsize=10)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def _style(salt: str) -> Any:  # noqa: ANN401 - a context manager of matplotlib
+    import matplotlib
+
+    # From the defaults, not from a matplotlibrc of the machine; the salt makes ids unique within the page.
+    return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "svg", **STYLE, "svg.hashsalt": salt})
+
+
+def _svg(figure: "Figure", description: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    frame = re.search(r'viewBox="[^"]*"', svg)
+    assert frame is not None  # matplotlib always writes one
+    body = svg[svg.index(">", frame.end()) + 1 :]
+    for pattern, replacement in CLEANING:
+        body = re.sub(pattern, replacement, body, flags=re.DOTALL)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    return f'<svg role="img" aria-label="{escape(description)}" {frame.group()}>{body.strip()}'

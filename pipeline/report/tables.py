@@ -1,0 +1,227 @@
+"""The report's tables as rows of text, with their Markdown and terminal forms; the page shows the same rows as HTML."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from pipeline.report.evidence import BASELINE, PairedTest
+from pipeline.report.results import Results, Row, Task
+
+NOTHING = "–"
+FLOORS = {
+    "prompt_only": "nothing",
+    "random_train_tail": "a random training tail",
+    "consensus_train_tail": "one training tail for all",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text cells; the first column names the row."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    figures: bool = True  # right-aligned and sortable, but for the first column
+
+
+def number(value: float | None, digits: int = 4, signed: bool = False) -> str:
+    """A figure with a true minus sign, or a dash where there is none."""
+    if value is None:
+        return NOTHING
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def span(low: float | None, high: float | None, digits: int = 4) -> str:
+    """An interval."""
+    return NOTHING if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+
+
+def p_value(value: float) -> str:
+    """A p-value."""
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def main_table(task: Task, confidence: float, extra: Mapping[str, tuple[str, int]] | None = None) -> Table:
+    """Row, our figure, its interval, the reported figure, the difference; `extra` maps headings to (metric, digits)."""
+    columns = extra or {}
+    header = ["Row", task.measure, f"{confidence * 100:g} % interval", task.source, "Difference", *columns]
+    rows = []
+    for row in task.rows:
+        cells = [row.name, number(row.value, task.digits), span(row.low, row.high, task.digits)]
+        cells += [number(row.reported, task.digits), number(row.difference, task.digits, signed=True)]
+        rows.append(cells + [number(row.metrics.get(key), digits) for key, digits in columns.values()])
+    return Table(task.title, header, rows)
+
+
+def metrics_table(title: str, rows: Sequence[Row], columns: Mapping[str, tuple[str, int]]) -> Table:
+    """Further metrics of some rows; `columns` maps headings to (metric, digits)."""
+    lines = [[row.name, *(number(row.metrics.get(key), digits) for key, digits in columns.values())] for row in rows]
+    return Table(title, ["Row", *columns], lines)
+
+
+SENTIMENT_EXTRA = {
+    "Macro F1": ("macro_f1", 4),
+    "Majority": ("majority_accuracy", 4),
+    "On select": ("select_accuracy", 4),
+    "Calibration error": ("expected_calibration_error", 4),
+}
+PARAPHRASE_F1 = {"Macro F1": ("macro_f1", 4), "Reported F1": ("reported_macro_f1", 4)}
+PARAPHRASE_FURTHER = {
+    "Positive F1": ("positive_f1", 4),
+    "Precision": ("precision", 4),
+    "Recall": ("recall", 4),
+    "Avg. precision": ("average_precision", 4),
+    "Brier": ("brier", 4),
+    "Calibration error": ("expected_calibration_error", 4),
+    "Majority": ("majority_accuracy", 4),
+    "On select": ("select_accuracy", 4),
+}
+SONNET_EXTRA = {"± sd": ("chrf_sd", 2), "Completion only": ("chrf_completion_mean", 2), "Draws": ("draws", 0)}
+COPYING = {
+    "Copied lines": ("copied_line_share", 3),
+    "Longest shared run": ("longest_shared_words", 1),
+    "Repeated 4-grams": ("repeated_4grams", 3),
+    "Distinct 1": ("distinct_1", 3),
+    "Distinct 2": ("distinct_2", 3),
+    "Distinct 3": ("distinct_3", 3),
+}
+FORM = {
+    "Lines": ("lines_mean", 1),
+    "Exactly 14": ("exactly_14_lines", 3),
+    "Syllables a line": ("syllables_per_line", 2),
+    "Rhyming pairs": ("rhyme_agreement", 3),
+}
+
+
+def sonnet_tables(results: Results) -> list[Table]:
+    """The floors, and the form, copying and variety of every system."""
+    floors = results.floors
+    lines = []
+    for key, title in FLOORS.items():
+        whole = floors.get(f"{key}_chrf_mean", floors.get(f"{key}_chrf"))
+        rest = floors.get(f"{key}_chrf_completion_mean", floors.get(f"{key}_chrf_completion"))
+        lines.append([title, number(whole, 2), number(floors.get(f"{key}_chrf_sd"), 2), number(rest, 2)])
+    headings = ["Prompt continued with", "chrF", "± sd", "Completion only"]
+    form = metrics_table("Form", results.sonnets.rows, FORM)
+    form.rows.append(["the real poems", *(number(floors.get(f"real_{key}"), digits) for key, digits in FORM.values())])
+    copying = metrics_table("Copying and variety", results.sonnets.rows, COPYING)
+    return [Table("Floors that need no model", headings, lines), form, copying]
+
+
+def tests_table(tests: Sequence[PairedTest], confidence: float) -> Table:
+    """The paired tests against the baseline."""
+    interval = f"{confidence * 100:g} % interval"
+    header = ["Row", "Accuracy difference", interval, "Only this right", "Only baseline right", "McNemar p", "Holm p"]
+    rows = [
+        [
+            test.name,
+            number(test.difference.value, 4, signed=True),
+            span(test.difference.low, test.difference.high),
+            f"{test.only_row:,}",
+            f"{test.only_baseline:,}",
+            p_value(test.p_value),
+            p_value(test.adjusted),
+        ]
+        for test in tests
+    ]
+    return Table(f"Paired tests against {BASELINE}", header, rows)
+
+
+def data_table(data: Mapping[str, Any]) -> Table:
+    """Whatever metrics/data.json holds: a line for each innermost mapping, its entries but the zeros in one cell."""
+    return Table("Data", ["Part", "Rows", "Shares and counts"], list(_leaves("", data)), figures=False)
+
+
+def _leaves(path: str, values: Mapping[str, Any]) -> Iterator[list[str]]:
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    if plain:
+        details = [f"{str(key).replace('_', ' ')} {_plain(value)}" for key, value in plain.items() if value]
+        rows = _plain(plain["rows"]) if "rows" in plain else NOTHING
+        yield [path or "all", rows, ", ".join(text for text in details if not text.startswith("rows "))]
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(f"{path} {key}".strip(), value)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - from JSON
+    if isinstance(value, bool) or value is None or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else number(value)
+
+
+def run_line(params: Mapping[str, Any]) -> str:
+    """What was run, in one line."""
+    backbone, compute = params["backbone"], params["compute"]
+    source = backbone["source"]
+    if source == "scratch":
+        own = backbone["scratch"]
+        model = f"{own['layers']} layers of width {own['width']}, trained from scratch on {own['tokens']:,} tokens"
+    else:
+        hub = backbone["hub"]
+        model = f"{hub['name']} at {hub['revision'][:7]}" if source == "hub" else hidden_path(backbone["path"])
+    data = hidden_path(params["data"]["path"])
+    settings = f"Profile {params['profile']}, seed {params['seed']}, {compute['precision']}"
+    return f"{settings}; data from {data}; backbone {model}."
+
+
+def comparability(params: Mapping[str, Any]) -> str:
+    """Whether the reported figures can be compared with ours."""
+    if params["backbone"]["source"] == "scratch":
+        return (
+            "The reported figures belong to GPT-2 (124M) on the full corpora. This run uses a small model of its own: "
+            "compare its rows with each other, not with the reported column."
+        )
+    return "Nothing was selected on dev: models and checkpoints are chosen on a part of train, and dev is scored once."
+
+
+def hidden_path(path: str) -> str:
+    """A path as it may be shown: an absolute one names its owner's machine, so only its last part is kept."""
+    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    return PureWindowsPath(path).name if absolute else path
+
+
+def markdown(table: Table) -> str:
+    """A Markdown table: names left, figures right."""
+    align = ["---", *("---:" if table.figures else "---" for _ in table.header[1:])]
+    lines = [table.header, align, *([_escaped(cell) for cell in row] for row in table.rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def summary(results: Results, tests: Sequence[PairedTest]) -> str:
+    """metrics/summary.md."""
+    confidence = results.confidence
+    tables = [main_table(results.sentiment, confidence), main_table(results.paraphrase, confidence, PARAPHRASE_F1)]
+    if tests:
+        tables.append(tests_table(tests, confidence))
+    tables += [main_table(results.sonnets, confidence, SONNET_EXTRA), *sonnet_tables(results)]
+    if results.data:
+        tables.append(data_table(results.data))
+    intro = f"# Results\n\n{run_line(results.params)}\n{comparability(results.params)}\n"
+    return intro + "".join(f"\n## {table.title}\n\n{markdown(table)}" for table in tables)
+
+
+def print_results(results: Results) -> None:
+    """The results on the terminal: our figure, its interval, the reported one and the difference."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console()
+    for task in results.tasks:
+        table = main_table(task, results.confidence)
+        view = RichTable(
+            title=f"{task.title} (dev)", box=box.SIMPLE_HEAD, title_justify="left", show_edge=False, pad_edge=False
+        )
+        for place, heading in enumerate(table.header):
+            view.add_column(heading, justify="right" if place else "left", no_wrap=True)
+        for row in table.rows:
+            view.add_row(*row)
+        console.print(view)
+    console.print(comparability(results.params), style="dim")

@@ -1,0 +1,42 @@
+"""Put the language model that every row starts from into models/backbone.
+
+    python -m pipeline.stages.backbone
+
+Reads block `backbone` and, with `source: scratch`, data/prepared; writes models/backbone (a `from_pretrained` folder)
+and plots/curves/backbone (empty unless it was trained here).
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.backbone import Backbone
+from pipeline.config.base import load_block, load_seed
+from pipeline.config.training import Compute
+from pipeline.determinism import make_deterministic
+from pipeline.errors import stage_main
+from pipeline.files import new_folder
+from pipeline.models.backbone import from_hub, from_path, from_scratch
+from pipeline.text.prepared import PREPARED
+from pipeline.training import scratch_folder, write_curves
+
+OUT, CURVES = Path("models/backbone"), Path("plots/curves/backbone")
+
+
+def main(arguments: Sequence[str]) -> None:
+    params, precision, seed = load_block("backbone", Backbone), load_block("compute", Compute).precision, load_seed()
+    make_deterministic(seed)
+    run = scratch_folder("backbone", "scratch", [params.model_dump(), precision, seed], [PREPARED])
+    with new_folder(OUT) as folder, new_folder(CURVES) as curves:
+        if params.source == "hub":
+            from_hub(params.hub, folder)
+        elif params.source == "path":
+            from_path(Path(params.path), folder)
+        else:
+            from_scratch(params.scratch, PREPARED, run, precision, seed, folder)
+        write_curves(run, curves)
+    shutil.rmtree(run, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    stage_main(main)

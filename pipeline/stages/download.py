@@ -1,0 +1,38 @@
+"""Bring the raw files to data/raw: all of them, verified, or none.
+
+    python -m pipeline.stages.download
+
+Reads `data.path` of params.yaml: a folder in the course layout, or a manifest such as data/sources/course.yaml.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.base import load_block
+from pipeline.config.data import Data
+from pipeline.errors import InputError, stage_main
+from pipeline.fetch import DOWNLOADS, RAW, fetch, find_in_folder, read_manifest
+from pipeline.files import new_folder
+
+
+def main(arguments: Sequence[str]) -> None:
+    path = Path(load_block("data", Data).path)
+    if path.is_dir():
+        files = find_in_folder(path)
+    elif path.is_file():
+        files = {name: fetch(name, source) for name, source in read_manifest(path).items()}
+    else:
+        raise InputError(f"data.path: {path} does not exist; name a folder in the course layout or a manifest (.yaml)")
+    with new_folder(RAW) as folder:
+        for name, file in files.items():
+            shutil.copyfile(file, folder / name)
+    if path.is_file():
+        shutil.rmtree(DOWNLOADS, ignore_errors=True)  # kept until here, so that a failed run does not start over
+    for name in files:
+        print(f"{(RAW / name).stat().st_size:>12,} bytes  {RAW / name}")
+    print(f"{len(files)} files from {path}")
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,35 @@
+"""Score one sentiment row on dev: predictions/sentiment/<row> -> metrics/sentiment/<row>.json, plots/confusion.
+
+python -m pipeline.stages.evaluate_sentiment sst_full
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.base import load_block, load_seed
+from pipeline.config.evaluation import Evaluation
+from pipeline.errors import one_argument, stage_main
+from pipeline.evaluation import classification
+from pipeline.evaluation.reported import SENTIMENT
+from pipeline.files import write_csv, write_json
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the scores and the confusion table of the row named by the only argument."""
+    row = one_argument(arguments, "row")
+    settings, seed = load_block("evaluation", Evaluation), load_seed()
+    folder = Path("predictions/sentiment") / row
+    dev = classification.read_predictions(folder / "dev.csv")
+    select = classification.read_predictions(folder / "select.csv")
+    metrics = classification.scores(dev, settings.bootstrap, settings.confidence, seed)
+    metrics["expected_calibration_error"] = classification.expected_calibration_error(dev)
+    metrics["select_accuracy"] = float(classification.accuracy(classification.confusion(select)))
+    metrics["majority_accuracy"] = classification.majority_accuracy(dev)
+    if row in SENTIMENT:
+        metrics |= {"handout_accuracy": SENTIMENT[row], "delta_accuracy": metrics["accuracy"] - SENTIMENT[row]}
+    write_csv(Path("plots/confusion/sentiment") / f"{row}.csv", *classification.confusion_table(dev))
+    write_json(Path("metrics/sentiment") / f"{row}.json", metrics)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,47 @@
+"""Score one sonnet system on dev: predictions/sonnets/<system>/dev.jsonl -> metrics/sonnets/<system>.json.
+
+python -m pipeline.stages.evaluate_sonnets top_p_tuned
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.base import load_block
+from pipeline.config.evaluation import Evaluation
+from pipeline.errors import one_argument, stage_main
+from pipeline.evaluation import generation, verse
+from pipeline.evaluation.reported import SONNET
+from pipeline.files import write_json
+from pipeline.text.prepared import PREPARED, read_poems
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the scores of the system named by the only argument."""
+    system = one_argument(arguments, "system")
+    settings = load_block("evaluation", Evaluation)
+    path = Path("predictions/sonnets") / system / "dev.jsonl"
+    draws = generation.read_generated(path)
+    dev = {poem.id: poem for poem in read_poems(PREPARED / "sonnets/dev.jsonl")}
+    seen = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]
+    metrics: dict[str, float] = {"draws": len(draws)}
+    metrics |= generation.chrf_scores(draws, dev, settings.confidence, path)
+    metrics |= generation.text_scores(draws, generation.Copying(seen))
+    metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
+    if system in SONNET:
+        metrics |= {"reported_chrf": SONNET[system], "delta_chrf": metrics["chrf_mean"] - SONNET[system]}
+    write_json(Path("metrics/sonnets") / f"{system}.json", metrics)
+
+
+def verse_scores(poems: Sequence[list[str]]) -> dict[str, float]:
+    """Metre of the generated lines and rhyme of the poems; `poems` holds the lines of each, the given ones included."""
+    new_lines = [line for lines in poems for line in lines[generation.GIVEN_LINES :]]
+    return {
+        "syllables_per_line": verse.mean_syllables(new_lines),
+        "rhyme_agreement": float(np.mean([verse.rhyme_agreement(lines) for lines in poems])),
+    }
+
+
+if __name__ == "__main__":
+    stage_main(main)

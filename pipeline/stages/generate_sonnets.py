@@ -1,0 +1,61 @@
+"""Write the dev and test sonnets with one system (a model and a decoder).
+
+    python -m pipeline.stages.generate_sonnets <system>
+
+Reads the system's model and data/prepared/sonnets; writes predictions/sonnets/<system>/{dev,test}.jsonl, one object per
+draw and prompt (one draw for test), and submission.txt, the test poems in the course's format.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.utils import logging
+
+from pipeline.config.base import check, load_seed, read_params
+from pipeline.config.sonnet import System
+from pipeline.determinism import make_deterministic
+from pipeline.errors import InputError, one_argument, stage_main
+from pipeline.files import new_folder, write_jsonl, write_text
+from pipeline.generate import generate_top_p, submission
+from pipeline.text.prepared import PREPARED, read_poems
+from pipeline.text.tokenizer import load_tokenizer
+
+
+def main(arguments: Sequence[str]) -> None:
+    name = one_argument(arguments, "system")
+    system, seed = load_system(name), load_seed()
+    make_deterministic(seed)
+    logging.disable_progress_bar()
+    path = Path("models") / system.model
+    tokenizer = load_tokenizer(path)
+    model = GPT2LMHeadModel.from_pretrained(path, dtype=torch.float32).eval()
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    with new_folder(Path("predictions/sonnets") / name) as folder:
+        for split, draws in (("dev", system.draws), ("test", 1)):
+            prompts = read_poems(PREPARED / "sonnets" / f"{split}.jsonl")
+            poems = generate_top_p(model, tokenizer, prompts, draws, system.top_p, system.temperature, seed)
+            write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
+            print(f"{name}: {len(poems)} poems for {len(prompts)} {split} prompts")
+        write_text(folder / "submission.txt", submission(poems))
+
+
+def load_system(name: str) -> System:
+    """The checked entry of sonnet.systems, whose model must exist."""
+    sonnet = read_params()["sonnet"]
+    systems = sonnet.get("systems") or {}
+    if name not in systems:
+        raise InputError(f"params.yaml: sonnet.systems has no entry {name!r}; it has {', '.join(systems)}")
+    system = check(systems[name], System, f"sonnet.systems.{name}")
+    models = ["backbone", *(f"sonnet/{method}" for method in sonnet.get("methods") or {})]
+    if system.model not in models:
+        raise InputError(
+            f"params.yaml: sonnet.systems.{name}.model: expected one of {', '.join(models)}, got {system.model!r}"
+        )
+    return system
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,45 @@
+"""Put everything together: metrics/summary.md, plots/report.html, plots/forest/*.csv and a table on the terminal.
+
+python -m pipeline.stages.report
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.base import check, load_seed, read_params
+from pipeline.config.evaluation import Evaluation
+from pipeline.errors import InputError, stage_main
+from pipeline.files import write_csv, write_text
+from pipeline.report import evidence, page, tables
+from pipeline.report.results import METRICS, Task, load_results
+
+PLOTS = Path("plots")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the summary, the page and the forest tables of the rows of params.yaml, then print the results."""
+    if arguments:
+        raise InputError("usage: python -m pipeline.stages.report")
+    params = read_params()
+    results = load_results(params)
+    predictions = {
+        task.key: evidence.dev_predictions(task.key, [row.name for row in task.rows])
+        for task in (results.sentiment, results.paraphrase)
+    }
+    resamples = check(params["evaluation"], Evaluation, "evaluation").bootstrap
+    tests = evidence.paired_tests(predictions["paraphrase"], resamples, results.confidence, load_seed())
+    write_text(METRICS / "summary.md", tables.summary(results, tests))
+    write_text(PLOTS / "report.html", page.render(results, predictions, tests))
+    for task in results.tasks:
+        write_forest(task)
+    tables.print_results(results)
+
+
+def write_forest(task: Task) -> None:
+    """plots/forest/<task>.csv: the figures behind the forest plot."""
+    rows = [[row.name, row.value, row.low, row.high, row.reported] for row in task.rows]
+    write_csv(PLOTS / "forest" / f"{task.key}.csv", ["row", "value", "low", "high", "reported"], rows)
+
+
+if __name__ == "__main__":
+    stage_main(main)

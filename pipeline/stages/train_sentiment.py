@@ -1,0 +1,39 @@
+"""Fine-tune one row of the sentiment table.
+
+    python -m pipeline.stages.train_sentiment <row>
+
+Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under models/, predictions/, plots/curves/.
+"""
+
+from collections.abc import Sequence
+
+from pipeline.classification import BACKBONE, Split, fine_tune
+from pipeline.config.base import load_row, load_seed
+from pipeline.config.sentiment import NUM_LABELS, Sentiment
+from pipeline.determinism import make_deterministic
+from pipeline.errors import one_argument, stage_main
+from pipeline.models.classifier import build_classifier
+from pipeline.objectives import cross_entropy
+from pipeline.text.prepared import PREPARED, read_sentences
+from pipeline.text.prompts import encode_texts
+from pipeline.text.tokenizer import load_tokenizer
+
+
+def main(arguments: Sequence[str]) -> None:
+    row = one_argument(arguments, "row")
+    settings = load_row("sentiment", "methods", row, Sentiment)
+    make_deterministic(load_seed())
+    tokenizer, data = load_tokenizer(BACKBONE), PREPARED / settings.dataset
+    splits = {}
+    for name in ("train", "select", "dev", "test"):
+        rows = read_sentences(data / f"{name}.csv")
+        prompts = encode_texts(tokenizer, [row.text for row in rows], settings.max_length)
+        splits[name] = Split([row.id for row in rows], prompts, [row.label for row in rows])
+    model = build_classifier(
+        BACKBONE, NUM_LABELS[settings.dataset], "last", settings.dropout, settings.head_dropout, settings.mode == "head"
+    )
+    fine_tune("sentiment", row, settings, model, splits, cross_entropy.loss, data, "Predicted_Sentiment")
+
+
+if __name__ == "__main__":
+    stage_main(main)

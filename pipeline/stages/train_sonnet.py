@@ -1,0 +1,76 @@
+"""Fine-tune one sonnet model.
+
+    python -m pipeline.stages.train_sonnet <row>
+
+Reads models/backbone and data/prepared/sonnets; writes models/sonnet/<row> (the best checkpoint, and the others that
+were kept in its sub-folders second, third, ...) and plots/curves/sonnet/<row>. Checkpoints are ranked by the chrF of
+sampled continuations of held-out training sonnets (`select`), never of the dev poems.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.config.base import load_block, load_row, load_seed
+from pipeline.config.sonnet import Sonnet
+from pipeline.config.training import Compute
+from pipeline.determinism import make_deterministic
+from pipeline.errors import one_argument, stage_main
+from pipeline.evaluation.generation import chrf, full_text
+from pipeline.files import new_folder, write_text
+from pipeline.generate import generate_top_p
+from pipeline.model_card import model_card
+from pipeline.objectives import language_model
+from pipeline.text.prepared import PREPARED, Poem, read_poems
+from pipeline.text.prompts import collate, encode_documents
+from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.training import Evaluator, Plan, Rows, scratch_folder, train, write_curves
+
+BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
+FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def main(arguments: Sequence[str]) -> None:
+    row = one_argument(arguments, "row")
+    settings, seed = load_row("sonnet", "methods", row, Sonnet), load_seed()
+    precision = load_block("compute", Compute).precision
+    make_deterministic(seed)
+    tokenizer = load_tokenizer(BACKBONE)
+    poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
+    documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
+    model = GPT2LMHeadModel.from_pretrained(
+        BACKBONE, resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout
+    )
+    run = scratch_folder("sonnet", row, [settings.model_dump(), precision, seed], [DATA, BACKBONE])
+    plan = Plan.of(settings, len(documents), precision, seed)
+    evaluate = select_scores(tokenizer, select, settings, seed)
+    kept = train(model, Rows(documents), language_model.loss, plan, run, evaluate, "select_chrf", settings.keep)
+    with new_folder(Path("models/sonnet") / row) as folder, new_folder(Path("plots/curves/sonnet") / row) as curves:
+        for name, checkpoint in zip(FOLDERS, kept, strict=False):
+            shutil.copytree(checkpoint, folder / name, dirs_exist_ok=True)
+            copy_tokenizer(BACKBONE, folder / name)
+        write_text(folder / "README.md", model_card("sonnet", row, settings, kept[0]))
+        write_curves(run, curves)
+    shutil.rmtree(run)
+
+
+def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:
+    """An evaluator that gives the loss and the mean chrF of sampled continuations on the held-out sonnets."""
+    texts = [full_text(poem) for poem in select]
+    documents = encode_documents(tokenizer, texts, settings.max_length)
+
+    def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
+        batch = {name: value.to(model.device) for name, value in collate(Rows(documents).rows).items()}
+        loss, _ = language_model.loss(model, batch)
+        poems = generate_top_p(model, tokenizer, select, settings.select_draws, p=0.9, temperature=1.0, seed=seed)
+        hypotheses = [poem.text for poem in poems]
+        return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
+
+    return evaluate
+
+
+if __name__ == "__main__":
+    stage_main(main)

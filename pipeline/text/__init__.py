@@ -1,0 +1,1 @@
+"""Raw corpora to clean, split, prompt-ready text."""

@@ -1,0 +1,132 @@
+"""From the raw files of a corpus to its splits and the figures about them.
+
+Dev loses repeated rows only; test loses nothing but unusable rows, because every test id needs an answer.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from pipeline.config.data import Text
+from pipeline.errors import InputError
+from pipeline.text import splits, summary
+from pipeline.text.ap_h import read_ap_h
+from pipeline.text.etpc import read_etpc
+from pipeline.text.normalise import Normalise, style
+from pipeline.text.plays import read_plays
+from pipeline.text.prepared import Pair, Poem, Sentence
+from pipeline.text.qqp import read_qqp
+from pipeline.text.sentiment import CLASSES, read_sentiment
+from pipeline.text.sonnets import join_poems, read_poems_with_prompts, read_prompts
+from pipeline.text.table import Counts
+
+SPLITS = ("train", "select", "dev", "test")
+AnyRow = TypeVar("AnyRow")
+Reader = Callable[[Path, bool], tuple[list[splits.Row], Counts]]
+
+
+class Corpus(NamedTuple, Generic[AnyRow]):
+    """The rows of each split and the figures about each split."""
+
+    rows: Mapping[str, list[AnyRow]]
+    figures: Mapping[str, summary.Figures]
+
+
+class _Source(NamedTuple, Generic[splits.Row]):
+    """The rows of the raw files before `select` is carved out, with the counts of each file."""
+
+    train: list[splits.Row]
+    dev: list[splits.Row]
+    test: list[splits.Row]
+    counts: dict[str, Counts]
+
+
+def sentiment(raw: Path, name: str, text: Text, seed: int) -> Corpus[Sentence]:
+    """SST or CFIMDB; `select` has the label balance of the training file."""
+
+    def read(path: Path, labelled: bool) -> tuple[list[Sentence], Counts]:
+        return read_sentiment(path, CLASSES[name], labelled, style(text.style))
+
+    rng = random.Random(f"{seed} {name}")
+    source = _read(raw, f"ids-{name}", read, getattr(text.train_rows, name), rng)
+    train, select = splits.carve_by_label(source.train, getattr(text.select, name), rng)
+    rows = {"train": train, "select": select, "dev": source.dev, "test": source.test}
+    figures = {split: summary.describe(rows[split], source.counts[split]) for split in SPLITS}
+    figures["dev"]["majority"] = summary.majority_accuracy(train, source.dev)
+    return Corpus(rows, figures)
+
+
+def paraphrase(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
+    """Quora Question Pairs; no question is both in `train` and in `select`."""
+
+    def read(path: Path, labelled: bool) -> tuple[list[Pair], Counts]:
+        return read_qqp(path, labelled, style(text.style))
+
+    rng = random.Random(f"{seed} paraphrase")
+    source = _read(raw, "quora", read, text.train_rows.paraphrase, rng)
+    train, select = splits.carve_by_question(source.train, text.select.paraphrase, rng)
+    rows = {"train": train, "select": select, "dev": source.dev, "test": source.test}
+    figures = {split: summary.describe(rows[split], source.counts[split]) for split in SPLITS}
+    figures["train"]["question_in_dev"] = summary.shares_question(train, source.dev)
+    figures["dev"]["majority"] = summary.majority_accuracy(train, source.dev)
+    figures["dev"]["word_overlap"] = summary.word_overlap_accuracy(train, source.dev)
+    return Corpus(rows, figures)
+
+
+def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
+    """Sonnets; dev has the first lines and the whole poems, test only the first lines."""
+    counts: dict[str, Counts] = {"select": Counter()}
+    poems, counts["train"] = read_poems_with_prompts(raw / "sonnets.txt")
+    prompts, counts["dev"] = read_prompts(raw / "sonnets_held_out_dev.txt")
+    dev = join_poems(prompts, raw / "TRUE_sonnets_held_out_dev.txt")
+    test, counts["test"] = read_prompts(raw / "sonnets_held_out.txt")
+    poems = splits.drop_leaked_poems(poems, [*dev, *test], counts["train"])
+    train, select = splits.carve_poems(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
+    rows = {"train": train, "select": select, "dev": dev, "test": test}
+    return Corpus(rows, {split: summary.describe_poems(rows[split], counts[split]) for split in SPLITS})
+
+
+def etpc(raw: Path, text: Text) -> Corpus[Pair]:
+    """ETPC pairs, for training only; empty without the file."""
+    return _extra_pairs(raw / "ETPC.xml", read_etpc, style(text.style))
+
+
+def ap_h(raw: Path, text: Text) -> Corpus[Pair]:
+    """AP_H pairs, for training only; empty without the file."""
+    return _extra_pairs(raw / "ap-h-train.csv", read_ap_h, style(text.style))
+
+
+def plays(raw: Path) -> Corpus[str]:
+    """Plain text documents; empty without the file."""
+    path = raw / "plays.txt"
+    documents = read_plays(path) if path.exists() else []
+    return Corpus({"train": documents}, {"train": summary.describe_texts(documents, {})})
+
+
+def _extra_pairs(
+    path: Path, read: Callable[[Path, Normalise], tuple[list[Pair], Counts]], normalise: Normalise
+) -> Corpus[Pair]:
+    pairs, counts = read(path, normalise) if path.exists() else ([], Counter())
+    pairs = splits.drop_conflicts(splits.drop_duplicates(pairs, counts), counts)
+    return Corpus({"train": pairs}, {"train": summary.describe(pairs, counts)})
+
+
+def _read(
+    raw: Path, prefix: str, read: Reader[splits.Row], limit: int | None, rng: random.Random
+) -> _Source[splits.Row]:
+    """The three files of a labelled corpus, with repeated, contradictory and leaked training rows removed."""
+    paths = {split: raw / f"{prefix}-{split}.csv" for split in ("train", "dev", "test-student")}
+    read_rows, train_counts = read(paths["train"], True)
+    all_dev, dev_counts = read(paths["dev"], True)
+    test, test_counts = read(paths["test-student"], False)
+    dev = splits.drop_duplicates(all_dev, dev_counts)
+    dev_counts["conflicting_texts"] = len(splits.conflicting(dev))
+    sound = splits.drop_conflicts(splits.drop_duplicates(read_rows, train_counts), train_counts)
+    fresh = splits.drop_leaks(sound, [*dev, *test], train_counts)
+    if not fresh:
+        raise InputError(f"{paths['train']}: every row is contradicted or also in dev or test; use other training data")
+    train = splits.sample(fresh, limit, rng, train_counts)
+    counts = {"train": train_counts, "select": Counter[str](), "dev": dev_counts, "test": test_counts}
+    return _Source(train, dev, test, counts)

@@ -1,0 +1,67 @@
+"""Normalise raw text.
+
+`cased` (every corpus): control characters removed, Unicode NFC, white space collapsed, quotes repaired.
+`course` (pairs and sentences): also lower-cased, with `. ? , '` split off by a space, as the course's code does.
+
+Quotes: the course's files went through several CSV exports, each of which may have quoted a field again and doubled
+the quotes inside it. So, in this order: a run of quotes that stands alone and holds doubled ones, as in `a "" "" b`,
+becomes the one quote it stands for; a text that is quoted as a whole, with only doubled quotes inside, is unquoted once
+per export; any other run that holds doubled quotes becomes one. Single quotes are left alone, also around a whole text.
+
+Both styles are idempotent.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Literal
+
+Normalise = Callable[[str], str]
+
+# str.split() counts these control characters as white space; the others disappear.
+_CONTROLS = {code: (" " if chr(code).isspace() else None) for code in (*range(0x20), *range(0x7F, 0xA0))}
+_QUOTE_RUN = re.compile(r'"(?: ?")+')
+_QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
+_SPLIT_OFF = re.compile(r"([.?,'])")
+
+
+def clean_line(line: str) -> str:
+    """A line of plain text with its indentation: no control characters, NFC, no trailing space."""
+    if not line.isprintable():
+        line = line.translate(_CONTROLS)
+    return unicodedata.normalize("NFC", line).rstrip()
+
+
+def clean(text: str) -> str:
+    """`text` on one line: no control characters, NFC, single spaces."""
+    return " ".join(clean_line(text).split())
+
+
+def cased(text: str) -> str:
+    """`clean` text with the quotes of repeated CSV exports repaired."""
+    text = clean(text)
+    if '""' not in text:
+        return text
+    text = _QUOTE_RUN_ALONE.sub(_one_quote, text)
+    while _quoted_twice(text):
+        text = text[1:-1].replace('""', '"').strip()
+    return _QUOTE_RUN.sub(_one_quote, text)
+
+
+def course(text: str) -> str:
+    """`cased` text in lower case with `. ? , '` split off."""
+    return " ".join(_SPLIT_OFF.sub(r" \1", cased(text.lower())).split())
+
+
+def style(name: Literal["cased", "course"]) -> Normalise:
+    """The normaliser for pairs and sentences."""
+    return cased if name == "cased" else course
+
+
+def _one_quote(run: re.Match[str]) -> str:
+    return '"' if '""' in run[0] else run[0]
+
+
+def _quoted_twice(text: str) -> bool:
+    inside = text[1:-1]
+    return text[0] == text[-1] == '"' and '""' in inside and '"' not in inside.replace('""', "")

@@ -1,0 +1,36 @@
+"""The tokenizer of a model folder."""
+
+import shutil
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from pipeline.errors import InputError
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer of a model folder; no truncation, no padding."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `dvc repro backbone`")
+    tokenizer = Tokenizer.from_file(str(path))
+    if tokenizer.token_to_id(END_OF_TEXT) is None:
+        raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def end_of_text(tokenizer: Tokenizer) -> int:
+    """The id of the end-of-text token."""
+    token = tokenizer.token_to_id(END_OF_TEXT)
+    assert token is not None, "load_tokenizer and train_tokenizer see to it"
+    return token
+
+
+def copy_tokenizer(backbone: Path, folder: Path) -> None:
+    """Give a fine-tuned model's folder its tokenizer, so that it can be loaded on its own."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(backbone / name, folder / name)

@@ -1,0 +1,313 @@
+"""The one training loop: transformers' Trainer with an objective, exact resume and the best models kept.
+
+A run lives in checkpoints/<task>/<row>/<fingerprint>/ until its stage has written its outputs. The fingerprint covers
+the parameters, the input files, the code and the library versions: a killed run goes on from its last checkpoint when
+nothing has changed (with bit-equal results on the same machine) and starts anew when anything has.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+from transformers.modeling_utils import PreTrainedModel
+from transformers.trainer import Trainer
+from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
+from transformers.training_args import TrainingArguments
+from transformers.utils import logging
+
+from pipeline.config.training import Training
+from pipeline.curves import Curves
+from pipeline.errors import InputError
+from pipeline.files import new_folder, read_json, write_json, write_text
+from pipeline.text.prompts import collate
+
+Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
+Evaluator = Callable[[Any], dict[str, float]]
+
+CHECKPOINTS = Path("checkpoints")
+COMPLETE = "complete"  # written into a checkpoint after everything else
+LOGS_PER_EVALUATION = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train, in optimiser steps."""
+
+    lr: float
+    steps: int
+    batch_size: int
+    warmup: float  # share of all steps
+    schedule: str
+    weight_decay: float
+    max_grad_norm: float
+    checkpoint_steps: int
+    evaluate_steps: int
+    precision: str
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Training, rows: int, precision: str, seed: int) -> "Plan":
+        """The plan of a fine-tuning row over `rows` training rows."""
+        steps_per_epoch = math.ceil(rows / settings.batch_size)
+        return cls(
+            settings.lr,
+            settings.epochs * steps_per_epoch,
+            settings.batch_size,
+            settings.warmup,
+            settings.schedule,
+            settings.weight_decay,
+            settings.max_grad_norm,
+            settings.checkpoint_steps,
+            math.ceil(steps_per_epoch / settings.evaluations_per_epoch),
+            precision,
+            seed,
+        )
+
+    @property
+    def log_steps(self) -> int:
+        """Steps between two points of the training curves."""
+        return max(1, self.evaluate_steps // LOGS_PER_EVALUATION)
+
+    @property
+    def save_steps(self) -> int:
+        """Steps between checkpoints: a multiple of `log_steps`, so that a resumed curve averages the same steps."""
+        return math.ceil(self.checkpoint_steps / self.log_steps) * self.log_steps
+
+
+class Rows(Dataset):
+    """Token ids and labels as the Trainer wants them."""
+
+    def __init__(self, ids: Sequence[list[int]], labels: Sequence[int | None] | None = None) -> None:
+        self.rows = [{"input_ids": row} for row in ids]
+        for row, label in zip(self.rows, labels or [], strict=bool(labels)):
+            row["labels"] = label  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.rows[index]
+
+
+def scratch_folder(task: str, row: str, params: object, inputs: Sequence[Path]) -> Path:
+    """The run's folder under checkpoints/; folders of the same row with another fingerprint are deleted."""
+    digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
+    digest.update(f"{version('torch')} {version('transformers')}".encode())
+    modules = [module for name, module in sys.modules.items() if name.startswith("pipeline.")]
+    code = [Path(module.__file__) for module in modules if module.__file__]
+    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    for file in [*sorted(code), *files]:
+        if file.is_file():
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    folder = CHECKPOINTS / task / row / digest.hexdigest()[:16]
+    for other in folder.parent.glob("*") if folder.parent.is_dir() else []:
+        if other != folder:
+            shutil.rmtree(other)
+    return folder
+
+
+def train(
+    model: PreTrainedModel,
+    rows: Rows,
+    objective: Objective,
+    plan: Plan,
+    scratch: Path,
+    evaluate: Evaluator | None = None,
+    best: str = "select_accuracy",
+    keep: int = 1,
+) -> list[Path]:
+    """Train `model` in place, resuming from the newest complete checkpoint in `scratch`.
+
+    Args:
+        model: moved to CUDA where there is one.
+        rows: the training rows; batches are grouped by length.
+        objective: see pipeline/objectives.
+        evaluate: called with the model in evaluation mode every `plan.evaluate_steps` and at the end.
+        best: the value of `evaluate` that ranks models (higher is better, the earlier one wins a tie).
+        keep: how many of the best models to keep.
+
+    Returns:
+        The folders of the kept models, best first; without `evaluate`, none: `model` is the result.
+        Curves lie in `scratch`/curves (see `write_curves`).
+    """
+    if not len(rows):
+        raise InputError("there are no training rows; see metrics/data.json for what was dropped and why")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    keeper = KeepBest(scratch / "kept", best, keep)
+    callbacks = [Progress(), Curves(scratch / "curves"), Checkpoints(), keeper]
+    loop = Loop(model, rows, objective, plan, scratch, evaluate, callbacks)
+    loop.remove_callback(PrinterCallback)
+    loop.train(resume_from_checkpoint=_newest_complete(scratch))
+    model.eval()
+    return keeper.ranking()
+
+
+def write_curves(scratch: Path, destination: Path) -> None:
+    """Copy a finished run's curves to `destination`/<name>.tsv (columns step and <name>)."""
+    for file in sorted((scratch / "curves" / "plots" / "metrics").glob("*.tsv")):
+        shutil.copyfile(file, destination / file.name)
+
+
+class Loop(Trainer):
+    """Trainer with the objective as its loss, the evaluator as its evaluation and dropout checked to be on."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: Rows,
+        objective: Objective,
+        plan: Plan,
+        scratch: Path,
+        evaluator: Evaluator | None,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        self.objective, self.evaluator = objective, evaluator
+        self.parts: dict[str, Tensor] = {}
+        self.parts_steps = 0
+        arguments = _arguments(plan, scratch, evaluates=evaluator is not None)
+        self.control: TrainerControl
+        super().__init__(model, arguments, collate, rows, eval_dataset=rows, callbacks=callbacks)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: object
+    ) -> Tensor:
+        if not model.training:
+            raise RuntimeError("the model left training mode: dropout would be off")
+        loss, parts = self.objective(model, inputs)
+        self.parts_steps += 1
+        for name, value in parts.items():
+            self.parts[name] = self.parts.get(name, torch.zeros_like(value)) + value.detach()
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise InputError(f"the training loss became {logs['loss']} at step {self.state.global_step}: lower lr")
+            logs |= {name: value.item() / self.parts_steps for name, value in self.parts.items()}
+            self.parts, self.parts_steps = {}, 0
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
+        assert self.evaluator is not None
+        self.model.eval()
+        with torch.inference_mode(), self.compute_loss_context_manager():
+            metrics = self.evaluator(self.model)
+        self.model.train()
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(scratch),
+        learning_rate=plan.lr,
+        max_steps=plan.steps,
+        per_device_train_batch_size=plan.batch_size,
+        warmup_steps=math.ceil(plan.warmup * plan.steps),
+        lr_scheduler_type="linear" if plan.schedule == "linear" else "constant_with_warmup",
+        weight_decay=plan.weight_decay,
+        max_grad_norm=plan.max_grad_norm,
+        optim="adamw_torch_fused",
+        train_sampling_strategy="group_by_length",
+        bf16=plan.precision == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        seed=plan.seed,
+        save_strategy="steps",
+        save_steps=plan.save_steps,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=plan.evaluate_steps if evaluates else None,
+        logging_steps=plan.log_steps,
+        report_to="none",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+    )
+
+
+class Progress(TrainerCallback):
+    """A progress bar with rate, time left and the latest numbers, on stderr."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, unit="step", mininterval=1, dynamic_ncols=True
+        )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **_: object,
+    ) -> None:
+        shown = {name: f"{value:.3f}" for name, value in logs.items() if "loss" in name or "accuracy" in name}
+        self.bar.set_postfix(shown, refresh=False)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.bar.close()
+
+
+class Checkpoints(TrainerCallback):
+    """Mark a checkpoint as complete once all of it is written; only then delete its predecessors."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        write_text(newest / COMPLETE, "")
+        for other in Path(args.output_dir).glob("checkpoint-*"):
+            if other != newest:
+                shutil.rmtree(other)
+
+
+class KeepBest(TrainerCallback):
+    """Keep the `keep` best models by one value of the evaluation, in <folder>/<step>/, and delete the rest at once.
+
+    After a resume, evaluations are repeated with the same result, so that a folder of the same step is just rewritten.
+    """
+
+    def __init__(self, folder: Path, best: str, keep: int) -> None:
+        self.folder, self.best, self.keep = folder, best, keep
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        model: PreTrainedModel,
+        **_: object,
+    ) -> None:
+        with new_folder(self.folder / str(state.global_step)) as folder:
+            model.save_pretrained(folder)
+            write_json(folder / "score.json", {"step": state.global_step, **metrics})
+        for worse in self.ranking()[self.keep :]:
+            shutil.rmtree(worse)
+
+    def ranking(self) -> list[Path]:
+        """The kept model folders, best first."""
+        scores = {path.parent: read_json(path) for path in self.folder.glob("[0-9]*/score.json")}
+        return sorted(scores, key=lambda path: (-scores[path][self.best], scores[path]["step"]))
+
+
+def _newest_complete(scratch: Path) -> str | None:
+    """The checkpoint to resume from; half-written ones are deleted."""
+    found = {int(path.name.split("-")[1]): path for path in scratch.glob("checkpoint-*")}
+    for step in [step for step, path in found.items() if not (path / COMPLETE).exists()]:
+        shutil.rmtree(found.pop(step))
+    return str(found[max(found)]) if found else None

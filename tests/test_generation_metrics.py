@@ -1,0 +1,146 @@
+"""Sonnet scores against sacrebleu and figures worked out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sacrebleu.metrics import CHRF
+from scipy.stats import t as student
+
+from pipeline.errors import InputError
+from pipeline.evaluation import floors, generation, verse
+from pipeline.evaluation.generation import Copying, Generated
+from pipeline.files import write_jsonl
+from pipeline.text.prepared import Poem
+
+PROMPT = "Shall I compare thee to a summer's day?\nThou art more lovely and more temperate:\nRough winds do shake"
+REST = (
+    "\nAnd summer's lease hath all too short a date;\nSometime too hot the eye of heaven shines,"
+    "\nAnd often is his gold complexion dimmed;"
+)
+REAL = Poem(18, PROMPT, PROMPT + REST)
+OTHER = Poem(2, "a\nb\nc", "a\nb\nc\nWhen forty winters shall besiege thy brow\nAnd dig deep trenches")
+
+
+def poem(rest: str, number: int = 18, draw: int = 0) -> Generated:
+    return Generated(number, draw, PROMPT, PROMPT + rest)
+
+
+def test_chrf_is_sacrebleu_for_whole_poems_and_completions() -> None:
+    draws = {0: [poem("\nThe night is long")], 1: [poem("\nAnd summer's lease is over", draw=1)]}
+    scores = generation.chrf_scores(draws, {18: REAL}, 0.95, Path("dev.jsonl"))
+    metric = CHRF()
+    whole = [metric.corpus_score([draw[0].text], [[PROMPT + REST]]).score for draw in draws.values()]
+    rest = [metric.corpus_score([draw[0].completion], [[REST]]).score for draw in draws.values()]
+    assert scores["chrf_mean"] == pytest.approx(np.mean(whole))
+    assert scores["chrf_completion_mean"] == pytest.approx(np.mean(rest))
+    assert scores["chrf_sd"] == pytest.approx(np.std(whole, ddof=1))
+    low, high = student.interval(0.95, 1, np.mean(whole), np.std(whole, ddof=1) / 2**0.5)
+    assert (scores["chrf_low"], scores["chrf_high"]) == pytest.approx((low, high))
+
+
+def test_chrf_by_hand() -> None:
+    # "abc" against "abd": precision = recall = 2/3, 1/2, 0 for orders 1 to 3; mean over the orders that exist is 7/18
+    assert generation.chrf(["abc"], ["abd"]) == pytest.approx(100 * (2 / 3 + 1 / 2) / 3, abs=1e-6)
+    assert generation.chrf(["a b c d e f g"], ["abcdefg"]) == pytest.approx(100)
+
+
+def test_one_draw_has_no_interval() -> None:
+    assert generation.draw_summary("chrf", [40.0], 0.95) == {"chrf_mean": 40.0}
+
+
+def test_variety_by_hand() -> None:
+    assert generation.words_of("O, feel'st 'Tis\n\u2019tis well-known; 12") == [
+        "o", "feel'st", "'tis", "'tis", "well-known", "12",
+    ]  # fmt: skip
+    assert generation.distinct(["a b a", "b c"], 1) == pytest.approx(3 / 5)
+    assert generation.distinct(["a b a b"], 2) == pytest.approx(2 / 3)
+    assert generation.distinct([""], 3) == 0
+    assert generation.repeated("a b c d a b c d") == pytest.approx(1 / 5)
+    assert generation.repeated("a b c") == 0
+
+
+def test_copying_by_hand() -> None:
+    copying = Copying([REAL, OTHER])
+    assert copying.is_copied("  and DIG deep trenches!")
+    assert not copying.is_copied("And dig deep")
+    assert copying.longest_shared("so forty winters shall besiege my brow") == 4
+    assert copying.longest_shared("complexion dimmed a b") == 2  # no run spans two poems
+    assert copying.longest_shared("zzz") == copying.longest_shared("") == 0
+    scores = generation.text_scores({0: [poem("\nAnd dig deep trenches\n\nzzz zzz")]}, copying)
+    assert (scores["lines_mean"], scores["exactly_14_lines"]) == (5, 0)
+    assert scores["copied_line_share"] == pytest.approx(0.5)
+    assert scores["longest_shared_words"] == 4
+    assert scores["distinct_1"] == pytest.approx(5 / 6)
+
+
+def test_a_poem_without_new_lines_is_scored() -> None:
+    scores = generation.text_scores({0: [poem("")]}, Copying([REAL]))
+    assert scores["copied_line_share"] == scores["distinct_2"] == scores["longest_shared_words"] == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("in the night", "so bright,", True),
+        ("my love", "to prove", False),
+        ("thou feel'st", "thou steel'st", True),  # not in the dictionary: by spelling
+        ("the day", "a day", False),  # a word does not rhyme with itself
+        ("...", "day", False),
+    ],
+)
+def test_rhymes(first: str, second: str, expected: bool) -> None:
+    assert verse.rhymes(first, second) is expected
+
+
+def test_rhyme_agreement_by_hand() -> None:
+    ends = ["day", "light", "may", "night", "see", "sun", "thee", "stone", "x", "y"]
+    # (light, night) and (see, thee) rhyme, (sun, stone) does not, three later pairs are incomplete
+    assert verse.rhyme_agreement([f"so {end}" for end in ends]) == pytest.approx(2 / 6)
+    couplet = [f"so {end}" for end in [*ends[:4], "a", "be", "see", "tree", "ox", "cat", "fox", "hat", "moon", "june"]]
+    assert verse.rhyme_agreement(couplet) == pytest.approx(5 / 6)
+    assert verse.rhyme_agreement([]) == 0
+
+
+def test_syllables_by_hand() -> None:
+    assert verse.syllables("Shall I compare thee to a summer's day?") == 10
+    assert verse.syllables("beauteouse") == 2  # not in the dictionary: eau, eou and a silent e
+    assert verse.syllables("zzz") == 1
+    assert verse.mean_syllables([]) == 0
+
+
+def test_reading_generated_poems(tmp_path: Path) -> None:
+    path = tmp_path / "dev.jsonl"
+    rows = [{"id": 18, "draw": draw, "prompt": PROMPT, "text": PROMPT + "\nx"} for draw in (1, 0)]
+    write_jsonl(path, rows)
+    assert list(generation.read_generated(path)) == [0, 1]
+    broken = [
+        ([], "no poems"),
+        ([{"id": 18}], ":1: expected id, draw"),
+        ([rows[0] | {"text": None}], ":1: expected"),
+        ([rows[0] | {"text": "other"}], ":1: the text does not begin"),
+        ([rows[0], rows[0]], "exactly once"),
+        ([rows[0], rows[1] | {"id": 19}], "exactly once"),
+    ]
+    for content, message in broken:
+        write_jsonl(path, content)
+        with pytest.raises(InputError, match=message):
+            generation.read_generated(path)
+    with pytest.raises(InputError, match=r"unknown \[18\], missing \[2\]"):
+        generation.references_for([poem("\nx")], {2: OTHER}, path)
+
+
+def test_floors() -> None:
+    train = [Poem(n, "p\nq\nr", f"p\nq\nr{rest}") for n, rest in enumerate(["\nthe sun", "\nthe sunny sun", "\nxyz"])]
+    assert floors.consensus([generation.tail(poem) for poem in train]) in ("\nthe sun", "\nthe sunny sun")
+    found = floors.floors(train, [REAL, REAL], 0.95, seed=1)
+    assert found == floors.floors(train, [REAL, REAL], 0.95, seed=1)
+    assert found["prompt_only_chrf"] == pytest.approx(CHRF().corpus_score([PROMPT], [[PROMPT + REST]]).score)
+    assert found["consensus_train_tail_chrf"] > found["prompt_only_chrf"]
+    assert found["random_train_tail_chrf_low"] < found["random_train_tail_chrf_mean"]
+
+
+def test_consensus_is_the_best_mean_sentence_chrf() -> None:
+    tails = [REST, "\nAnd summer's lease is done", "\nthe gold complexion of the day", "\nzzzz qqqq"]
+    means = [np.mean([CHRF().sentence_score(one, [two]).score for two in tails if two != one]) for one in tails]
+    assert floors.consensus(tails) == tails[int(np.argmax(means))]

@@ -1,0 +1,341 @@
+"""The report on a small made-up project: every stage of evaluation runs, then the page and the tables are checked."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from pipeline.config.base import read_params
+from pipeline.errors import InputError
+from pipeline.evaluation.generation import lines_of, tail
+from pipeline.files import read_json, write_csv, write_json, write_jsonl, write_text
+from pipeline.report import evidence, figures, page, readme, show, tables
+from pipeline.report.results import Row, load_results
+from pipeline.stages import evaluate_floors, evaluate_paraphrase, evaluate_sentiment, evaluate_sonnets, report
+from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTILE = "<script>alert('&')</script> | pipe"
+WORDS = "the rose of summer fades and day shall love thy beauty more than night can tell sweet time".split()
+
+
+def make_project(folder: Path) -> None:
+    """Everything the evaluation stages read, for the rows of the committed params.yaml, in the current folder."""
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    params, rng = read_params(), np.random.default_rng(0)
+    _classifiers(params, rng)
+    _sonnets(params, rng)
+    for task, block in (("sentiment", "sentiment"), ("paraphrase", "paraphrase"), ("sonnet", "sonnet")):
+        for row in params[block]["methods"]:
+            _curves(Path("plots/curves") / task / row, "select_chrf" if task == "sonnet" else "select_accuracy", rng)
+    write_json(Path("metrics/data.json"), {"sst": {"train": {"rows": 1200, "label_0": 0.25, "dropped_empty": 0}}})
+
+
+def _classifiers(params: dict, rng: np.random.Generator) -> None:
+    for dataset, classes in (("sst", 5), ("cfimdb", 2)):
+        rows = [Sentence(f"{dataset}{index}", f"film {index} {HOSTILE}", index % classes) for index in range(120)]
+        write_sentences(PREPARED / dataset / "dev.csv", rows)
+    pairs = [Pair(f"q{index}", f"Is {index} odd?", HOSTILE, int(index % 3 == 0)) for index in range(300)]
+    write_pairs(PREPARED / "paraphrase/dev.csv", pairs)
+    for place, row in enumerate(params["paraphrase"]["methods"]):
+        _predictions("paraphrase", row, [(pair.id, pair.label or 0) for pair in pairs], 2, 1.2 + 0.5 * place, rng)
+    for row, own in params["sentiment"]["methods"].items():
+        classes = 5 if own["dataset"] == "sst" else 2
+        labels = [(f"{own['dataset']}{index}", index % classes) for index in range(120)]
+        _predictions("sentiment", row, labels, classes, 1.5 if own["mode"] == "full" else 0.8, rng)
+
+
+def _predictions(
+    task: str, row: str, labels: list[tuple[str, int]], classes: int, skill: float, rng: np.random.Generator
+) -> None:
+    for split in ("select", "dev"):
+        scores = rng.normal(size=(len(labels), classes))
+        scores[np.arange(len(labels)), [label for _, label in labels]] += skill
+        shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        table = [[name, label, *map(float, share)] for (name, label), share in zip(labels, shares, strict=True)]
+        columns = ["id", "label", *(f"p_{index}" for index in range(classes))]
+        write_csv(Path("predictions") / task / row / f"{split}.csv", columns, table)
+
+
+def _poem(number: int, rng: np.random.Generator) -> Poem:
+    lines = [" ".join(rng.choice(WORDS, 8)) + "," for _ in range(14)]
+    return Poem(number, "\n".join(lines[:3]), "\n".join(lines))
+
+
+def _sonnets(params: dict, rng: np.random.Generator) -> None:
+    train, select, dev = ([_poem(start + k, rng) for k in range(n)] for start, n in ((1, 10), (20, 3), (132, 4)))
+    for split, poems in (("train", train), ("select", select), ("dev", dev)):
+        write_poems(PREPARED / f"sonnets/{split}.jsonl", poems)
+    for system in params["sonnet"]["systems"]:
+        poems = []
+        for draw in range(3):
+            for poem in dev:
+                text = poem.prompt + f"\n{HOSTILE}\n" + lines_of(tail(train[draw]))[0] + tail(_poem(0, rng))[:200]
+                poems.append({"id": poem.id, "draw": draw, "prompt": poem.prompt, "text": text})
+        write_jsonl(Path("predictions/sonnets") / system / "dev.jsonl", poems)
+
+
+def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:
+    steps = np.arange(10, 400, 10)
+    loss = 0.3 + np.exp(-steps / 120) + rng.normal(0, 0.03, len(steps))
+    series = {
+        "train_loss": list(zip(steps, loss, strict=True)),
+        "select_loss": [(step, 0.4 + float(np.exp(-step / 120))) for step in range(60, 400, 60)],
+        score: [(step, 0.8 - 0.4 * float(np.exp(-step / 120))) for step in range(60, 400, 60)],
+        "grad_norm": [(10, 1.0)],
+    }
+    for name, points in series.items():
+        rows = [[int(step), float(value)] for step, value in points]
+        write_csv(folder / f"{name}.tsv", ["step", name], rows, delimiter="\t")
+
+
+def run_all() -> None:
+    """Every evaluation stage, then the report."""
+    params = read_params()
+    for row in params["sentiment"]["methods"]:
+        evaluate_sentiment.main([row])
+    for row in params["paraphrase"]["methods"]:
+        evaluate_paraphrase.main([row])
+    for system in params["sonnet"]["systems"]:
+        evaluate_sonnets.main([system])
+    evaluate_floors.main([])
+    report.main([])
+
+
+def outputs() -> dict[str, bytes]:
+    """Everything under metrics/ and plots/ but the curves."""
+    files = [path for top in ("metrics", "plots") for path in sorted(Path(top).rglob("*")) if path.is_file()]
+    return {str(path): path.read_bytes() for path in files if "curves" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The project, evaluated, as the current folder; not to be changed by tests that do not put things back."""
+    folder, before = tmp_path_factory.mktemp("project"), Path.cwd()
+    os.chdir(folder)
+    make_project(folder)
+    run_all()
+    yield folder
+    os.chdir(before)
+
+
+class Page(HTMLParser):
+    """Tags, ids and links of a page; every tag must be closed in order."""
+
+    VOID = {"meta", "br", "link", "path", "use", "wbr"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.links += [value for key, value in attrs if key in ("href", "src") and value]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_every_metric_is_flat_and_finite(project: Path) -> None:
+    for path in Path("metrics").glob("*/*.json"):
+        for key, value in read_json(path).items():
+            assert isinstance(value, int | float) and np.isfinite(value), (path, key)
+
+
+def test_keys_of_the_metrics(project: Path) -> None:
+    baseline = read_json(Path("metrics/paraphrase/baseline.json"))
+    assert baseline["delta_accuracy"] == pytest.approx(baseline["accuracy"] - 0.9081, abs=2e-6)
+    assert baseline["accuracy_low"] <= baseline["accuracy"] <= baseline["accuracy_high"]
+    sentiment = read_json(Path("metrics/sentiment/sst_full.json"))
+    assert sentiment["handout_accuracy"] == 0.513 and "positive_f1" not in sentiment
+    sonnet = read_json(Path("metrics/sonnets/top_p_tuned.json"))
+    assert sonnet["draws"] == 3 and 0 < sonnet["copied_line_share"] < 1
+    assert sonnet["delta_chrf"] == pytest.approx(sonnet["chrf_mean"] - 43.2194, abs=2e-6)
+    lines = Path("plots/confusion/paraphrase/baseline.csv").read_text().splitlines()
+    assert lines[0] == "actual,predicted" and len(lines) == 301
+
+
+def test_outputs_are_the_same_on_every_run(project: Path) -> None:
+    before = outputs()
+    run_all()
+    assert outputs() == before
+
+
+def test_the_page_is_well_formed_and_needs_no_network(project: Path) -> None:
+    text = Path("plots/report.html").read_text(encoding="utf-8")
+    parsed = Page(text)
+    assert parsed.open == []
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert all(link.startswith("#") and link[1:] in parsed.ids for link in parsed.links)
+    assert not re.search(r"https?://|url\((?!#)|@import", text)
+    assert len(text) < 3_000_000
+    assert {"svg", "table", "button", "details", "mark"} <= set(parsed.tags)
+
+
+def test_the_page_escapes_data_and_names_no_machine(project: Path) -> None:
+    text = Path("plots/report.html").read_text(encoding="utf-8")
+    assert text.count("<script>") == 1  # our own
+    assert "&lt;script&gt;alert(" in text
+    assert str(project) not in text and str(ROOT) not in text
+    assert not re.search(r"\b20[2-9]\d-\d\d-\d\d\b", text)
+
+
+def test_figures_keep_all_digits_and_use_only_page_colours(project: Path) -> None:
+    rows = [Row("<a>", "", 0.91234, 0.9, 0.92, 0.9, {}), Row("b", "", 0.8, None, None, None, {})]
+    svg = figures.forest(rows, "Accuracy", 4, {"floor": 0.7})
+    assert ">0.9123<" in svg and "&lt;a&gt;" in svg
+    assert "#0102" not in svg and "var(--accent)" in svg and "DejaVu" not in svg
+    flat = {"train_loss": [(0, 1.0)], "select_accuracy": [(0, 1.0)], "other": [(0, 5.0)]}
+    limits = figures.curve_limits([flat, {}])
+    assert limits["select_loss"] == pytest.approx((0.95, 1.05))
+    assert ">accuracy<" in figures.curve_panel("row", flat, limits)
+
+
+def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    text = Path("params.yaml").read_text()
+    removed = re.sub(r"\n    mean_pooling: .*", "", text)
+    assert removed != text
+    Path("params.yaml").write_text(removed)
+    report.main([])
+    for name in ("plots/report.html", "metrics/summary.md", "plots/forest/paraphrase.csv"):
+        assert "mean_pooling" not in Path(name).read_text().replace("<wbr>", ""), name
+    Path("params.yaml").write_text(text.replace("mean_pooling:", "fresh:"))
+    with pytest.raises(OSError, match="fresh.json"):
+        report.main([])
+
+
+def test_an_absolute_data_path_is_not_shown(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("data/sample ", "/home/someone/corpora "))
+    report.main([])
+    for name in ("plots/report.html", "metrics/summary.md"):
+        assert "corpora" in Path(name).read_text() and "someone" not in Path(name).read_text()
+
+
+def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Path("metrics/summary.md").read_text(encoding="utf-8")
+    for heading in (
+        "Sentiment",
+        "Paraphrase detection",
+        "Paired tests",
+        "Sonnets",
+        "Floors",
+        "Form",
+        "Copying",
+        "Data",
+    ):
+        assert f"\n## {heading}" in summary
+    tables_found = [block for block in summary.split("\n\n") if block.startswith("|")]
+    for block in tables_found:
+        assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+    show.main([])
+    printed = capsys.readouterr().out
+    accuracy = read_json(Path("metrics/paraphrase/baseline.json"))["accuracy"]
+    assert f"{accuracy:.4f}" in printed and "0.9081" in printed and "top_p_tuned" in printed
+    assert all(len(line) <= 80 for line in printed.splitlines())
+
+
+def test_forest_tables(project: Path) -> None:
+    lines = Path("plots/forest/sonnets.csv").read_text().splitlines()
+    assert lines[0] == "row,value,low,high,reported"
+    assert [line.split(",")[0] for line in lines[1:]] == ["top_p_untuned", "top_p_tuned"]
+
+
+def test_paired_tests_need_the_same_rows(project: Path) -> None:
+    dev = evidence.dev_predictions("paraphrase", ["baseline", "mean_pooling"])
+    tests = evidence.paired_tests(dev, 200, 0.95, 1)
+    assert [test.name for test in tests] == ["mean_pooling"]
+    gained = tests[0].only_row - tests[0].only_baseline
+    assert tests[0].difference.value == pytest.approx(gained / 300)
+    dev["mean_pooling"].ids[0] = "other"
+    with pytest.raises(InputError, match="mean_pooling"):
+        evidence.paired_tests(dev, 200, 0.95, 1)
+    assert evidence.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1) == []
+
+
+def test_surest_mistakes_come_first(project: Path) -> None:
+    dev = evidence.dev_predictions("paraphrase", ["baseline"])["baseline"]
+    found = evidence.mistakes(dev, evidence.pair_texts())
+    sureness = [mistake.confidence for mistake in found]
+    assert len(found) == 5 and sureness == sorted(sureness, reverse=True)
+    assert all(mistake.actual != mistake.predicted for mistake in found)
+
+
+def test_tables_show_what_is_there() -> None:
+    assert tables.number(None) == "–" and tables.number(-0.5, 2, signed=True) == "−0.50"
+    assert tables.p_value(0.00001) == "< 0.0001"
+    data = tables.data_table({"sst": {"train": {"rows": 8544, "label_0": 0.25, "dropped": 0}}, "seed": 3})
+    assert data.rows == [["all", "–", "seed 3"], ["sst train", "8,544", "label 0 0.2500"]]
+    assert "a\\|b &lt;i>" in tables.markdown(tables.Table("t", ["Row"], [["a|b <i>"]]))
+    assert tables.hidden_path("C:\\Users\\me\\data") == "data" and tables.hidden_path("data/sample") == "data/sample"
+
+
+def test_ranking_keeps_datasets_together() -> None:
+    rows = [Row(name, group, value, None, None, None, {}) for name, group, value in
+            (("a", "x", 0.1), ("b", "y", 0.9), ("c", "x", 0.5))]  # fmt: skip
+    assert [row.name for row in page.ranked(rows)] == ["c", "a", "b"]
+
+
+def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    write_json(Path("metrics/paraphrase/baseline.json"), {"rows": 3})
+    with pytest.raises(InputError, match="baseline.json: accuracy is missing"):
+        load_results(read_params())
+    write_text(Path("plots/curves/paraphrase/baseline/train_loss.tsv"), "step\ttrain_loss\n1\n")
+    with pytest.raises(InputError, match="train_loss.tsv"):
+        evidence.curves("paraphrase", "baseline")
+
+
+def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_text(Path("metrics/summary.md"), "# Results\n\nA line.\n\n## Table\n\n| a |\n")
+    write_text(Path("README.md"), "top\n<!-- results:begin -->\nold\n<!-- results:end -->\nend\n")
+    with pytest.raises(InputError, match="readme"):
+        readme.main(["--check"])
+    readme.main([])
+    readme.main(["--check"])
+    expected = "top\n<!-- results:begin -->\n\nA line.\n\n### Table\n\n| a |\n\n<!-- results:end -->\nend\n"
+    assert Path("README.md").read_text() == expected
+    write_text(Path("README.md"), "no marks")
+    with pytest.raises(InputError, match="once each"):
+        readme.main([])
+
+
+@pytest.mark.parametrize("module", [report, evaluate_floors, show])
+def test_arguments_are_refused(module: ModuleType) -> None:
+    with pytest.raises(InputError, match="usage"):
+        module.main(["surprise"])
+
+
+def test_no_deep_learning_library_is_loaded() -> None:
+    names = "evaluate_sentiment evaluate_paraphrase evaluate_sonnets evaluate_floors report".split()
+    heavy = "{'torch', 'transformers', 'sklearn', 'matplotlib', 'scipy', 'sacrebleu', 'jinja2'}"
+    code = f"import sys, {', '.join(f'pipeline.stages.{name}' for name in names)}; print({heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

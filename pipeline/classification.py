@@ -52,7 +52,7 @@ def fine_tune(
     run = scratch_folder(task, row, [settings.model_dump(), precision, seed], [data, BACKBONE])
     plan = Plan.of(settings, len(splits["train"].ids), precision, seed)
     rows = Rows(splits["train"].prompts, splits["train"].labels)
-    best = train(model, rows, objective, plan, run, select_scores(splits["select"]))[0]
+    best = train(model, rows, objective, plan, run, select_scores(splits["select"], precision))[0]
     model = GPT2Classifier.from_pretrained(best, dtype=torch.float32).to(model.device)
     model_path, predictions, curves = (Path(top) / task / row for top in ("models", "predictions", "plots/curves"))
     with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
@@ -60,17 +60,19 @@ def fine_tune(
         copy_tokenizer(BACKBONE, folder)
         write_text(folder / "README.md", model_card(task, row, settings, best))
         for name in ("select", "dev", "test"):
-            write_predictions(tables, name, splits[name], predict(model, splits[name].prompts), submission_header)
+            write_predictions(
+                tables, name, splits[name], predict(model, splits[name].prompts, precision), submission_header
+            )
         write_curves(run, plots)
     shutil.rmtree(run)
 
 
-def select_scores(select: Split) -> Evaluator:
+def select_scores(select: Split, precision: str) -> Evaluator:
     """An evaluator that gives loss and accuracy on the `select` split."""
     labels = np.array(select.labels)
 
     def evaluate(model: GPT2Classifier) -> dict[str, float]:
-        probabilities = predict(model, select.prompts)
+        probabilities = predict(model, select.prompts, precision)
         likelihood = probabilities[np.arange(len(labels)), labels]
         return {
             "select_loss": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),

@@ -6,24 +6,26 @@ import numpy as np
 import torch
 
 from pipeline.models.classifier import GPT2Classifier
+from pipeline.precision import autocast
 from pipeline.text.prompts import collate
 
 TOKENS_PER_BATCH = 8192
 
 
-def predict(model: GPT2Classifier, prompts: Sequence[list[int]]) -> np.ndarray:
+def predict(model: GPT2Classifier, prompts: Sequence[list[int]], precision: str = "fp32") -> np.ndarray:
     """Probabilities of every class, without dropout.
 
     Args:
         model: any device; put into evaluation mode.
         prompts: token ids, one list a prompt, none of them empty.
+        precision: see pipeline/precision.py.
 
     Returns:
         (prompts, classes) float64, rows sum to 1.
     """
     model.eval()
     probabilities = np.zeros((len(prompts), model.config.num_labels))
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(precision, model.device):
         for batch in batches_by_length(prompts):
             inputs = collate([{"input_ids": prompts[index]} for index in batch])
             logits = model(**{name: value.to(model.device) for name, value in inputs.items()})

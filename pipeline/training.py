@@ -30,6 +30,7 @@ from pipeline.config.training import Training
 from pipeline.curves import Curves
 from pipeline.errors import InputError
 from pipeline.files import new_folder, read_json, write_json, write_text
+from pipeline.precision import autocast
 from pipeline.text.prompts import collate
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -173,7 +174,7 @@ class Loop(Trainer):
         evaluator: Evaluator | None,
         callbacks: list[TrainerCallback],
     ) -> None:
-        self.objective, self.evaluator = objective, evaluator
+        self.objective, self.evaluator, self.precision = objective, evaluator, plan.precision
         self.parts: dict[str, Tensor] = {}
         self.parts_steps = 0
         arguments = _arguments(plan, scratch, evaluates=evaluator is not None)
@@ -185,7 +186,8 @@ class Loop(Trainer):
     ) -> Tensor:
         if not model.training:
             raise RuntimeError("the model left training mode: dropout would be off")
-        loss, parts = self.objective(model, inputs)
+        with autocast(self.precision, self.args.device):
+            loss, parts = self.objective(model, inputs)
         self.parts_steps += 1
         for name, value in parts.items():
             self.parts[name] = self.parts.get(name, torch.zeros_like(value)) + value.detach()
@@ -202,7 +204,7 @@ class Loop(Trainer):
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         assert self.evaluator is not None
         self.model.eval()
-        with torch.inference_mode(), self.compute_loss_context_manager():
+        with torch.inference_mode():
             metrics = self.evaluator(self.model)
         self.model.train()
         self.log(dict(metrics))
@@ -222,7 +224,6 @@ def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
         max_grad_norm=plan.max_grad_norm,
         optim="adamw_torch_fused",
         train_sampling_strategy="group_by_length",
-        bf16=plan.precision == "bf16",
         use_cpu=not torch.cuda.is_available(),
         seed=plan.seed,
         save_strategy="steps",

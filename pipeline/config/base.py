@@ -86,13 +86,18 @@ def load_row(group: str, table: str, row: str, block: type[AnyBlock], path: Path
     if not isinstance(rows, Mapping) or row not in rows:
         known = ", ".join(map(str, rows)) if isinstance(rows, Mapping) else "none"
         raise InputError(f"{path}: {group}.{table} has no entry {row!r}; it has {known}")
-    if not ROW_NAME.fullmatch(row):
-        raise InputError(f"{path}: {group}.{table}: the name {row!r} becomes a file name: use letters, digits, _, -, .")
+    check_name(row, f"{group}.{table}", path)
     own = rows[row] if rows[row] is not None else {}
     defaults = values.get("defaults")
     if not isinstance(defaults, Mapping) or not isinstance(own, Mapping):
         raise InputError(f"{path}: {group}.defaults and {group}.{table}.{row} must be mappings of parameters")
     return check({**defaults, **own}, block, f"{group}.{table}.{row}", path)
+
+
+def check_name(name: object, key: str, path: Path = PARAMS) -> None:
+    """A row's name becomes a file name."""
+    if not isinstance(name, str) or not ROW_NAME.fullmatch(name):
+        raise InputError(f"{path}: {key}: the name {name!r} becomes a file name: use letters, digits, _, -, .")
 
 
 def load_seed(path: Path = PARAMS) -> int:

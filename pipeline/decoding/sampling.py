@@ -56,21 +56,23 @@ def _sample_batch(
     device, end = model.device, model.config.eos_token_id
     newlines = newlines.to(device)
     ids, mask = _left_padded(prompts, device)
-    steps = model.config.n_positions - ids.shape[1]
+    context = model.config.n_positions
+    steps = context - min(map(len, prompts))
+    room = context - mask.sum(1)  # each text has the whole context, whatever longer prompts share its batch
     uniforms = torch.stack([_stream(seed, steps) for seed in seeds]).to(device)
     written = torch.full((len(prompts), steps), end, device=device)
     rows = torch.arange(len(prompts), device=device)  # which text each row of the running batch is
-    open_lines = max_lines - (newlines[ids] * mask).sum(1)
+    open_lines = (max_lines - (newlines[ids] * mask).sum(1)).where(room > 0, 0)
     cache = DynamicCache(config=model.config)
     for step in range(steps):
-        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        positions = (mask.cumsum(1) - 1).clamp(0, context - 1)[:, -ids.shape[1] :]
         hidden = model.transformer(
             ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
         tokens = choose(model.lm_head(hidden).float(), uniforms[rows, step])
         tokens = tokens.where(open_lines > 0, end)
         written[rows, step] = tokens
-        open_lines = (open_lines - newlines[tokens]).where(tokens != end, 0)
+        open_lines = (open_lines - newlines[tokens]).where((tokens != end) & (room[rows] > step + 1), 0)
         going = (open_lines > 0).nonzero()[:, 0]
         if not len(going):
             break

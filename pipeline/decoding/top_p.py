@@ -14,8 +14,8 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
 
     Args:
         logits: (rows, vocabulary) float.
-        uniforms: (rows, draws) float64 in [0, 1), one stream a row; a row whose draws all miss takes its likeliest
-            token (probability at most (1 - p)**draws).
+        uniforms: (rows, draws) float64 in [0, 1), one stream a row; the last one is kept for the sorted nucleus of a
+            row whose other draws all miss.
         p: probability of the nucleus, in (0, 1].
         temperature: divides the logits before the nucleus is taken, as in transformers' `generate`.
 
@@ -24,11 +24,12 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
     """
     probabilities = (logits.double() / temperature).softmax(-1)
     cumulative = probabilities.cumsum(-1)
-    tokens = probabilities.argmax(-1)
+    tokens = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     missing = torch.arange(len(logits), device=logits.device)
-    for draw in uniforms.unbind(1):
+    *draws, spare = uniforms.unbind(1)
+    for draw in draws:
         if not len(missing):
-            break
+            return tokens
         target = draw[missing, None] * cumulative[missing, -1:]
         drawn = torch.searchsorted(cumulative[missing], target, right=True).clamp(max=logits.shape[-1] - 1)
         own = probabilities[missing].gather(1, drawn)
@@ -36,4 +37,13 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
         accepted = likelier < p
         tokens[missing[accepted]] = drawn[accepted, 0]
         missing = missing[~accepted]
+    tokens[missing] = _sorted_nucleus(probabilities[missing], spare[missing], p)
     return tokens
+
+
+def _sorted_nucleus(probabilities: Tensor, uniforms: Tensor, p: float) -> Tensor:
+    """Inverse-CDF sampling from the nucleus of (rows, vocabulary) probabilities, one uniform number a row."""
+    ordered, tokens = probabilities.sort(-1, descending=True)
+    nucleus = ordered.where(ordered.cumsum(-1) - ordered < p, 0).cumsum(-1)
+    drawn = torch.searchsorted(nucleus, uniforms[:, None] * nucleus[:, -1:], right=True)
+    return tokens.gather(1, drawn.clamp(max=probabilities.shape[-1] - 1))[:, 0]

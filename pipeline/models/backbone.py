@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
@@ -37,13 +38,16 @@ def from_path(path: Path, folder: Path) -> None:
     missing = [name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (path / name).is_file()]
     if missing:
         raise InputError(f"params.yaml: backbone.path: {path} has no {', '.join(missing)}; expected a saved GPT-2")
+    load_tokenizer(path)
     try:
         model = GPT2LMHeadModel.from_pretrained(path, use_safetensors=True)
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"params.yaml: backbone.path: {path} is not a GPT-2 that can be loaded: {reason}") from None
-    load_tokenizer(path)
+    if len(tokenizer) > model.config.vocab_size:
+        sizes = f"{len(tokenizer)} tokens, the model {model.config.vocab_size}"
+        raise InputError(f"params.yaml: backbone.path: {path}: the tokenizer has {sizes}; they do not belong together")
     _save(model, tokenizer, folder)
 
 
@@ -135,8 +139,10 @@ def _blocks(tokenizer: Tokenizer, documents: list[str], scratch: Scratch, seed: 
 
 
 def _save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    model.config.pad_token_id = model.config.eos_token_id  # GPT-2 has no padding token of its own
-    model.generation_config.pad_token_id = model.config.eos_token_id
+    end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    for config in (model.config, model.generation_config):
+        # GPT-2 has no padding token of its own; a config may name another vocabulary's end (50256 by default).
+        config.bos_token_id = config.eos_token_id = config.pad_token_id = end
     tokenizer.eos_token = tokenizer.bos_token = tokenizer.pad_token = END_OF_TEXT
     tokenizer.model_max_length = model.config.n_positions
     model.save_pretrained(folder)

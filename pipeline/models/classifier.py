@@ -26,8 +26,6 @@ class GPT2Classifier(GPT2PreTrainedModel):
         self.transformer = GPT2Model(config)
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
-        if config.freeze_backbone:
-            self.transformer.requires_grad_(False)
         self.post_init()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -55,8 +53,9 @@ class GPT2Classifier(GPT2PreTrainedModel):
     def train(self, mode: bool = True) -> "GPT2Classifier":
         """A frozen backbone is a fixed feature extractor: it stays in evaluation mode while the head trains."""
         super().train(mode)
-        if mode and self.config.freeze_backbone:
-            self.transformer.eval()
+        if self.config.freeze_backbone:
+            # Here and not in __init__: `from_pretrained` makes every parameter trainable again.
+            self.transformer.requires_grad_(False).eval()
         return self
 
 
@@ -68,4 +67,4 @@ def build_classifier(
     config.num_labels = num_labels
     config.pooling, config.head_dropout, config.freeze_backbone = pooling, head_dropout, freeze
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
-    return GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32)
+    return GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()

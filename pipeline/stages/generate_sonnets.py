@@ -14,10 +14,10 @@ import torch
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.utils import logging
 
-from pipeline.config.base import check, load_seed, read_params
-from pipeline.config.sonnet import System
+from pipeline.config.base import load_seed
+from pipeline.config.sonnet import load_system
 from pipeline.determinism import make_deterministic
-from pipeline.errors import InputError, one_argument, stage_main
+from pipeline.errors import one_argument, stage_main
 from pipeline.files import new_folder, write_jsonl, write_text
 from pipeline.generate import generate_top_p, submission
 from pipeline.text.prepared import PREPARED, read_poems
@@ -40,21 +40,6 @@ def main(arguments: Sequence[str]) -> None:
             write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
             print(f"{name}: {len(poems)} poems for {len(prompts)} {split} prompts")
         write_text(folder / "submission.txt", submission(poems))
-
-
-def load_system(name: str) -> System:
-    """The checked entry of sonnet.systems, whose model must exist."""
-    sonnet = read_params()["sonnet"]
-    systems = sonnet.get("systems") or {}
-    if name not in systems:
-        raise InputError(f"params.yaml: sonnet.systems has no entry {name!r}; it has {', '.join(systems)}")
-    system = check(systems[name], System, f"sonnet.systems.{name}")
-    models = ["backbone", *(f"sonnet/{method}" for method in sonnet.get("methods") or {})]
-    if system.model not in models:
-        raise InputError(
-            f"params.yaml: sonnet.systems.{name}.model: expected one of {', '.join(models)}, got {system.model!r}"
-        )
-    return system
 
 
 if __name__ == "__main__":

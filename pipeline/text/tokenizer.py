@@ -15,7 +15,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro backbone`")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust library raises nothing narrower
+        raise InputError(f"{path}: not a tokenizer that can be loaded: {error}") from None
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
     tokenizer.no_truncation()

@@ -1,0 +1,80 @@
+"""A project folder with the real params.yaml made small, and its stages run in their own processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from course_files import write_course_folder
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).parents[1]
+CHECKPOINT_STEPS = 5
+
+
+def small_params(data: str) -> dict[str, Any]:
+    """params.yaml with a tiny backbone, one or two epochs and one row more than nothing of everything."""
+    params = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
+    params["data"]["path"] = data
+    size = {"vocab_size": 400, "layers": 2, "width": 32, "heads": 2, "context": 512, "block": 32, "batch_size": 4}
+    params["backbone"]["scratch"].update(size, tokens=6000, checkpoint_steps=CHECKPOINT_STEPS)
+    for group in ("sentiment", "paraphrase", "sonnet"):
+        for row in (params[group]["defaults"], *params[group]["methods"].values()):
+            row.update(epochs=4, batch_size=4)
+        params[group]["defaults"]["checkpoint_steps"] = CHECKPOINT_STEPS
+    params["sonnet"]["defaults"]["select_draws"] = 1
+    for system in params["sonnet"]["systems"].values():
+        system["draws"] = 2
+    params["evaluation"]["bootstrap"] = 100
+    return params
+
+
+def write_project(folder: Path) -> Path:
+    """Invented course files and small parameters in `folder`."""
+    write_course_folder(folder / "course")
+    with open(folder / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(small_params("course"), file)
+    return folder
+
+
+def start(folder: Path, stage: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start `python -m pipeline.stages.<stage>` in `folder`."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", f"pipeline.stages.{stage}", *arguments]
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT)
+
+
+def run(folder: Path, stage: str, *arguments: str) -> str:
+    """Run a stage to its end; its output."""
+    process = start(folder, stage, *arguments)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    """Kill -9 the process as soon as `happened()`; it must not have ended before."""
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, f"ended before it could be killed:\n{process.communicate()[0]}"
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` by relative name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def copy_project(source: Path, target: Path) -> Path:
+    """The project as it stands, to try something else from here."""
+    shutil.copytree(source, target)
+    return target

@@ -1,0 +1,196 @@
+"""The three sources of the backbone: each ends in a folder that transformers loads, or in one clear line."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tiny import END, TEXT, tiny_model, tiny_tokenizer, write_backbone, write_prepared
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from pipeline.config.backbone import Hub, Scratch
+from pipeline.errors import InputError, one_line
+from pipeline.models.backbone import corpus_texts, from_hub, from_path, from_scratch, train_tokenizer
+from pipeline.text.tokenizer import copy_tokenizer, end_of_text, load_tokenizer
+
+SCRATCH = Scratch(
+    corpora=["sst", "sonnets", "etpc", "plays"],
+    vocab_size=300,
+    layers=1,
+    width=16,
+    heads=2,
+    context=64,
+    block=32,
+    tokens=1000,
+    batch_size=10,
+    lr=0.01,
+    warmup=0.0,
+    weight_decay=0.1,
+    dropout=0.0,
+    checkpoint_steps=2,
+)
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("data") / "prepared")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return write_backbone(tmp_path / "mine")
+
+
+def check_folder(folder: Path) -> GPT2LMHeadModel:
+    """The folder is one that users and later stages can load."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    end = tokenizer.convert_tokens_to_ids(END)
+    assert end_of_text(load_tokenizer(folder)) == end
+    assert (tokenizer.eos_token, tokenizer.bos_token, tokenizer.pad_token) == (END, END, END)
+    assert model.config.eos_token_id == model.config.pad_token_id == end
+    assert len(tokenizer) == model.config.vocab_size == len(model.lm_head.weight)
+    assert tokenizer.model_max_length == model.config.n_positions
+    assert tokenizer(TEXT[3])["input_ids"] == load_tokenizer(folder).encode(TEXT[3]).ids
+    ids = tokenizer(f"{END}A warm song", return_tensors="pt")
+    written = model.generate(**ids, max_new_tokens=3, do_sample=False)
+    assert written[0, : ids["input_ids"].shape[1]].tolist() == ids["input_ids"][0].tolist()
+    return model
+
+
+def problem(function: Callable[[], None]) -> str:
+    with pytest.raises(InputError) as caught:
+        function()
+    return one_line(caught.value)
+
+
+def test_a_local_folder_is_copied(saved: Path, tmp_path: Path) -> None:
+    from_path(saved, tmp_path / "out")
+    copy, original = check_folder(tmp_path / "out"), GPT2LMHeadModel.from_pretrained(saved)
+    for name, value in original.state_dict().items():
+        assert torch.equal(value, copy.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("missing", [FILES[:1], FILES[1:2], FILES[2:], FILES])
+def test_missing_files_are_named(saved: Path, tmp_path: Path, missing: tuple[str, ...]) -> None:
+    for name in missing:
+        (saved / name).unlink()
+    message = problem(lambda: from_path(saved, tmp_path / "out"))
+    assert message == f"params.yaml: backbone.path: {saved} has no {', '.join(missing)}; expected a saved GPT-2"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_broken_file_is_one_line(saved: Path, tmp_path: Path, name: str) -> None:
+    (saved / name).write_text("not what it should be")
+    message = problem(lambda: from_path(saved, tmp_path / "out"))
+    assert str(saved) in message and "that can be loaded: " in message
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    assert "nowhere has no config.json" in problem(lambda: from_path(tmp_path / "nowhere", tmp_path / "out"))
+
+
+def test_a_tokenizer_without_an_end_of_text_token(saved: Path, tmp_path: Path) -> None:
+    text = (saved / "tokenizer.json").read_text(encoding="utf-8")
+    (saved / "tokenizer.json").write_text(text.replace(END, "[end]"), encoding="utf-8")
+    assert f"no {END}" in problem(lambda: from_path(saved, tmp_path / "out"))
+
+
+def test_a_model_whose_config_names_another_end_token(tmp_path: Path) -> None:
+    # GPT2Config's own default is 50256, whatever the vocabulary: the tokenizer knows better.
+    tokenizer = tiny_tokenizer()
+    config = GPT2Config(vocab_size=tokenizer.get_vocab_size(), n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "mine")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path / "mine")
+    from_path(tmp_path / "mine", tmp_path / "out")
+    check_folder(tmp_path / "out")
+
+
+def test_a_tokenizer_of_a_larger_model(saved: Path, tmp_path: Path) -> None:
+    train_tokenizer(TEXT * 3, 500).save(str(saved / "tokenizer.json"))
+    tiny_model(300, end=0).save_pretrained(saved)
+    assert "backbone.path" in problem(lambda: from_path(saved, tmp_path / "out"))
+
+
+def test_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    hub = Hub(name="nobody/no-such-model", revision="0" * 40)
+    message = problem(lambda: from_hub(hub, tmp_path / "out"))
+    assert message.startswith("params.yaml: backbone.hub: cannot load nobody/no-such-model at 000000000000 (")
+    assert message.endswith("check the network, or set backbone.source to path or scratch")
+    assert not (tmp_path / "out").exists()
+
+
+def trained(prepared: Path, folder: Path) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        from_scratch(SCRATCH, prepared, folder / "run", "fp32", 7, folder / "out")
+    return folder / "out"
+
+
+def test_three_steps_from_scratch(prepared: Path, tmp_path: Path) -> None:
+    folder = trained(prepared, tmp_path)
+    model = check_folder(folder)
+    config = model.config
+    assert (config.n_layer, config.n_embd, config.n_head, config.n_positions) == (1, 16, 2, 64)
+    assert config.vocab_size <= 300
+    curve = (tmp_path / "run/curves/plots/metrics/train_loss.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in curve] == ["step", "1", "2", "3"]  # 1000 tokens are 3 steps of 10 x 32
+    losses = [float(line.split("\t")[1]) for line in curve[1:]]
+    assert losses[-1] < losses[0] < 7
+    (tmp_path / "row").mkdir()
+    copy_tokenizer(folder, tmp_path / "row")  # as a fine-tuned row gets its tokenizer
+    assert AutoTokenizer.from_pretrained(tmp_path / "row").eos_token == END
+
+
+def test_the_same_seed_trains_the_same_backbone(prepared: Path, tmp_path: Path) -> None:
+    folders = [trained(prepared, tmp_path / name) for name in ("a", "b")]
+    for name in FILES:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_only_training_text_is_read(prepared: Path) -> None:
+    for corpus in ("paraphrase", "sst", "cfimdb", "sonnets"):
+        texts = list(corpus_texts(prepared, corpus))
+        assert len(texts) == 30  # each question once, although it stands in two pairs
+        assert all(text.startswith("train ") for text in texts)
+    assert list(corpus_texts(prepared, "etpc")) == list(corpus_texts(prepared, "plays")) == []
+
+
+def scratch(**changes: object) -> Scratch:
+    return Scratch.model_validate(SCRATCH.model_dump() | changes)
+
+
+def test_empty_corpora_are_an_input_error(prepared: Path, tmp_path: Path) -> None:
+    settings = scratch(corpora=["etpc", "plays"])
+    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7, tmp_path / "out"))
+    assert message.startswith("params.yaml: backbone.scratch.corpora: ") and "data/prepared" in message
+
+
+def test_less_text_than_one_batch_is_an_input_error(prepared: Path, tmp_path: Path) -> None:
+    settings = scratch(batch_size=2000, tokens=64000)
+    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7, tmp_path / "out"))
+    assert "less than one batch of 2000" in message and "lower block or batch_size" in message
+
+
+TRAINED = train_tokenizer(TEXT, 320)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@settings(max_examples=150, deadline=None)
+@example("na\u00efve \N{GRINNING FACE}\u200d\ufe0f\r\n\t \u2028\x00 'don't'  \n\n")
+def test_the_tokenizer_loses_nothing(text: str) -> None:
+    assert TRAINED.decode(TRAINED.encode(text).ids) == text
+
+
+def test_the_tokenizer_has_an_end_of_text_token_of_its_own() -> None:
+    assert TRAINED.encode(f"a{END}b").ids == [*TRAINED.encode("a").ids, end_of_text(TRAINED), *TRAINED.encode("b").ids]
+    assert TRAINED.get_vocab_size() <= 320
+    pieces = " ".join(random.Random(0).choices("river garden teacher".split(), k=30))
+    assert len(TRAINED.encode(pieces).ids) < len(pieces)  # it merges

@@ -1,0 +1,122 @@
+"""The DAG itself: what depends on what, what runs again when, and that it gives the same twice."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from small_project import REPOSITORY, write_project
+
+from pipeline.checks import deps
+
+STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+PARAMS = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+
+
+def test_every_stage_depends_on_all_the_code_it_imports() -> None:
+    assert list(deps.missing(STAGES)) == []
+
+
+def test_a_forgotten_dependency_is_found() -> None:
+    stage = {"cmd": STAGES["prepare"]["cmd"], "deps": [d for d in STAGES["prepare"]["deps"] if "splits" not in d]}
+    assert list(deps.missing({"prepare": stage})) == [("prepare", Path("pipeline/text/splits.py"))]
+
+
+def test_package_files_hold_only_a_docstring() -> None:
+    # checks/deps.py leaves them out for that reason.
+    for path in (REPOSITORY / "pipeline").rglob("__init__.py"):
+        assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body), path
+
+
+def test_every_stage_says_what_it_does() -> None:
+    assert [name for name, stage in STAGES.items() if not stage.get("do", stage).get("desc")] == []
+
+
+def test_plots_of_every_row_are_shown() -> None:
+    plots = str(YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["plots"])
+    for task in ("sentiment", "paraphrase", "sonnet"):
+        for row in PARAMS[task]["methods"]:
+            assert f"plots/curves/{task}/{row}/" in plots, f"add the curves of {row} to the plots of dvc.yaml"
+    for task in ("sentiment", "paraphrase"):
+        for row in PARAMS[task]["methods"]:
+            assert f"plots/confusion/{task}/{row}.csv" in plots, f"add the confusion matrix of {row} to dvc.yaml"
+
+
+def project(folder: Path) -> Path:
+    """A DVC project with the real code and DAG, invented data and small parameters."""
+    write_project(folder)
+    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"]):
+        call(folder, *command)
+    call(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "project")
+    return folder
+
+
+def call(folder: Path, *command: str) -> str:
+    """Run a command in the project; its output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def edit_row(folder: Path, group: str, row: str, **values: float) -> None:
+    """Change parameters of one row."""
+    yaml = YAML(typ="safe")
+    params = yaml.load(folder / "params.yaml")
+    params[group]["methods"][row].update(values)
+    with open(folder / "params.yaml", "w") as file:
+        yaml.dump(params, file)
+
+
+def test_two_cold_runs_agree_and_a_changed_row_runs_alone(tmp_path: Path) -> None:
+    first, second = project(tmp_path / "first"), project(tmp_path / "second")
+    everything = stages_run(call(first, "dvc", "repro"))
+    expected = set(call(first, "dvc", "stage", "list", "--name-only").split())
+    assert everything == expected
+
+    # Two cold runs: the same hash for every output, absolute paths and clocks in none of them.
+    call(second, "dvc", "repro")
+    assert (first / "dvc.lock").read_text() == (second / "dvc.lock").read_text()
+
+    # Nothing to do, and CI's gate agrees, here and on a clone that has no data.
+    assert stages_run(call(first, "dvc", "repro")) == set()
+    call(first, "git", "add", "-A")
+    call(first, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "results")
+    call(tmp_path, "git", "clone", "-q", str(first), str(tmp_path / "clone"))
+    assert "up to date" in call(tmp_path / "clone", sys.executable, "-m", "pipeline.checks.fresh")
+
+    # One parameter of one row: that row, its evaluation and the report.
+    edit_row(first, "paraphrase", "mean_pooling", lr=0.003)
+    assert stages_run(call(first, "dvc", "repro")) == {
+        "train_paraphrase@mean_pooling",
+        "evaluate_paraphrase@mean_pooling",
+        "report",
+    }
+    metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())
+    assert metrics == json.loads((second / "metrics/paraphrase/baseline.json").read_text())
+
+    # The gate notices on the clone, with exit code 1 and one line a stage.
+    edit_row(tmp_path / "clone", "sentiment", "sst_head", lr=0.004)
+    stale = subprocess.run([sys.executable, "-m", "pipeline.checks.fresh"], cwd=tmp_path / "clone",
+                           capture_output=True, text=True)  # fmt: skip
+    assert stale.returncode == 1
+    assert "train_sentiment@sst_head: dvc.lock is older" in stale.stdout

@@ -1,0 +1,137 @@
+"""Generated sonnets: prompts as in training, whole poems, and one random stream per text."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tiny import END, TEXT, tiny_model, tiny_tokenizer
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.config.sonnet import load_system
+from pipeline.errors import InputError
+from pipeline.files import read_jsonl, write_jsonl
+from pipeline.generate import (
+    Generated,
+    encode_prompts,
+    generate_top_p,
+    newlines_per_token,
+    stream_seed,
+    submission,
+    whole_poem,
+)
+from pipeline.text.prepared import Poem
+from pipeline.text.prompts import encode_documents
+
+TOKENIZER = tiny_tokenizer()
+PROMPT = TEXT[3]
+POEMS = [
+    Poem(156, PROMPT, None),
+    Poem(2, "A warm, bright song\nof one old river\nand \N{GRINNING FACE} caf\u00e9", None),
+    Poem(31, "a\nb\nc", None),
+]
+ANYTHING = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\n\t \r\ufffd\u2028ab"), max_size=60)
+
+
+@pytest.fixture(scope="module")
+def model() -> GPT2LMHeadModel:
+    end = TOKENIZER.token_to_id(END)
+    return tiny_model(TOKENIZER.get_vocab_size(), end, positions=110, spread=0.15).double()
+
+
+def write(model: GPT2LMHeadModel, poems: list[Poem], draws: int = 2, seed: int = 3) -> list[Generated]:
+    return generate_top_p(model, TOKENIZER, poems, draws, p=0.9, temperature=1.2, seed=seed)
+
+
+@given(ANYTHING)
+@settings(max_examples=200, deadline=None)
+@example("one\n\n  two  \n\t\n\x00three\x07\ufffd\n" + "more\n" * 20)
+def test_a_whole_poem_keeps_its_prompt_and_has_14_lines_at_most(continuation: str) -> None:
+    text = whole_poem(PROMPT, continuation)
+    lines = text.split("\n")
+    assert text.startswith(PROMPT) and lines[:3] == PROMPT.split("\n")
+    assert 3 <= len(lines) <= 14
+    assert all(line and line == line.strip() and line.isprintable() and "\ufffd" not in line for line in lines)
+    assert text.splitlines() == lines  # nothing else in it breaks a line
+
+
+def test_a_whole_poem_by_hand() -> None:
+    assert whole_poem("a\nb\nc", "  d \n\n\te\n \nf") == "a\nb\nc\nd\ne\nf"
+    assert whole_poem("a\nb\nc", "") == "a\nb\nc"
+    assert whole_poem("a\nb\nc", "x\n" * 30).count("\n") == 13
+
+
+def test_prompts_are_encoded_as_the_beginning_of_a_training_text() -> None:
+    prompts = encode_prompts(TOKENIZER, POEMS, 512)
+    documents = encode_documents(TOKENIZER, [f"{poem.prompt}\nThe rest" for poem in POEMS], 512)
+    for prompt, document in zip(prompts, documents, strict=True):
+        assert document[: len(prompt)] == prompt
+    assert TOKENIZER.decode(prompts[0], skip_special_tokens=False) == f"{END}{PROMPT}\n"
+
+
+def test_a_prompt_that_fills_the_context_is_an_input_error() -> None:
+    length = len(encode_prompts(TOKENIZER, POEMS[:1], 512)[0])
+    assert encode_prompts(TOKENIZER, POEMS[:1], length + 1)
+    with pytest.raises(InputError, match=rf"sonnet 156: .* context of {length} tokens"):
+        encode_prompts(TOKENIZER, POEMS[:1], length)
+
+
+def test_line_breaks_per_token() -> None:
+    counts = newlines_per_token(TOKENIZER)
+    assert counts.dtype == torch.int64 and len(counts) == TOKENIZER.get_vocab_size()
+    ids = TOKENIZER.encode(PROMPT + "\n\nx\n").ids
+    assert counts[ids].sum() == 5
+    assert counts[TOKENIZER.token_to_id(END)] == 0
+
+
+def test_seeds_are_the_same_for_ever() -> None:
+    assert [stream_seed(11711, 156, 0), stream_seed(11711, 156, 1), stream_seed(0, 1, 19)] == [
+        5229598002566729843,
+        6307089454878157820,
+        4230283699812513056,
+    ]
+    seeds = {stream_seed(seed, poem, draw) for seed in (1, 11) for poem in (1, 11, 111) for draw in (1, 11)}
+    assert len(seeds) == 12
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_poems_are_ordered_by_draw_and_keep_their_prompts(model: GPT2LMHeadModel) -> None:
+    texts = write(model, POEMS, draws=3)
+    assert [(text.draw, text.id) for text in texts] == [(draw, poem.id) for draw in range(3) for poem in POEMS]
+    assert [text.prompt for text in texts] == [poem.prompt for poem in POEMS] * 3
+    for text in texts:
+        assert text.text.startswith(f"{text.prompt}\n") and text.text.count("\n") <= 13
+        assert "\n\n" not in text.text
+    assert len({text.text for text in texts}) == 9
+    assert write(model, POEMS, draws=3) == texts
+
+
+def test_a_poem_does_not_depend_on_what_is_written_beside_it(model: GPT2LMHeadModel) -> None:
+    same_length = [Poem(number, PROMPT, None) for number in range(4)]
+    together = {(text.id, text.draw): text.text for text in write(model, same_length)}
+    alone = {(text.id, text.draw): text.text for poem in same_length[::-1] for text in write(model, [poem], draws=1)}
+    assert alone == {key: text for key, text in together.items() if key[1] == 0}
+    assert {text.text for text in write(model, same_length, seed=4)}.isdisjoint(together.values())
+
+
+def test_a_system_must_be_one_of_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "profiles/sample.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("model: sonnet/full_b8_lr1e5", "model: sonnet/none"))
+    monkeypatch.chdir(tmp_path)
+    assert load_system("top_p_untuned").model == "backbone"
+    with pytest.raises(InputError, match="sonnet.systems has no entry 'none'; it has top_p_"):
+        load_system("none")
+    with pytest.raises(InputError, match=r"top_p_tuned.model: expected one of backbone, sonnet/full_b8_lr1e5, got"):
+        load_system("top_p_tuned")
+
+
+def test_submission_is_the_courses_format() -> None:
+    poems = [Generated(156, 0, "a\nb\nc", "a\nb\nc\nd"), Generated(2, 0, "e", "e\nf")]
+    assert submission(poems) == "--Generated Sonnets-- \n\n\n156\na\nb\nc\nd\n\n\n2\ne\nf\n\n"
+
+
+def test_poems_survive_their_file(model: GPT2LMHeadModel, tmp_path: Path) -> None:
+    poems = write(model, POEMS, draws=1)
+    write_jsonl(tmp_path / "dev.jsonl", (vars(poem) for poem in poems))
+    assert [Generated(**row) for row in read_jsonl(tmp_path / "dev.jsonl")] == poems

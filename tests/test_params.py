@@ -1,0 +1,201 @@
+"""Parameters: the profiles agree with each other, and every bad edit is one line that names its key."""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.checks import params as checker
+from pipeline.config import base
+from pipeline.config.base import load_row, load_seed
+from pipeline.config.sentiment import Sentiment
+from pipeline.errors import InputError, stage_main
+
+REPOSITORY = Path(__file__).parents[1]
+PROFILES = sorted((REPOSITORY / "profiles").glob("*.yaml"))
+SAMPLE = REPOSITORY / "profiles/sample.yaml"
+NOTHING = object()
+Edit = Callable[[Path], object]
+
+
+def read(path: Path) -> dict[str, Any]:
+    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+
+
+def keys(tree: object, above: str = "") -> list[str]:
+    """Every nested key, in the order of the file."""
+    if not isinstance(tree, dict):
+        return []
+    return [name for key, value in tree.items() for name in (f"{above}{key}", *keys(value, f"{above}{key}."))]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> None:
+    checker.check_file(path)
+    assert keys(read(path)) == keys(read(SAMPLE))
+    assert read(path)["profile"] == path.stem
+
+
+def test_there_are_three_profiles() -> None:
+    assert [path.stem for path in PROFILES] == ["gpt2", "laptop", "sample"]
+
+
+def edit(key: str, value: object = NOTHING) -> Edit:
+    """Set a nested key, written a|b|c, or delete it."""
+
+    def apply(path: Path) -> None:
+        params = read(path)
+        *above, last = key.split("|")
+        block: Any = params
+        for name in above:
+            block = block[name]
+        if value is NOTHING:
+            del block[last]
+        else:
+            block[last] = value
+        with path.open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(params, file)
+
+    return apply
+
+
+def text(content: str | bytes) -> Edit:
+    return lambda path: path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def replace(old: str, new: str) -> Edit:
+    def apply(path: Path) -> None:
+        content = path.read_text(encoding="utf-8")
+        assert content.count(old) >= 1
+        path.write_text(content.replace(old, new, 1), encoding="utf-8")
+
+    return apply
+
+
+ROW, SYSTEM = "paraphrase|methods|baseline", "sonnet|systems|top_p_tuned"
+OUTSIDE = {"model": "backbone", "decoder": "top_p", "top_p": 0.9, "temperature": 1.0, "draws": 1}
+BAD: dict[str, tuple[Edit, str]] = {
+    "zero epochs": (edit(f"{ROW}|epochs", 0), "paraphrase.methods.baseline.epochs"),
+    "fractional epochs": (edit(f"{ROW}|epochs", 2.5), "paraphrase.methods.baseline.epochs"),
+    "batch of zero": (edit("sentiment|defaults|batch_size", 0), ".batch_size: "),
+    "lr a string": (edit(f"{ROW}|lr", "2e-5"), "paraphrase.methods.baseline.lr"),
+    "lr negative": (edit(f"{ROW}|lr", -0.1), "paraphrase.methods.baseline.lr"),
+    "lr NaN": (edit(f"{ROW}|lr", float("nan")), "paraphrase.methods.baseline.lr"),
+    "weight decay infinite": (edit("sonnet|defaults|weight_decay", float("inf")), "full_b8_lr1e5.weight_decay"),
+    "dropout of one": (edit("sentiment|defaults|dropout", 1.0), ".dropout: "),
+    "null": (edit(f"{ROW}|lr", None), "paraphrase.methods.baseline.lr"),
+    "a flag as a number": (edit(f"{ROW}|epochs", True), "paraphrase.methods.baseline.epochs"),
+    "unknown schedule": (edit(f"{ROW}|schedule", "cosine"), "paraphrase.methods.baseline.schedule"),
+    "unknown pooling": (edit(f"{ROW}|pooling", "max"), "paraphrase.methods.baseline.pooling"),
+    "unknown key in a row": (edit(f"{ROW}|epoch", 3), "paraphrase.methods.baseline.epoch:"),
+    "unknown key in defaults": (edit("sonnet|defaults|kep", 3), "sonnet.methods.full_b8_lr1e5.kep"),
+    "unknown key in a group": (edit("sentiment|systems", {}), "sentiment: expected the keys defaults, methods"),
+    "unknown key in a block": (edit("text|stile", "cased"), "text.stile"),
+    "unknown key at the top": (edit("sead", 1), "unknown key sead"),
+    "missing key in defaults": (edit("sentiment|defaults|schedule"), ".schedule: Field required"),
+    "missing key in a block": (edit("backbone|scratch|lr"), "backbone.scratch.lr"),
+    "missing block": (edit("evaluation"), "missing key evaluation"),
+    "missing group": (edit("sonnet|defaults"), "sonnet: expected the keys defaults, methods, systems"),
+    "a block that is a list": (edit("compute", ["fp32"]), "compute: expected a mapping"),
+    "a group that is a number": (edit("sonnet", 3), "sonnet: expected the keys"),
+    "a row that is a number": (edit(ROW, 3), "paraphrase.methods.baseline must be mappings"),
+    "no rows": (edit("paraphrase|methods", {}), "paraphrase.methods: expected a mapping with at least one row"),
+    "heads do not divide width": (edit("backbone|scratch|heads", 5), "width 128 must be a multiple of heads 5"),
+    "block beyond context": (edit("backbone|scratch|block", 1024), "block 1024 must not exceed context 512"),
+    "budget below one step": (edit("backbone|scratch|tokens", 1000), "tokens 1000 is less than one step"),
+    "unknown corpus": (edit("backbone|scratch|corpora", ["qqp"]), "backbone.scratch.corpora.0"),
+    "branch as revision": (edit("backbone|hub|revision", "main"), "backbone.hub.revision"),
+    "precision fp16": (edit("compute|precision", "fp16"), "compute.precision"),
+    "all select": (edit("text|select|sst", 1.0), "text.select.sst"),
+    "few resamples": (edit("evaluation|bootstrap", 1), "evaluation.bootstrap"),
+    "row outside its folder": (edit("paraphrase|methods|../x", {}), "paraphrase.methods: the name '../x'"),
+    "row with a space": (edit("sentiment|methods|a b", {}), "sentiment.methods: the name 'a b'"),
+    "row with a number for a name": (edit("paraphrase|methods", {1: {}}), "paraphrase.methods"),
+    "system outside its folder": (edit("sonnet|systems|../x", OUTSIDE), "sonnet.systems"),
+    "system of an unknown model": (edit(f"{SYSTEM}|model", "sonnet/none"), "sonnet.systems.top_p_tuned.model"),
+    "unknown decoder": (edit(f"{SYSTEM}|decoder", "greedy"), "sonnet.systems.top_p_tuned.decoder"),
+    "top_p above one": (edit(f"{SYSTEM}|top_p", 1.1), "sonnet.systems.top_p_tuned.top_p"),
+    "zero temperature": (edit(f"{SYSTEM}|temperature", 0.0), "sonnet.systems.top_p_tuned.temperature"),
+    "seed negative": (edit("seed", -1), "seed: expected an integer from 0 to 4294967295, got -1"),
+    "seed too large": (edit("seed", 2**32), "seed: expected an integer"),
+    "seed a flag": (edit("seed", True), "seed: expected an integer"),
+    "seed a number with a point": (edit("seed", 1.0), "seed: expected an integer"),
+    "syntax error": (text("seed: [1\nprofile: x"), "not valid YAML"),
+    "a key twice": (replace("seed: 11711", "seed: 11711\nseed: 12"), "not valid YAML"),
+    "a tab": (replace("  precision", "\tprecision"), "not valid YAML"),
+    "not UTF-8": (text(b"seed: \xff\xfe"), "not valid YAML"),
+    "a control character": (text("seed: \x00"), "not valid YAML"),
+    "empty": (text(""), "expected a mapping of profile, seed"),
+    "only a comment": (text("# nothing\n"), "expected a mapping of profile, seed"),
+    "a list": (text("- seed\n"), "expected a mapping of profile, seed"),
+    "missing": (Path.unlink, "no such file"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "a folder stands where a file belongs"),
+}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["params", *arguments])
+    stage_main(checker.main)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_edit_is_one_line_that_names_its_key(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(base, "read_params", cache(base.read_params))  # for speed: one parse is enough for one file
+    path = Path("params.yaml")
+    path.write_bytes(SAMPLE.read_bytes())
+    change, named = BAD[case]
+    change(path)
+    with pytest.raises(SystemExit) as exit_:
+        run(monkeypatch)
+    output = capsys.readouterr()
+    assert exit_.value.code == 1
+    assert output.out == ""
+    assert output.err.startswith("error: params.yaml: ") and output.err.endswith("\n")
+    assert output.err.count("\n") == 1
+    assert named in output.err
+
+
+def test_a_good_file_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    run(monkeypatch, "profiles/laptop.yaml")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_empty_row_has_the_defaults_and_a_row_overrides_them(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(SAMPLE.read_bytes())
+    edit("sentiment|defaults|dataset", "sst")(path)
+    edit("sentiment|defaults|mode", "full")(path)
+    edit("sentiment|methods|plain", None)(path)
+    edit("sentiment|methods|other", {"lr": 0.25, "mode": "head"})(path)
+    defaults = read(path)["sentiment"]["defaults"]
+    assert load_row("sentiment", "methods", "plain", Sentiment, path).model_dump() == defaults
+    other = load_row("sentiment", "methods", "other", Sentiment, path).model_dump()
+    assert other == defaults | {"lr": 0.25, "mode": "head"}
+    with pytest.raises(InputError, match="no entry 'none'; it has .*plain"):
+        load_row("sentiment", "methods", "none", Sentiment, path)
+
+
+@pytest.mark.parametrize("written", ["2e-05", "2e-5", "2.0e-5", "0.00002"])
+def test_a_learning_rate_may_be_written_as_dvc_writes_it(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(SAMPLE.read_bytes())
+    replace("sst_head: {dataset: sst, mode: head, lr: 0.005", f"sst_head: {{dataset: sst, mode: head, lr: {written}")(
+        path
+    )
+    assert load_row("sentiment", "methods", "sst_head", Sentiment, path).lr == 2e-5
+
+
+@pytest.mark.parametrize("seed", [0, 11711, 2**32 - 1])
+def test_the_seed_may_be_any_32_bits(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(SAMPLE.read_bytes())
+    edit("seed", seed)(path)
+    assert load_seed(path) == seed

@@ -1,0 +1,85 @@
+"""Training that is killed goes on from its last checkpoint and ends with the same bits."""
+
+from pathlib import Path
+
+import pytest
+from small_project import contents, copy_project, kill_when, run, start, write_project
+
+OUTPUTS = ("models", "predictions", "plots")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_project(tmp_path_factory.mktemp("resume") / "project")
+    run(folder, "download")
+    run(folder, "prepare")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_backbone(prepared: Path) -> Path:
+    folder = copy_project(prepared, prepared.parent / "with_backbone")
+    run(folder, "backbone")
+    return folder
+
+
+def checkpoints(folder: Path) -> set[int]:
+    """Steps of the complete checkpoints."""
+    return {int(path.parent.name.split("-")[1]) for path in folder.rglob("checkpoints/*/*/*/checkpoint-*/complete")}
+
+
+def killed_twice(folder: Path, stage: str, *arguments: str) -> None:
+    """Kill the stage at its first checkpoint, then at a later one, then let it finish."""
+    process = start(folder, stage, *arguments)
+    kill_when(process, lambda: bool(checkpoints(folder)))
+    first = max(checkpoints(folder))
+    process = start(folder, stage, *arguments)
+    kill_when(process, lambda: max(checkpoints(folder), default=0) > first)
+    output = run(folder, stage, *arguments)
+    assert f" {max(first, 1)}/" not in output.split("step/s")[0], "the last run started from the beginning"
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {f"{top}/{name}": data for top in OUTPUTS if (folder / top).exists()
+            for name, data in contents(folder / top).items()}  # fmt: skip
+
+
+def test_a_killed_backbone_is_bit_equal(prepared: Path, with_backbone: Path) -> None:
+    folder = copy_project(prepared, prepared.parent / "killed_backbone")
+    killed_twice(folder, "backbone")
+    assert outputs(folder) == outputs(with_backbone)
+    assert not list(folder.glob("checkpoints/backbone/*/*")), "scratch is deleted on success"
+
+
+@pytest.mark.parametrize(
+    ("stage", "row"), [("train_paraphrase", "mean_pooling"), ("train_sonnet", "full_b8_lr1e5")], ids=str
+)
+def test_a_killed_row_is_bit_equal(with_backbone: Path, stage: str, row: str) -> None:
+    whole = copy_project(with_backbone, with_backbone.parent / f"whole_{row}")
+    run(whole, stage, row)
+    folder = copy_project(with_backbone, with_backbone.parent / f"killed_{row}")
+    killed_twice(folder, stage, row)
+    assert outputs(folder) == outputs(whole)
+    assert not list(folder.glob("checkpoints/*/*/*")) or not checkpoints(folder)
+
+
+def test_a_half_written_checkpoint_is_not_used(with_backbone: Path) -> None:
+    folder = copy_project(with_backbone, with_backbone.parent / "half")
+    process = start(folder, "train_paraphrase", "baseline")
+    kill_when(process, lambda: bool(checkpoints(folder)))
+    (newest,) = (path for path in folder.rglob("checkpoint-*") if (path / "complete").exists())
+    (newest / "complete").unlink()
+    (newest / "model.safetensors").write_bytes(b"half")
+    run(folder, "train_paraphrase", "baseline")
+    assert (folder / "models/paraphrase/baseline/model.safetensors").stat().st_size > 1000
+
+
+def test_another_parameter_starts_anew(with_backbone: Path) -> None:
+    folder = copy_project(with_backbone, with_backbone.parent / "changed")
+    process = start(folder, "train_paraphrase", "baseline")
+    kill_when(process, lambda: bool(checkpoints(folder)))
+    (before,) = folder.glob("checkpoints/paraphrase/baseline/*")
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("lr: 0.001", "lr: 0.003"))
+    process = start(folder, "train_paraphrase", "baseline")
+    kill_when(process, lambda: bool(checkpoints(folder)) and not before.exists())

@@ -6,6 +6,7 @@ a file under a final name. Text is UTF-8 with LF line ends, on every platform, s
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -14,25 +15,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from pipeline.errors import InputError
 
+ALMOST_NOTHING = 4 * 2**20  # bytes; a disk with less left is what stopped a large write
 Scalar = str | int | float | bool | None
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add the file's name to an OSError without one: a full disk is only noticed when the buffers are written."""
+    """Make a failure to write say what it is: torch and safetensors report a full disk in their own ways.
+
+    An OSError gets the file's name where it has none, since a full disk is only noticed when the buffers are written.
+    """
     try:
         yield
     except OSError as error:
         error.filename = error.filename or str(path)
+        raise
+    except (RuntimeError, SafetensorError) as error:
+        existing = next(parent for parent in (path, *path.resolve().parents) if parent.exists())
+        if shutil.disk_usage(existing).free < ALMOST_NOTHING:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.tmp")
     try:
         with naming(path), open(scratch, "w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -46,11 +58,12 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty scratch folder that becomes `path` (replacing it) when the block ends without an error."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.tmp")  # a fixed name: what a killed run left behind is deleted here
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        yield scratch
+        with naming(path):
+            yield scratch
         shutil.rmtree(path, ignore_errors=True)
         os.replace(scratch, path)
     finally:

@@ -29,7 +29,7 @@ from transformers.utils import logging
 from pipeline.config.training import Training
 from pipeline.curves import Curves
 from pipeline.errors import InputError
-from pipeline.files import new_folder, read_json, write_json, write_text
+from pipeline.files import naming, new_folder, read_json, write_json, write_text
 from pipeline.precision import autocast
 from pipeline.text.prompts import collate
 
@@ -150,7 +150,8 @@ def train(
     callbacks = [Progress(), Curves(scratch / "curves"), Checkpoints(), keeper]
     loop = Loop(model, rows, objective, plan, scratch, evaluate, callbacks)
     loop.remove_callback(PrinterCallback)
-    loop.train(resume_from_checkpoint=_newest_complete(scratch))
+    with naming(scratch):
+        loop.train(resume_from_checkpoint=_newest_complete(scratch))
     model.eval()
     return keeper.ranking()
 

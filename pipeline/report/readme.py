@@ -2,8 +2,8 @@
 
 python -m pipeline.report.readme [--check]
 
-Block `results` holds the tables of the committed run (metrics/summary.md), block `laptop` those of the laptop profile on
-real data (profiles/results/laptop/summary.md).
+Block `results` holds the tables of the committed run (metrics/summary.md), block `laptop` those of the laptop profile
+on real data (profiles/results/laptop/summary.md).
 """
 
 from collections.abc import Sequence

@@ -20,6 +20,7 @@ class Intent:
     number: str | None
     opposite: str | None
     phrasings: tuple[str, ...]
+    family: str | None = None  # core intents: the family of look-alikes it belongs to
 
 
 def sections(file_name: str) -> dict[str, list[str]]:
@@ -66,7 +67,13 @@ def load_intents() -> dict[str, Intent]:
         name, *pairs = head.split()
         options = dict(pair.split("=", 1) for pair in pairs)
         intents[name] = Intent(
-            name, options["topic"], options["kind"], options.get("number"), options.get("opposite"), tuple(lines)
+            name,
+            options["topic"],
+            options["kind"],
+            options.get("number"),
+            options.get("opposite"),
+            tuple(lines),
+            options.get("family"),
         )
     for intent in intents.values():
         if intent.opposite and len(intents[intent.opposite].phrasings) != len(intent.phrasings):

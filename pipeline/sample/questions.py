@@ -1,8 +1,12 @@
 """Question pairs whose labels are right by construction (quora-*.csv); used by `python -m pipeline.sample`.
 
 A question is an intent, its topics and number (the meaning) and a phrasing. Two questions are duplicates exactly when
-their meanings are the same. Every kind of pair is drawn around an anchor question from the same distribution, so that
-one question alone says nothing about the label.
+their meanings are the same.
+
+Most pairs come from a core of few intents in families of two, a frequent one and a rarer one, so that a small model
+meets every combination of phrasings often enough to learn it. The frequent intent is a little more common in
+duplicates; one question alone still says next to nothing about the label. The topics of the core are parted into
+groups and no pair crosses them, so that a split grouped by question can hold out whole groups of core pairs.
 """
 
 from __future__ import annotations
@@ -14,19 +18,25 @@ from dataclasses import dataclass, replace
 from pipeline.sample.banks import Intent, blocks, load_intents, load_topics
 
 POSITIVE_SHARE = 0.4
+CORE_SHARE = 0.77
+CORE_GROUPS = 7
+FREQUENT_IN_DUPLICATES = 0.78
+ONEOFF_GROUPS = 12
 NEW_NAME = 0.5
 POSITIVE_KINDS = {"para": 0.6, "edit": 0.4}
+CORE_POSITIVE_KINDS = {"para": 0.85, "edit": 0.15}
+CORE_NEGATIVE_KINDS = {"easy": 0.08, "topic_para": 0.05, "family": 0.26, "family_para": 0.61}
 NEGATIVE_KINDS = {
-    "topic": 0.14,
-    "topic_para": 0.24,
+    "topic": 0.1,
+    "topic_para": 0.1,
     "intent": 0.26,
     "opposite": 0.22,
     "opposite_para": 0.14,
-    "number": 0.14,
-    "number_para": 0.08,
-    "swap": 0.16,
-    "swap_para": 0.1,
-    "easy": 0.42,
+    "number": 1.6,
+    "number_para": 0.4,
+    "swap": 4.0,
+    "swap_para": 1.0,
+    "easy": 0.4,
 }
 EDITS = (
     ("What is", "What's"),
@@ -106,6 +116,10 @@ class Drawer:
         self.rng = rng
         self.intents = load_intents()
         self.topics = load_topics()
+        self.families: dict[str, list[Intent]] = {}
+        for intent in self.intents.values():
+            if intent.family:
+                self.families.setdefault(intent.family, []).append(intent)
 
     def other(self, choices: list[tuple[str, ...]], without: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
         return self.rng.choice([choice for choice in choices if choice not in without])
@@ -130,7 +144,7 @@ class Drawer:
 
     def kinds(self, intent: Intent) -> dict[str, float]:
         """The kinds of negatives this intent allows, with their weights."""
-        alone = sum(other.topic == intent.topic for other in self.intents.values()) == 1
+        alone = sum(other.topic == intent.topic and not other.family for other in self.intents.values()) == 1
         absent = {
             "opposite": intent.opposite is None,
             "number": intent.number is None,
@@ -161,7 +175,8 @@ class Drawer:
             made = replace(anchor, topics=anchor.topics[::-1])
         else:
             same = base == "intent"
-            pool = [i for i in self.intents.values() if i != intent and (i.topic == intent.topic) == same]
+            others = (i for i in self.intents.values() if i != intent and not i.family)
+            pool = [i for i in others if (i.topic == intent.topic) == same]
             return self.question(self.rng.choice(pool), anchor.topics if same else ())
         return self.rephrase(made) if kind.endswith("_para") else made
 
@@ -170,7 +185,40 @@ class Drawer:
         weights = POSITIVE_KINDS if label else self.kinds(intent)
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         anchor = self.question(intent)
-        partner = self.partner(anchor, kind)
+        return self.spoken(anchor, self.partner(anchor, kind), label, kind)
+
+    def core_pair(self, family: str, label: int) -> Pair:
+        """One pair from a family: a duplicate of one of its intents, or the two intents about the same topic."""
+        frequent, rare = self.families[family]
+        weights = CORE_POSITIVE_KINDS if label else CORE_NEGATIVE_KINDS
+        kind = self.rng.choices(list(weights), list(weights.values()))[0]
+        share = FREQUENT_IN_DUPLICATES if label else 0.5
+        group = self.rng.randrange(CORE_GROUPS)
+        intent = frequent if self.rng.random() < share else rare
+        anchor = self.question(intent, (self.rng.choice(self.core_topics(intent, group)),))
+        if kind == "easy":
+            other = self.rng.choice([name for name in self.families if name != family])
+            intent = self.rng.choice(self.families[other])
+            partner = self.question(intent, (self.rng.choice(self.core_topics(intent, group)),))
+        elif kind == "topic_para":
+            topic = self.other(self.core_topics(intent, group), anchor.topics)
+            partner = self.rephrase(replace(anchor, topics=(topic,)))
+        elif kind.startswith("family"):
+            partner = replace(anchor, intent=rare if anchor.intent is frequent else frequent)
+            if kind == "family_para":
+                partner = self.rephrase(partner)
+            if rare.opposite == frequent.name:
+                kind = kind.replace("family", "opposite")
+        else:
+            partner = self.partner(anchor, kind)
+        return self.spoken(anchor, partner, label, kind)
+
+    def core_topics(self, intent: Intent, group: int) -> list[tuple[str, ...]]:
+        """The topics that a core intent may meet in one group."""
+        return self.topics[intent.topic][group::CORE_GROUPS]
+
+    def spoken(self, anchor: Question, partner: Question, label: int, kind: str) -> Pair:
+        """The two questions as text, in random order; the label must be what their meanings say."""
         if (anchor.meaning() == partner.meaning()) != bool(label):
             raise AssertionError(f"{kind}: {anchor} / {partner}")
         used: dict[tuple[str, ...], str] = {}
@@ -187,7 +235,7 @@ class Drawer:
 def oneoff_pairs() -> list[Pair]:
     """The hand-written pairs: in each group one duplicate and two questions that only look alike."""
     pairs: list[Pair] = []
-    for number, group in enumerate(blocks("oneoffs.txt")):
+    for number, group in enumerate(blocks("oneoffs.txt")[:ONEOFF_GROUPS]):
         one, same, near, far = (text for _, text in group)
         found = [Pair(one, same, 1, "oneoff"), Pair(near, one, 0, "oneoff"), Pair(same, far, 0, "oneoff")]
         pairs += found if number % 2 else [replace(p, first=p.second, second=p.first) for p in found]
@@ -205,11 +253,17 @@ def make_pairs(sizes: dict[str, int], seed: int) -> dict[str, list[Pair]]:
     for pair in oneoff_pairs():
         made[pair.label].append(pair)
         seen.add(frozenset((pair.first, pair.second)))
+    families = list(drawer.families)
+    names = [name for name, intent in drawer.intents.items() if not intent.family]
+    names += [name for name in names if drawer.intents[name].number]
     for label, count in wanted.items():
-        names = list(drawer.intents)
+        core = round(count * CORE_SHARE)
         turn = 0
         while len(made[label]) < count:
-            pair = drawer.pair(drawer.intents[names[turn % len(names)]], label)
+            if turn < core:
+                pair = drawer.core_pair(families[turn % len(families)], label)
+            else:
+                pair = drawer.pair(drawer.intents[names[turn % len(names)]], label)
             key = frozenset((pair.first, pair.second))
             if len(key) == 2 and key not in seen:
                 seen.add(key)

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Block
 
-Corpus = Literal["paraphrase", "sst", "cfimdb", "sonnets", "etpc", "plays"]
+Corpus = Literal["pairs", "paraphrase", "sst", "cfimdb", "sonnets", "etpc", "plays"]
 
 
 class Hub(Block):
@@ -19,7 +19,9 @@ class Hub(Block):
 class Scratch(Block):
     """A GPT-2 of any size, trained here on the prepared training text."""
 
-    corpora: list[Corpus] = Field(min_length=1)  # training splits only; absent optional files are skipped
+    # Training splits only; absent optional files are skipped. `paraphrase` is every question alone, `pairs` the cloze
+    # prompts without their answers: reading two questions side by side teaches the model to compare them.
+    corpora: list[Corpus] = Field(min_length=1)
     vocab_size: int = Field(ge=300)  # byte-level BPE: 256 bytes, the end-of-text token, merges
     layers: int = Field(ge=1)
     width: int = Field(ge=8)

@@ -14,7 +14,7 @@ from pipeline.config.backbone import Corpus, Hub, Scratch
 from pipeline.errors import InputError
 from pipeline.objectives import language_model
 from pipeline.text.prepared import read_pairs, read_poems, read_sentences, read_texts
-from pipeline.text.prompts import pack
+from pipeline.text.prompts import CLOZE, pack
 from pipeline.text.tokenizer import END_OF_TEXT, end_of_text, load_tokenizer
 from pipeline.training import Plan, Rows, train
 
@@ -78,8 +78,11 @@ def from_scratch(scratch: Scratch, prepared: Path, run: Path, precision: str, se
 
 
 def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
-    """The training documents of a corpus: single sentences, reviews, poems or plays; never select, dev or test."""
-    if corpus in ("paraphrase", "etpc"):
+    """The training documents of a corpus: prompts, sentences, reviews, poems or plays; never select, dev or test."""
+    if corpus == "pairs":
+        pairs = read_pairs(prepared / "paraphrase" / "train.csv")
+        yield from (CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs)
+    elif corpus in ("paraphrase", "etpc"):
         questions = (
             text for pair in read_pairs(prepared / corpus / "train.csv") for text in (pair.sentence1, pair.sentence2)
         )

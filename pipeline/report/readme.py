@@ -32,11 +32,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def with_block(readme: str, name: str, summary: str) -> str:
-    """The README with one block between its marks replaced by a summary: no title, headings one level down."""
+    """The README with one block between its marks replaced by a summary: no title, no data counts, headings lower."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(end) < readme.index(begin):
         raise InputError(f"{README}: expected {begin} and, below it, {end}, once each")
-    lines = summary.rstrip("\n").split("\n")[1:]  # the first line is the title
+    results = summary.split("\n## Data\n")[0]  # the counts of the data stand in metrics/data.json
+    lines = results.rstrip("\n").split("\n")[1:]  # the first line is the title
     block = "\n".join(f"#{line}" if line.startswith("## ") else line for line in lines).strip("\n")
     before, rest = readme.split(begin)
     return f"{before}{begin}\n\n{block}\n\n{end}{rest.split(end)[1]}"

@@ -204,7 +204,23 @@ def summary(results: Results, tests: Sequence[PairedTest]) -> str:
     if results.data:
         tables.append(data_table(results.data))
     intro = f"# Results\n\n{run_line(results.params)}\n{comparability(results.params)}\n"
-    return intro + "".join(f"\n## {table.title}\n\n{markdown(table)}" for table in tables)
+    notes = {results.sentiment.title: "sst cfimdb", results.paraphrase.title: "paraphrase"}
+    return intro + "".join(
+        f"\n## {table.title}\n\n{markdown(table)}{floors_line(results.data, notes.get(table.title, ''))}"
+        for table in tables
+    )
+
+
+def floors_line(data: Mapping[str, Any], corpora: str) -> str:
+    """What answers that read nothing, or only count shared words, score on dev."""
+    names = {"majority": "the majority class", "word_overlap": "word overlap"}
+    floors = [
+        f"{names[key]} {number(data[corpus]['dev'][key])}" + (f" ({corpus})" if " " in corpora else "")
+        for corpus in corpora.split()
+        for key in names
+        if key in data.get(corpus, {}).get("dev", {})
+    ]
+    return f"\nFloors on dev: {', '.join(floors)}.\n" if floors else ""
 
 
 def print_results(results: Results) -> None:

@@ -1,4 +1,4 @@
-"""Put everything together: metrics/summary.md, plots/report.html, plots/forest/*.csv and a table on the terminal.
+"""Put everything together: metrics/summary.md, plots/report.html and plots/forest/*.csv.
 
 python -m pipeline.stages.report
 """
@@ -17,7 +17,7 @@ PLOTS = Path("plots")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the summary, the page and the forest tables of the rows of params.yaml, then print the results."""
+    """Write the summary, the page and the forest tables of the rows of params.yaml."""
     if arguments:
         raise InputError("usage: python -m pipeline.stages.report")
     params = read_params()
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     write_text(PLOTS / "report.html", page.render(results, predictions, tests))
     for task in results.tasks:
         write_forest(task)
-    tables.print_results(results)
+    print("see plots/report.html and metrics/summary.md, or run `python -m pipeline.report.show`")
 
 
 def write_forest(task: Task) -> None:

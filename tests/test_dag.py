@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,11 +74,14 @@ def project(folder: Path) -> Path:
 
 def call(folder: Path, *command: str) -> str:
     """Run a command in the project; its output."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def stages_run(output: str) -> set[str]:
@@ -92,14 +97,30 @@ def edit_row(folder: Path, group: str, row: str, **values: float) -> None:
         yaml.dump(params, file)
 
 
-def test_two_cold_runs_agree_and_a_changed_row_runs_alone(tmp_path: Path) -> None:
-    first, second = project(tmp_path / "first"), project(tmp_path / "second")
-    everything = stages_run(call(first, "dvc", "repro"))
-    expected = set(call(first, "dvc", "stage", "list", "--name-only").split())
-    assert everything == expected
+def kill_repro_in_training(folder: Path) -> None:
+    """Start `dvc repro` and kill -9 it, with the stage it runs, at the first checkpoint of a paraphrase row."""
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not list(folder.glob("checkpoints/paraphrase/*/*/checkpoint-*/complete")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
-    # Two cold runs: the same hash for every output, absolute paths and clocks in none of them.
-    call(second, "dvc", "repro")
+
+def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path: Path) -> None:
+    first, second = project(tmp_path / "first"), project(tmp_path / "second")
+    everything = stages_run(call(second, "dvc", "repro"))
+    assert everything == set(call(second, "dvc", "stage", "list", "--name-only").split())
+
+    # Killed and started again, it does what was not done, and no stage that was. The same hash for every output as in
+    # the other cold run: no absolute path, no clock, nothing of the interruption is in any of them.
+    kill_repro_in_training(first)
+    rest = stages_run(call(first, "dvc", "repro"))
+    assert "backbone" not in rest and "report" in rest
     assert (first / "dvc.lock").read_text() == (second / "dvc.lock").read_text()
 
     # Nothing to do, and CI's gate agrees, here and on a clone that has no data.

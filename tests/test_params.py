@@ -81,7 +81,7 @@ OUTSIDE = {"model": "backbone", "decoder": "top_p", "top_p": 0.9, "temperature":
 BAD: dict[str, tuple[Edit, str]] = {
     "zero epochs": (edit(f"{ROW}|epochs", 0), "paraphrase.methods.baseline.epochs"),
     "fractional epochs": (edit(f"{ROW}|epochs", 2.5), "paraphrase.methods.baseline.epochs"),
-    "batch of zero": (edit("sentiment|defaults|batch_size", 0), ".batch_size: "),
+    "batch of zero": (edit("paraphrase|defaults|batch_size", 0), "paraphrase.methods.baseline.batch_size: "),
     "lr a string": (edit(f"{ROW}|lr", "2e-5"), "paraphrase.methods.baseline.lr"),
     "lr negative": (edit(f"{ROW}|lr", -0.1), "paraphrase.methods.baseline.lr"),
     "lr NaN": (edit(f"{ROW}|lr", float("nan")), "paraphrase.methods.baseline.lr"),
@@ -104,7 +104,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "a group that is a number": (edit("sonnet", 3), "sonnet: expected the keys"),
     "a row that is a number": (edit(ROW, 3), "paraphrase.methods.baseline must be mappings"),
     "no rows": (edit("paraphrase|methods", {}), "paraphrase.methods: expected a mapping with at least one row"),
-    "heads do not divide width": (edit("backbone|scratch|heads", 5), "width 128 must be a multiple of heads 5"),
+    "heads do not divide width": (edit("backbone|scratch|heads", 5), "width 64 must be a multiple of heads 5"),
     "block beyond context": (edit("backbone|scratch|block", 1024), "block 1024 must not exceed context 512"),
     "budget below one step": (edit("backbone|scratch|tokens", 1000), "tokens 1000 is less than one step"),
     "unknown corpus": (edit("backbone|scratch|corpora", ["qqp"]), "backbone.scratch.corpora.0"),
@@ -187,9 +187,8 @@ def test_an_empty_row_has_the_defaults_and_a_row_overrides_them(tmp_path: Path) 
 def test_a_learning_rate_may_be_written_as_dvc_writes_it(tmp_path: Path, written: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(SAMPLE.read_bytes())
-    replace("sst_head: {dataset: sst, mode: head, lr: 0.005", f"sst_head: {{dataset: sst, mode: head, lr: {written}")(
-        path
-    )
+    row = "sst_head: {dataset: sst, mode: head, lr: "
+    replace(f"{row}0.02", f"{row}{written}")(path)
     assert load_row("sentiment", "methods", "sst_head", Sentiment, path).lr == 2e-5
 
 

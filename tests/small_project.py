@@ -1,5 +1,6 @@
 """A project folder with the real params.yaml made small, and its stages run in their own processes."""
 
+import glob
 import os
 import shutil
 import signal
@@ -67,6 +68,11 @@ def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> N
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+def complete_checkpoints(folder: Path, task: str = "*") -> list[Path]:
+    """The marks of complete checkpoints. glob.glob: Path.glob fails when the run deletes a folder in the meantime."""
+    return [Path(name) for name in glob.glob(str(folder / f"checkpoints/{task}/*/*/checkpoint-*/complete"))]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

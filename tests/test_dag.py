@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from small_project import REPOSITORY, write_project
+from small_project import REPOSITORY, complete_checkpoints, write_project
 
 from pipeline.checks import deps
 
@@ -104,7 +104,7 @@ def kill_repro_in_training(folder: Path) -> None:
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 300
-    while not list(folder.glob("checkpoints/paraphrase/*/*/checkpoint-*/complete")):
+    while not complete_checkpoints(folder, "paraphrase"):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from small_project import contents, copy_project, kill_when, run, start, write_project
+from small_project import complete_checkpoints, contents, copy_project, kill_when, run, start, write_project
 
 OUTPUTS = ("models", "predictions", "plots")
 
@@ -25,7 +25,7 @@ def with_backbone(prepared: Path) -> Path:
 
 def checkpoints(folder: Path) -> set[int]:
     """Steps of the complete checkpoints."""
-    return {int(path.parent.name.split("-")[1]) for path in folder.rglob("checkpoints/*/*/*/checkpoint-*/complete")}
+    return {int(path.parent.name.split("-")[1]) for path in complete_checkpoints(folder)}
 
 
 def killed_twice(folder: Path, stage: str, *arguments: str) -> None:

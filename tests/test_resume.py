@@ -83,3 +83,5 @@ def test_another_parameter_starts_anew(with_backbone: Path) -> None:
     (folder / "params.yaml").write_text(params.replace("lr: 0.001", "lr: 0.003"))
     process = start(folder, "train_paraphrase", "baseline")
     kill_when(process, lambda: bool(checkpoints(folder)) and not before.exists())
+    (after,) = folder.glob("checkpoints/paraphrase/baseline/*")
+    assert after.name != before.name

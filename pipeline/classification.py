@@ -36,20 +36,21 @@ def fine_tune(
     model: GPT2Classifier,
     splits: Mapping[str, Split],
     objective: Objective,
-    data: Path,
+    inputs: Sequence[Path],
     submission_header: str,
 ) -> None:
-    """Train on `splits["train"]`, select on `select`, predict `select`, `dev` and `test`.
+    """Train on `splits["train"]`, select on `select`, predict every other split.
 
     Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all.
 
     Args:
         model: a fresh classifier; it ends with the weights of the best evaluation on `select`.
-        data: the folder the splits were read from (part of the run's fingerprint).
+        inputs: the folders the splits were read from (part of the run's fingerprint).
         submission_header: name of the prediction column in the course's submission format.
     """
-    seed, precision = load_seed(), load_block("compute", Compute).precision
-    run = scratch_folder(task, row, [settings.model_dump(), precision, seed], [data, BACKBONE])
+    seed, compute = load_seed(), load_block("compute", Compute)
+    precision = compute.precision
+    run = scratch_folder(task, row, [settings.model_dump(), compute.model_dump(), seed], [*inputs, BACKBONE])
     plan = Plan.of(settings, len(splits["train"].ids), precision, seed)
     rows = Rows(splits["train"].prompts, splits["train"].labels)
     best = train(model, rows, objective, plan, run, select_scores(splits["select"], precision))[0]
@@ -59,10 +60,9 @@ def fine_tune(
         model.save_pretrained(folder)
         copy_tokenizer(BACKBONE, folder)
         write_text(folder / "README.md", model_card(task, row, settings, best))
-        for name in ("select", "dev", "test"):
-            write_predictions(
-                tables, name, splits[name], predict(model, splits[name].prompts, precision), submission_header
-            )
+        for name, split in splits.items():
+            if name != "train":
+                write_predictions(tables, name, split, predict(model, split.prompts, precision), submission_header)
         write_curves(run, plots)
     shutil.rmtree(run)
 

@@ -5,8 +5,13 @@ import os
 import torch
 
 
-def make_deterministic(seed: int) -> None:
-    """Seed torch and allow only algorithms that give the same result every time."""
+def make_deterministic(seed: int, threads: int | None) -> None:
+    """Seed torch, fix its number of threads (None: one a core) and allow only algorithms that repeat their results.
+
+    A sum over several threads is added up in another order than over one, so the last bits depend on their number.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)

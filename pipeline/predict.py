@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from pipeline.batches import batches_by_length
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.precision import autocast
 from pipeline.text.prompts import collate
-
-TOKENS_PER_BATCH = 8192
 
 
 def predict(model: GPT2Classifier, prompts: Sequence[list[int]], precision: str = "fp32") -> np.ndarray:
@@ -31,14 +30,3 @@ def predict(model: GPT2Classifier, prompts: Sequence[list[int]], precision: str 
             logits = model(**{name: value.to(model.device) for name, value in inputs.items()})
             probabilities[batch] = logits.double().softmax(-1).cpu().numpy()
     return probabilities
-
-
-def batches_by_length(prompts: Sequence[list[int]]) -> list[list[int]]:
-    """Indices of `prompts`, longest first, in batches of at most TOKENS_PER_BATCH padded tokens."""
-    order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
-    batches: list[list[int]] = []
-    for index in order:
-        if not batches or (len(batches[-1]) + 1) * len(prompts[batches[-1][0]]) > TOKENS_PER_BATCH:
-            batches.append([])
-        batches[-1].append(index)
-    return batches

@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
 from transformers.trainer import Trainer
-from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl
 from transformers.training_args import TrainingArguments
 from transformers.utils import logging
 
+from pipeline.callbacks import Checkpoints, KeepBest, Progress, newest_complete
 from pipeline.config.training import Training
 from pipeline.curves import Curves
 from pipeline.errors import InputError
-from pipeline.files import naming, new_folder, read_json, write_json, write_text
+from pipeline.files import naming
 from pipeline.precision import autocast
 from pipeline.text.prompts import collate
 
@@ -37,7 +37,6 @@ Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
 Evaluator = Callable[[Any], dict[str, float]]
 
 CHECKPOINTS = Path("checkpoints")
-COMPLETE = "complete"  # written into a checkpoint after everything else
 LOGS_PER_EVALUATION = 10
 
 
@@ -151,7 +150,7 @@ def train(
     loop = Loop(model, rows, objective, plan, scratch, evaluate, callbacks)
     loop.remove_callback(PrinterCallback)
     with naming(scratch):
-        loop.train(resume_from_checkpoint=_newest_complete(scratch))
+        loop.train(resume_from_checkpoint=newest_complete(scratch))
     model.eval()
     return keeper.ranking()
 
@@ -236,80 +235,3 @@ def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
         remove_unused_columns=False,
         disable_tqdm=True,
     )
-
-
-class Progress(TrainerCallback):
-    """A progress bar with rate, time left and the latest numbers, on stderr."""
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, unit="step", mininterval=1, dynamic_ncols=True
-        )
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **_: object,
-    ) -> None:
-        shown = {name: f"{value:.3f}" for name, value in logs.items() if "loss" in name or "accuracy" in name}
-        self.bar.set_postfix(shown, refresh=False)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self.bar.close()
-
-
-class Checkpoints(TrainerCallback):
-    """Mark a checkpoint as complete once all of it is written; only then delete its predecessors."""
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        write_text(newest / COMPLETE, "")
-        for other in Path(args.output_dir).glob("checkpoint-*"):
-            if other != newest:
-                shutil.rmtree(other)
-
-
-class KeepBest(TrainerCallback):
-    """Keep the `keep` best models by one value of the evaluation, in <folder>/<step>/, and delete the rest at once.
-
-    After a resume, evaluations are repeated with the same result, so that a folder of the same step is just rewritten.
-    """
-
-    def __init__(self, folder: Path, best: str, keep: int) -> None:
-        self.folder, self.best, self.keep = folder, best, keep
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float],
-        model: PreTrainedModel,
-        **_: object,
-    ) -> None:
-        with new_folder(self.folder / str(state.global_step)) as folder:
-            model.save_pretrained(folder)
-            write_json(folder / "score.json", {"step": state.global_step, **metrics})
-        for worse in self.ranking()[self.keep :]:
-            shutil.rmtree(worse)
-
-    def ranking(self) -> list[Path]:
-        """The kept model folders, best first."""
-        scores = {path.parent: read_json(path) for path in self.folder.glob("[0-9]*/score.json")}
-        return sorted(scores, key=lambda path: (-scores[path][self.best], scores[path]["step"]))
-
-
-def _newest_complete(scratch: Path) -> str | None:
-    """The checkpoint to resume from; half-written ones are deleted."""
-    found = {int(path.name.split("-")[1]): path for path in scratch.glob("checkpoint-*")}
-    for step in [step for step, path in found.items() if not (path / COMPLETE).exists()]:
-        shutil.rmtree(found.pop(step))
-    return str(found[max(found)]) if found else None

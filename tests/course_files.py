@@ -26,6 +26,7 @@ def write_course_folder(
     _write_sonnets(folder, poems, rng)
     if optional:
         _write_optional(folder, rng)
+    _write_translations(folder)
     return folder
 
 
@@ -60,6 +61,22 @@ def _write_quora(path: Path, split: str, count: int, rng: random.Random) -> None
         label = int(index % 5 < 2)
         rows.append([index, f"{split}{index:05x}", *_pair(rng, label), *[float(label)] * labelled])
     write_table(path, header, rows)
+
+
+def _write_translations(folder: Path) -> None:
+    """Every training question into an invented Spanish and back, as the translation memory exports it."""
+    with open(folder / "quora-train.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    questions = sorted({row[name] for row in rows for name in ("sentence1", "sentence2")})
+    pivots = {question: f"¿{question[:-1].replace('the', 'el')}?" for question in questions}
+    there = [["en", "es", question, "invented", "1", pivots[question]] for question in questions]
+    back = [
+        ["es", "en", pivots[question], "invented", "1", f"Please, {question[0].lower()}{question[1:]}"]
+        for question in questions
+    ]
+    header = ["source", "target", "text", "backend", "revision", "translation"]
+    lines = ["\t".join(row) for row in [header, *there, *sorted(back)]]
+    (folder / "translations.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
 
 
 def _write_sentiment(path: Path, split: str, count: int, labels: int, rng: random.Random) -> None:

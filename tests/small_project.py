@@ -32,6 +32,12 @@ def small_params(data: str) -> dict[str, Any]:
     for system in params["sonnet"]["systems"].values():
         system["draws"] = 2
     params["evaluation"]["bootstrap"] = 100
+    params["compute"]["threads"] = 1
+    params["back_translation"]["languages"] = ["es"]
+    params["back_translation"]["selection"]["pairs"] = 10
+    params["adversarial"]["generator"]["lm"].update(epochs=1, batch_size=4, checkpoint_steps=CHECKPOINT_STEPS)
+    params["adversarial"].update(questions=5)
+    params["adversarial"]["sampling"].update(candidates=2, retries=1)
     return params
 
 

@@ -10,11 +10,12 @@ from tiny import tiny_model, write_backbone
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from pipeline import predict as predict_module
+from pipeline import batches as batches_module
+from pipeline.batches import batches_by_length
 from pipeline.classification import submission
 from pipeline.models.classifier import GPT2Classifier, Pooling, build_classifier
 from pipeline.objectives import cross_entropy, language_model
-from pipeline.predict import batches_by_length, predict
+from pipeline.predict import predict
 from pipeline.text.prompts import collate
 
 LABELS = 3
@@ -162,7 +163,7 @@ def test_the_language_model_loss_is_transformers_loss() -> None:
 
 @pytest.mark.parametrize("tokens", [8192, 60])
 def test_predictions_come_back_in_order(backbone: Path, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    monkeypatch.setattr(predict_module, "TOKENS_PER_BATCH", tokens)
+    monkeypatch.setattr(batches_module, "TOKENS_PER_BATCH", tokens)
     model, rows = classifier(backbone).train(), prompts(25, seed=3)
     together = predict(model, rows)
     assert together.shape == (25, LABELS) and together.dtype == np.float64
@@ -177,7 +178,7 @@ def test_no_prompts_no_predictions(backbone: Path) -> None:
 
 
 def test_batches_hold_every_prompt_once_and_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict_module, "TOKENS_PER_BATCH", 50)
+    monkeypatch.setattr(batches_module, "TOKENS_PER_BATCH", 50)
     rows = [*prompts(30), list(range(80))]
     batches = batches_by_length(rows)
     assert sorted(index for batch in batches for index in batch) == list(range(31))

@@ -81,7 +81,7 @@ OUTSIDE = {"model": "backbone", "decoder": "top_p", "top_p": 0.9, "temperature":
 BAD: dict[str, tuple[Edit, str]] = {
     "zero epochs": (edit(f"{ROW}|epochs", 0), "paraphrase.methods.baseline.epochs"),
     "fractional epochs": (edit(f"{ROW}|epochs", 2.5), "paraphrase.methods.baseline.epochs"),
-    "batch of zero": (edit("paraphrase|defaults|batch_size", 0), "paraphrase.methods.baseline.batch_size: "),
+    "batch of zero": (edit("paraphrase|defaults|batch_size", 0), ".batch_size: "),
     "lr a string": (edit(f"{ROW}|lr", "2e-5"), "paraphrase.methods.baseline.lr"),
     "lr negative": (edit(f"{ROW}|lr", -0.1), "paraphrase.methods.baseline.lr"),
     "lr NaN": (edit(f"{ROW}|lr", float("nan")), "paraphrase.methods.baseline.lr"),

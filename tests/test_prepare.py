@@ -57,7 +57,11 @@ def test_every_file_is_written_and_every_row_accounted_for() -> None:
         assert train["raw_rows"] == 60 == train["rows"] + figures[corpus]["select"]["rows"] + dropped
         assert all(row.label is None for row in rows["test"])
         assert len({row.id for row in rows["train"] + rows["select"]}) == train["rows"] + len(rows["select"])
-    assert len(read_pairs(PREPARED / "etpc/train.csv")) == len(read_pairs(PREPARED / "ap_h/train.csv")) == 12
+    assert len(read_pairs(PREPARED / "etpc/train.csv")) == 12
+    human = {split: read_pairs(PREPARED / f"ap_h/{split}.csv") for split in ("train", "dev")}
+    assert {split: len(rows) for split, rows in human.items()} == {"train": 8, "dev": 4}
+    sentences = [{text for row in rows for text in (row.sentence1, row.sentence2)} for rows in human.values()]
+    assert not sentences[0] & sentences[1]
     assert len(read_jsonl(PREPARED / "plays/train.jsonl")) == figures["plays"]["train"]["rows"] > 1
     train, dev, test = (read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "dev", "test"))
     assert (len(train), len(dev), len(test)) == (17, 4, 4)
@@ -78,6 +82,7 @@ def test_optional_files_may_be_absent() -> None:
         (RAW / name).unlink()
     prepare.main([])
     assert read_pairs(PREPARED / "etpc/train.csv") == read_pairs(PREPARED / "ap_h/train.csv") == []
+    assert read_pairs(PREPARED / "ap_h/dev.csv") == []
     assert (PREPARED / "plays/train.jsonl").read_text() == ""
 
 
@@ -93,7 +98,7 @@ def test_the_seed_decides_everything() -> None:
         str(PREPARED / corpus / f"{split}.{suffix}")
         for corpus, suffix in (("sst", "csv"), ("cfimdb", "csv"), ("paraphrase", "csv"), ("sonnets", "jsonl"))
         for split in ("train", "select")
-    }
+    } | {str(PREPARED / f"ap_h/{split}.csv") for split in ("train", "dev")}
 
 
 def test_course_style_leaves_poems_alone() -> None:

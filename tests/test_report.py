@@ -12,102 +12,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from report_project import ROOT, make_project, run_all
 
 from pipeline.config.base import read_params
 from pipeline.errors import InputError
-from pipeline.evaluation.generation import lines_of, tail
-from pipeline.files import read_json, write_csv, write_json, write_jsonl, write_text
+from pipeline.files import read_json, write_json, write_text
 from pipeline.report import evidence, figures, page, readme, show, tables
 from pipeline.report.results import Row, load_results
-from pipeline.stages import evaluate_floors, evaluate_paraphrase, evaluate_sentiment, evaluate_sonnets, report
-from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
-
-ROOT = Path(__file__).resolve().parents[1]
-HOSTILE = "<script>alert('&')</script> | pipe"
-WORDS = "the rose of summer fades and day shall love thy beauty more than night can tell sweet time".split()
-
-
-def make_project(folder: Path) -> None:
-    """Everything the evaluation stages read, for the rows of the committed params.yaml, in the current folder."""
-    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
-    params, rng = read_params(), np.random.default_rng(0)
-    _classifiers(params, rng)
-    _sonnets(params, rng)
-    for task, block in (("sentiment", "sentiment"), ("paraphrase", "paraphrase"), ("sonnet", "sonnet")):
-        for row in params[block]["methods"]:
-            _curves(Path("plots/curves") / task / row, "select_chrf" if task == "sonnet" else "select_accuracy", rng)
-    write_json(Path("metrics/data.json"), {"sst": {"train": {"rows": 1200, "label_0": 0.25, "dropped_empty": 0}}})
-
-
-def _classifiers(params: dict, rng: np.random.Generator) -> None:
-    for dataset, classes in (("sst", 5), ("cfimdb", 2)):
-        rows = [Sentence(f"{dataset}{index}", f"film {index} {HOSTILE}", index % classes) for index in range(120)]
-        write_sentences(PREPARED / dataset / "dev.csv", rows)
-    pairs = [Pair(f"q{index}", f"Is {index} odd?", HOSTILE, int(index % 3 == 0)) for index in range(300)]
-    write_pairs(PREPARED / "paraphrase/dev.csv", pairs)
-    for place, row in enumerate(params["paraphrase"]["methods"]):
-        _predictions("paraphrase", row, [(pair.id, pair.label or 0) for pair in pairs], 2, 1.2 + 0.5 * place, rng)
-    for row, own in params["sentiment"]["methods"].items():
-        classes = 5 if own["dataset"] == "sst" else 2
-        labels = [(f"{own['dataset']}{index}", index % classes) for index in range(120)]
-        _predictions("sentiment", row, labels, classes, 1.5 if own["mode"] == "full" else 0.8, rng)
-
-
-def _predictions(
-    task: str, row: str, labels: list[tuple[str, int]], classes: int, skill: float, rng: np.random.Generator
-) -> None:
-    for split in ("select", "dev"):
-        scores = rng.normal(size=(len(labels), classes))
-        scores[np.arange(len(labels)), [label for _, label in labels]] += skill
-        shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-        table = [[name, label, *map(float, share)] for (name, label), share in zip(labels, shares, strict=True)]
-        columns = ["id", "label", *(f"p_{index}" for index in range(classes))]
-        write_csv(Path("predictions") / task / row / f"{split}.csv", columns, table)
-
-
-def _poem(number: int, rng: np.random.Generator) -> Poem:
-    lines = [" ".join(rng.choice(WORDS, 8)) + "," for _ in range(14)]
-    return Poem(number, "\n".join(lines[:3]), "\n".join(lines))
-
-
-def _sonnets(params: dict, rng: np.random.Generator) -> None:
-    train, select, dev = ([_poem(start + k, rng) for k in range(n)] for start, n in ((1, 10), (20, 3), (132, 4)))
-    for split, poems in (("train", train), ("select", select), ("dev", dev)):
-        write_poems(PREPARED / f"sonnets/{split}.jsonl", poems)
-    for system in params["sonnet"]["systems"]:
-        poems = []
-        for draw in range(3):
-            for poem in dev:
-                text = poem.prompt + f"\n{HOSTILE}\n" + lines_of(tail(train[draw]))[0] + tail(_poem(0, rng))[:200]
-                poems.append({"id": poem.id, "draw": draw, "prompt": poem.prompt, "text": text})
-        write_jsonl(Path("predictions/sonnets") / system / "dev.jsonl", poems)
-
-
-def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:
-    steps = np.arange(10, 400, 10)
-    loss = 0.3 + np.exp(-steps / 120) + rng.normal(0, 0.03, len(steps))
-    series = {
-        "train_loss": list(zip(steps, loss, strict=True)),
-        "select_loss": [(step, 0.4 + float(np.exp(-step / 120))) for step in range(60, 400, 60)],
-        score: [(step, 0.8 - 0.4 * float(np.exp(-step / 120))) for step in range(60, 400, 60)],
-        "grad_norm": [(10, 1.0)],
-    }
-    for name, points in series.items():
-        rows = [[int(step), float(value)] for step, value in points]
-        write_csv(folder / f"{name}.tsv", ["step", name], rows, delimiter="\t")
-
-
-def run_all() -> None:
-    """Every evaluation stage, then the report."""
-    params = read_params()
-    for row in params["sentiment"]["methods"]:
-        evaluate_sentiment.main([row])
-    for row in params["paraphrase"]["methods"]:
-        evaluate_paraphrase.main([row])
-    for system in params["sonnet"]["systems"]:
-        evaluate_sonnets.main([system])
-    evaluate_floors.main([])
-    report.main([])
+from pipeline.stages import evaluate_floors, report
 
 
 def outputs() -> dict[str, bytes]:
@@ -161,7 +73,8 @@ class Page(HTMLParser):
 def test_every_metric_is_flat_and_finite(project: Path) -> None:
     for path in Path("metrics").glob("*/*.json"):
         for key, value in read_json(path).items():
-            assert isinstance(value, int | float) and np.isfinite(value), (path, key)
+            named = key in ("backend", "generator", "meaning_gate", "surface_gate") and isinstance(value, str)
+            assert named or (isinstance(value, int | float) and np.isfinite(value)), (path, key)
 
 
 def test_keys_of_the_metrics(project: Path) -> None:
@@ -189,7 +102,8 @@ def test_the_page_is_well_formed_and_needs_no_network(project: Path) -> None:
     assert parsed.open == []
     assert len(parsed.ids) == len(set(parsed.ids))
     assert all(link.startswith("#") and link[1:] in parsed.ids for link in parsed.links)
-    assert not re.search(r"https?://|url\((?!#)|@import", text)
+    shown = re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL)  # the parameters name a server
+    assert not re.search(r"https?://|url\((?!#)|@import", shown)
     assert len(text) < 3_000_000
     assert {"svg", "table", "button", "details", "mark"} <= set(parsed.tags)
 

@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.adversarial import Adversarial
+from pipeline.config.back_translation import BackTranslation
 from pipeline.config.backbone import Backbone
 from pipeline.config.base import PARAMS, Block, load_block, load_row, load_seed, read_params
 from pipeline.config.data import Data, Text
 from pipeline.config.evaluation import Evaluation
-from pipeline.config.paraphrase import Paraphrase
+from pipeline.config.paraphrase import Paraphrase, load_paraphrase
 from pipeline.config.sentiment import Sentiment
 from pipeline.config.sonnet import Sonnet, load_system
 from pipeline.config.training import Compute
+from pipeline.config.training_sets import load_training_set
 from pipeline.errors import InputError, stage_main
 
 BLOCKS: dict[str, type[Block]] = {
@@ -25,6 +28,8 @@ BLOCKS: dict[str, type[Block]] = {
     "data": Data,
     "text": Text,
     "backbone": Backbone,
+    "back_translation": BackTranslation,
+    "adversarial": Adversarial,
     "evaluation": Evaluation,
 }
 ROWS: dict[str, type[Block]] = {"sentiment": Sentiment, "paraphrase": Paraphrase, "sonnet": Sonnet}
@@ -44,6 +49,10 @@ def check_file(path: Path) -> None:
         tables = {"defaults", "methods"} | ({"systems"} if group == "sonnet" else set())
         for row in table(params, group, "methods", tables, path):
             load_row(group, "methods", row, block, path)
+    for name in params["training_sets"] or {}:
+        load_training_set(name, path)
+    for row in params["paraphrase"]["methods"]:
+        load_paraphrase(row, path)
     for name in table(params, "sonnet", "systems", {"defaults", "methods", "systems"}, path):
         load_system(name, path)
 

@@ -22,6 +22,12 @@ class SelectShare(Block):
     sonnets: float = Field(gt=0, lt=0.9)
 
 
+class HeldOut(Block):
+    """Share of a training file that is held out to test on, where there is no other file to do so."""
+
+    ap_h: float = Field(gt=0, lt=0.9)
+
+
 class TrainRows(Block):
     """Upper bound on the rows kept of each training file before `select` is carved out; null keeps all."""
 
@@ -39,4 +45,5 @@ class Text(Block):
 
     style: Literal["cased", "course"]
     select: SelectShare
+    held_out: HeldOut
     train_rows: TrainRows

@@ -11,6 +11,7 @@ class Compute(Block):
     """Arithmetic of training and prediction; the device is CUDA where there is one."""
 
     precision: Literal["fp32", "bf16"]
+    threads: int | None = Field(ge=1)  # of the CPU; results repeat bit by bit for one number. null: one a core
 
 
 class Training(Block):

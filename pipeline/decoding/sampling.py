@@ -23,6 +23,7 @@ def sample(
     choose: Choose,
     newlines: Tensor,
     max_lines: int,
+    max_new_tokens: int | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until the end-of-text token, the line limit or the end of the model's context.
 
@@ -33,6 +34,7 @@ def sample(
         choose: picks the next tokens.
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
+        max_new_tokens: stop earlier than the context does.
 
     Returns:
         The new tokens of each prompt, without the end-of-text token.
@@ -40,7 +42,7 @@ def sample(
     texts: list[list[int]] = []
     for start in range(0, len(prompts), ROWS_PER_BATCH):
         rows = slice(start, start + ROWS_PER_BATCH)
-        texts += _sample_batch(model, prompts[rows], seeds[rows], choose, newlines, max_lines)
+        texts += _sample_batch(model, prompts[rows], seeds[rows], choose, newlines, max_lines, max_new_tokens)
     return texts
 
 
@@ -52,12 +54,13 @@ def _sample_batch(
     choose: Choose,
     newlines: Tensor,
     max_lines: int,
+    max_new_tokens: int | None,
 ) -> list[list[int]]:
     device, end = model.device, model.config.eos_token_id
     newlines = newlines.to(device)
     ids, mask = _left_padded(prompts, device)
     context = model.config.n_positions
-    steps = context - min(map(len, prompts))
+    steps = min(context - min(map(len, prompts)), max_new_tokens or context)
     room = context - mask.sum(1)  # each text has the whole context, whatever longer prompts share its batch
     uniforms = torch.stack([_stream(seed, steps) for seed in seeds]).to(device)
     written = torch.full((len(prompts), steps), end, device=device)

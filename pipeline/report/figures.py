@@ -77,6 +77,23 @@ def forest(rows: Sequence[Row], measure: str, digits: int, floors: Mapping[str, 
         return _svg(figure, f"{measure} with intervals. {summary}")
 
 
+def funnel(title: str, steps: Sequence[tuple[str, int]]) -> str:
+    """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
+    with _style(f"funnel {title}"):
+        figure = _figure(3.5, 0.1 + 0.3 * len(steps))
+        axes = figure.add_axes((0.36, 0, 0.5, 1))
+        counts = [count for _, count in steps]
+        axes.barh(range(len(steps)), counts, height=0.62, color=ACCENT)
+        for place, count in enumerate(counts):
+            axes.annotate(f"{count:,}", (count, place), (4, 0), textcoords="offset points", va="center", color=INK)
+        axes.set_yticks(range(len(steps)), [name for name, _ in steps], color=INK)
+        axes.set_xticks([])
+        axes.set_xlim(0, max(*counts, 1))
+        axes.spines["bottom"].set_visible(False)
+        axes.invert_yaxis()
+        return _svg(figure, f"{title}: " + "; ".join(f"{name} {count:,}" for name, count in steps))
+
+
 def curve_panel(name: str, curves: Mapping[str, Points], limits: Mapping[str, tuple[float, float]]) -> str:
     """Loss of one row over its steps (train thin, select bold) and, below, its score on select where there is one."""
     loss = {key: points for key, points in curves.items() if key in LOSSES and points}

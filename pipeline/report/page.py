@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.classification import Predictions, confusion
-from pipeline.report import evidence, figures, tables
+from pipeline.report import augmentation, evidence, figures, tables
+from pipeline.report.augmentation import Augmentation
 from pipeline.report.evidence import Card, Mistake, PairedTest
 from pipeline.report.results import DATASETS, Results, Row, Task, rows_of
 from pipeline.report.tables import Table
@@ -51,7 +52,12 @@ class Section:
     poems: list[tuple[int, list[Card]]] = field(default_factory=list)
 
 
-def render(results: Results, predictions: Mapping[str, Mapping[str, Predictions]], tests: Sequence[PairedTest]) -> str:
+def render(
+    results: Results,
+    predictions: Mapping[str, Mapping[str, Predictions]],
+    tests: Sequence[PairedTest],
+    augmented: Augmentation,
+) -> str:
     """The page; `predictions` holds the dev predictions by task and row."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -73,6 +79,14 @@ def render(results: Results, predictions: Mapping[str, Mapping[str, Predictions]
             _paraphrase(results, predictions["paraphrase"], tests),
             _sonnets(results),
         ],
+        augmentation={
+            "gates": augmented.gates,
+            "tables": augmentation.shown_tables(results, augmented),
+            "funnels": [
+                (title, figures.funnel(title, steps)) for title, steps in augmentation.funnels(augmented).items()
+            ],
+            "examples": augmentation.examples(),
+        },
         data=tables.data_table(results.data) if results.data else None,
         parameters=_parameters(results.params),
     )

@@ -194,12 +194,13 @@ def _escaped(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def summary(results: Results, tests: Sequence[PairedTest]) -> str:
-    """metrics/summary.md."""
+def summary(results: Results, tests: Sequence[PairedTest], augmentation: Sequence[Table]) -> str:
+    """metrics/summary.md; `augmentation` are the tables about augmented data, which follow those on paraphrases."""
     confidence = results.confidence
     tables = [main_table(results.sentiment, confidence), main_table(results.paraphrase, confidence, PARAPHRASE_F1)]
     if tests:
         tables.append(tests_table(tests, confidence))
+    tables += augmentation
     tables += [main_table(results.sonnets, confidence, SONNET_EXTRA), *sonnet_tables(results)]
     if results.data:
         tables.append(data_table(results.data))

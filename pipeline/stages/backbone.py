@@ -24,16 +24,16 @@ OUT, CURVES = Path("models/backbone"), Path("plots/curves/backbone")
 
 
 def main(arguments: Sequence[str]) -> None:
-    params, precision, seed = load_block("backbone", Backbone), load_block("compute", Compute).precision, load_seed()
-    make_deterministic(seed)
-    run = scratch_folder("backbone", "scratch", [params.model_dump(), precision, seed], [PREPARED])
+    params, compute, seed = load_block("backbone", Backbone), load_block("compute", Compute), load_seed()
+    make_deterministic(seed, compute.threads)
+    run = scratch_folder("backbone", "scratch", [params.model_dump(), compute.model_dump(), seed], [PREPARED])
     with new_folder(OUT) as folder, new_folder(CURVES) as curves:
         if params.source == "hub":
             from_hub(params.hub, folder)
         elif params.source == "path":
             from_path(Path(params.path), folder)
         else:
-            from_scratch(params.scratch, PREPARED, run, precision, seed, folder)
+            from_scratch(params.scratch, PREPARED, run, compute.precision, seed, folder)
         write_curves(run, curves)
     shutil.rmtree(run, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, one_argument, stage_main
 from pipeline.evaluation import classification
 from pipeline.evaluation.reported import PARAPHRASE
-from pipeline.files import write_csv, write_json
+from pipeline.files import read_csv, write_csv, write_json
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,9 +28,19 @@ def main(arguments: Sequence[str]) -> None:
     metrics["expected_calibration_error"] = classification.expected_calibration_error(dev)
     metrics["select_accuracy"] = float(classification.accuracy(classification.confusion(select)))
     metrics["majority_accuracy"] = classification.majority_accuracy(dev)
-    metrics |= against_report(row, metrics)
+    metrics |= against_report(row, metrics) | robustness(folder / "ap_h.csv", settings, seed)
     write_csv(Path("plots/confusion/paraphrase") / f"{row}.csv", *classification.confusion_table(dev))
     write_json(Path("metrics/paraphrase") / f"{row}.json", metrics)
+
+
+def robustness(path: Path, settings: Evaluation, seed: int) -> dict[str, float]:
+    """Scores on the held-out adversarial pairs by people; none where the data has no such pairs."""
+    if not read_csv(path, ["id"]):
+        return {}
+    predictions = classification.read_predictions(path)
+    metrics = classification.scores(predictions, settings.bootstrap, settings.confidence, seed)
+    metrics["recall"] = classification.binary_scores(predictions)["recall"]
+    return {f"ap_h_{name}": value for name, value in metrics.items()}
 
 
 def against_report(row: str, metrics: dict[str, float]) -> dict[str, float]:

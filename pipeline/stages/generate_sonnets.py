@@ -14,8 +14,9 @@ import torch
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.utils import logging
 
-from pipeline.config.base import load_seed
+from pipeline.config.base import load_block, load_seed
 from pipeline.config.sonnet import load_system
+from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
 from pipeline.files import new_folder, write_jsonl, write_text
@@ -27,7 +28,7 @@ from pipeline.text.tokenizer import load_tokenizer
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "system")
     system, seed = load_system(name), load_seed()
-    make_deterministic(seed)
+    make_deterministic(seed, load_block("compute", Compute).threads)
     logging.disable_progress_bar()
     path = Path("models") / system.model
     tokenizer = load_tokenizer(path)

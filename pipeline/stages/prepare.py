@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     sentiment = {name: corpora.sentiment(RAW, name, text, seed) for name in ("sst", "cfimdb")}
     paraphrase = corpora.paraphrase(RAW, text, seed)
     sonnets = corpora.sonnets(RAW, text, seed)
-    extra = {"etpc": corpora.etpc(RAW, text), "ap_h": corpora.ap_h(RAW, text)}
+    extra = {"etpc": corpora.etpc(RAW, text), "ap_h": corpora.ap_h(RAW, text, seed)}
     plays = corpora.plays(RAW)
 
     # Written only now: a bad file leaves the earlier outputs as they were.

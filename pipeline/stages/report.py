@@ -10,7 +10,7 @@ from pipeline.config.base import check, load_seed, read_params
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, stage_main
 from pipeline.files import write_csv, write_text
-from pipeline.report import evidence, page, tables
+from pipeline.report import augmentation, evidence, page, tables
 from pipeline.report.results import METRICS, Task, load_results
 
 PLOTS = Path("plots")
@@ -28,8 +28,9 @@ def main(arguments: Sequence[str]) -> None:
     }
     resamples = check(params["evaluation"], Evaluation, "evaluation").bootstrap
     tests = evidence.paired_tests(predictions["paraphrase"], resamples, results.confidence, load_seed())
-    write_text(METRICS / "summary.md", tables.summary(results, tests))
-    write_text(PLOTS / "report.html", page.render(results, predictions, tests))
+    augmented = augmentation.load_augmentation(params)
+    write_text(METRICS / "summary.md", tables.summary(results, tests, augmentation.shown_tables(results, augmented)))
+    write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented))
     for task in results.tasks:
         write_forest(task)
     print("see plots/report.html and metrics/summary.md, or run `python -m pipeline.report.show`")

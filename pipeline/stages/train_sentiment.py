@@ -8,8 +8,9 @@ Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under 
 from collections.abc import Sequence
 
 from pipeline.classification import BACKBONE, Split, fine_tune
-from pipeline.config.base import load_row, load_seed
+from pipeline.config.base import load_block, load_row, load_seed
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
+from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
 from pipeline.models.classifier import build_classifier
@@ -22,7 +23,7 @@ from pipeline.text.tokenizer import load_tokenizer
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings = load_row("sentiment", "methods", row, Sentiment)
-    make_deterministic(load_seed())
+    make_deterministic(load_seed(), load_block("compute", Compute).threads)
     tokenizer, data = load_tokenizer(BACKBONE), PREPARED / settings.dataset
     splits = {}
     for name in ("train", "select", "dev", "test"):
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     model = build_classifier(
         BACKBONE, NUM_LABELS[settings.dataset], "last", settings.dropout, settings.head_dropout, settings.mode == "head"
     )
-    fine_tune("sentiment", row, settings, model, splits, cross_entropy.loss, data, "Predicted_Sentiment")
+    fine_tune("sentiment", row, settings, model, splits, cross_entropy.loss, [data], "Predicted_Sentiment")
 
 
 if __name__ == "__main__":

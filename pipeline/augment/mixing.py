@@ -1,0 +1,78 @@
+"""Training pairs with augmented pairs mixed in: a bounded share of all updates, in the same balance of labels."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.augment import adversarial, back_translation
+from pipeline.config.training_sets import TrainingSet
+from pipeline.text.prepared import Pair, read_pairs
+
+
+class Mixture(NamedTuple):
+    """A training set, and how many of its pairs are augmented."""
+
+    pairs: list[Pair]
+    augmented: int
+
+
+def mix(train: Sequence[Pair], pool: Sequence[Sequence[Pair]], share: float, rng: random.Random) -> Mixture:
+    """All of `train`, then as many of `pool` as the share and the label balance of `train` allow.
+
+    Args:
+        pool: augmented pairs in order of preference; those of a later group are only used when the earlier ones of the
+            same label are used up.
+        share: the augmented pairs are at most this share of the result.
+    """
+    positives = sum(pair.label == 1 for pair in train) / len(train)
+    available = {label: _shuffled(pool, label, rng) for label in (0, 1)}
+    size = share / (1 - share) * len(train)
+    for label, part in ((0, 1 - positives), (1, positives)):
+        if part > 0:
+            size = min(size, len(available[label]) / part)
+    wanted = {1: round(int(size) * positives)}
+    wanted[0] = int(size) - wanted[1]
+    chosen = [pair for label in (0, 1) for pair in available[label][: wanted[label]]]
+    return Mixture([*train, *chosen], len(chosen))
+
+
+def _shuffled(pool: Sequence[Sequence[Pair]], label: int, rng: random.Random) -> list[Pair]:
+    groups = [[pair for pair in group if pair.label == label] for group in pool]
+    for group in groups:
+        rng.shuffle(group)
+    return [pair for group in groups for pair in group]
+
+
+def read_pool(training_set: TrainingSet, data: Path) -> list[list[Pair]]:
+    """The augmented pairs of a set's source in order of preference."""
+    folder = data / training_set.source
+    if training_set.source == "augmented/back_translation":
+        return [back_translated(folder, training_set.texts)]
+    if training_set.source == "augmented/adversarial":
+        return adversarial_pairs(folder)
+    return [read_pairs(folder / "train.csv")]
+
+
+def back_translated(folder: Path, texts: str) -> list[Pair]:
+    """The accepted pairs of every language; with `original`, the training pairs that they were made of."""
+    pairs = []
+    for path in sorted(folder.glob("*/candidates.csv")):
+        for row in back_translation.read_candidates(path):
+            if row.verdict == "accepted":
+                new = row.translation if texts == "augmented" else row.source
+                first, second = (new, row.other) if row.sentence == "sentence1" else (row.other, new)
+                pairs.append(Pair(f"{row.id}.{path.parent.name}.{row.sentence}", first, second, row.label))
+    return pairs
+
+
+def adversarial_pairs(folder: Path) -> list[list[Pair]]:
+    """The adversarial positives and hard negatives, then the ordinary positives."""
+    preferred: list[Pair] = []
+    ordinary: list[Pair] = []
+    for number, row in enumerate(adversarial.read_candidates(folder / "candidates.csv")):
+        label = adversarial.LABELS.get(row.verdict)
+        if label is not None:
+            pair = Pair(f"{row.verdict}.{number}", row.question, row.candidate, label)
+            (ordinary if row.verdict == adversarial.ORDINARY else preferred).append(pair)
+    return [preferred, ordinary]

@@ -1,0 +1,1 @@
+"""Rules that name a difference in meaning between two sentences; see violated.py."""

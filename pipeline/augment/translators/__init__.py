@@ -1,0 +1,1 @@
+"""One module per way to translate; see `pipeline.augment.translate.Translator` for what they have in common."""

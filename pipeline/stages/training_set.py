@@ -1,0 +1,47 @@
+"""Mix augmented pairs into the training pairs.
+
+    python -m pipeline.stages.training_set <set>
+
+Reads data/prepared/paraphrase and the set's source; writes data/augmented/paraphrase/<set>/train.csv and
+metrics/augmentation/sets/<set>.json.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.augment.mixing import mix, read_pool
+from pipeline.config.base import load_seed
+from pipeline.config.training_sets import load_training_set
+from pipeline.errors import one_argument, stage_main
+from pipeline.files import new_folder, write_json
+from pipeline.text.prepared import PREPARED, read_pairs, write_pairs
+
+OUT, METRICS = Path("data/augmented/paraphrase"), Path("metrics/augmentation/sets")
+
+
+def main(arguments: Sequence[str]) -> None:
+    name = one_argument(arguments, "set")
+    training_set = load_training_set(name)
+    train = read_pairs(PREPARED / "paraphrase" / "train.csv")
+    pool = read_pool(training_set, Path("data"))
+    # The same draw for every set of a source: the control trains on the pairs that its augmented ones were made of.
+    mixture = mix(train, pool, training_set.share, random.Random(f"{load_seed()} {training_set.source}"))
+    with new_folder(OUT / name) as folder:
+        write_pairs(folder / "train.csv", mixture.pairs)
+    figures = {
+        "rows": len(mixture.pairs),
+        "augmented": mixture.augmented,
+        "augmented_share": mixture.augmented / len(mixture.pairs),
+        "available": sum(map(len, pool)),
+        "label_1": sum(pair.label == 1 for pair in mixture.pairs) / len(mixture.pairs),
+        "label_1_before": sum(pair.label == 1 for pair in train) / len(train),
+    }
+    write_json(METRICS / f"{name}.json", figures)
+    if not mixture.augmented:
+        print(f"{name}: data/{training_set.source} has no usable pairs, so rows on this set repeat the baseline")
+    print(f"{name}: {len(train):,} training pairs and {mixture.augmented:,} of {figures['available']:,} augmented ones")
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,92 @@
+"""Mixing augmented pairs into the training pairs: the bound, the label balance, what is preferred."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.augment import adversarial, back_translation
+from pipeline.augment.mixing import mix, read_pool
+from pipeline.config.training_sets import TrainingSet
+from pipeline.text.prepared import Pair, write_pairs
+
+
+def pairs(labels: list[int], name: str) -> list[Pair]:
+    return [Pair(f"{name}{index}", f"{name} {index}?", "other?", label) for index, label in enumerate(labels)]
+
+
+LABELS = st.lists(st.sampled_from([0, 1]), max_size=60)
+
+
+@given(LABELS.filter(len), LABELS, st.floats(0.01, 0.9), st.integers(0, 99))
+def test_share_is_bounded_and_balance_kept(train: list[int], pool: list[int], share: float, seed: int) -> None:
+    mixture = mix(pairs(train, "train"), [pairs(pool, "new")], share, random.Random(seed))
+    added = mixture.pairs[len(train) :]
+    assert mixture.pairs[: len(train)] == pairs(train, "train")
+    assert mixture.augmented == len(added) <= share * len(mixture.pairs) + 1e-9
+    assert len({pair.id for pair in added}) == len(added) and {pair.id for pair in added} <= {
+        pair.id for pair in pairs(pool, "new")
+    }
+    prior = sum(train) / len(train)
+    assert abs(sum(pair.label or 0 for pair in added) - prior * len(added)) < 1
+
+
+def test_uses_all_that_the_scarcer_label_allows() -> None:
+    mixture = mix(pairs([1] * 40 + [0] * 60, "train"), [pairs([1] * 10 + [0] * 100, "new")], 0.5, random.Random(0))
+    assert mixture.augmented == 25  # 10 positives are 40 % of 25
+
+
+def test_ordinary_positives_only_fill_up() -> None:
+    train, preferred, ordinary = pairs([1, 0] * 10, "train"), pairs([1, 1, 0, 0, 0, 0], "adv"), pairs([1] * 9, "ord")
+    names = [pair.id for pair in mix(train, [preferred, ordinary], 0.25, random.Random(0)).pairs[20:]]
+    assert {"adv0", "adv1"} <= set(names) and sum(name.startswith("ord") for name in names) == 1
+
+
+def training_set(source: str, texts: str = "augmented") -> TrainingSet:
+    return TrainingSet.model_validate({"source": source, "share": 0.25, "texts": texts})
+
+
+def test_control_repeats_the_pairs_that_were_augmented(tmp_path: Path) -> None:
+    rows = [
+        back_translation.Candidate("7", "sentence2", 1, "old?", "new?", "first?", 0.9, 0.5, "accepted"),
+        back_translation.Candidate("8", "sentence1", 0, "one?", "uno?", "two?", None, 0.4, "accepted"),
+        back_translation.Candidate("9", "sentence1", 0, "three?", "three?", "four?", 1.0, 1.0, "copy"),
+    ]
+    back_translation.write_candidates(tmp_path / "augmented/back_translation/es/candidates.csv", rows)
+    assert back_translation.read_candidates(tmp_path / "augmented/back_translation/es/candidates.csv") == rows
+    (augmented,) = read_pool(training_set("augmented/back_translation"), tmp_path)
+    (original,) = read_pool(training_set("augmented/back_translation", "original"), tmp_path)
+    assert [(pair.sentence1, pair.sentence2, pair.label) for pair in augmented] == [
+        ("first?", "new?", 1),
+        ("uno?", "two?", 0),
+    ]
+    assert [(pair.sentence1, pair.sentence2, pair.label) for pair in original] == [
+        ("first?", "old?", 1),
+        ("one?", "two?", 0),
+    ]
+    # The same draw on both: the control is made of the very pairs whose augmented forms the other set has.
+    train = pairs([1, 0], "train")
+    chosen = [mix(train, [pool], 0.5, random.Random(3)).pairs[2:] for pool in (augmented, original)]
+    assert [pair.id for pair in chosen[0]] == [pair.id for pair in chosen[1]] != []
+
+
+def test_labels_of_adversarial_candidates_follow_their_verdicts(tmp_path: Path) -> None:
+    rows = [
+        adversarial.Candidate("q?", f"{verdict}?", "lm", 0, 0.9, 0.8, 0.3, verdict) for verdict in adversarial.VERDICTS
+    ]
+    adversarial.write_candidates(tmp_path / "augmented/adversarial/candidates.csv", rows)
+    assert adversarial.read_candidates(tmp_path / "augmented/adversarial/candidates.csv") == rows
+    preferred, ordinary = read_pool(training_set("augmented/adversarial"), tmp_path)
+    labels = {pair.sentence2: pair.label for pair in preferred}
+    assert labels == {"adversarial?": 1, "hard_negative?": 0}
+    assert [(pair.sentence2, pair.label) for pair in ordinary] == [("ordinary?", 1)]
+
+
+@pytest.mark.parametrize("rows", [[], pairs([1, 0], "human")])
+def test_human_pairs_are_read_and_may_be_missing(tmp_path: Path, rows: list[Pair]) -> None:
+    write_pairs(tmp_path / "prepared/ap_h/train.csv", rows)
+    pool = read_pool(training_set("prepared/ap_h"), tmp_path)
+    assert pool == [rows]
+    assert mix(pairs([1, 0], "train"), pool, 0.5, random.Random(0)).augmented == len(rows)

@@ -64,18 +64,17 @@ def _write_quora(path: Path, split: str, count: int, rng: random.Random) -> None
 
 
 def _write_translations(folder: Path) -> None:
-    """Every training question into an invented Spanish and back, as the translation memory exports it."""
+    """Every training question into two invented languages and back, as the translation memory exports it."""
     with open(folder / "quora-train.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    questions = sorted({row[name] for row in rows for name in ("sentence1", "sentence2")})
-    pivots = {question: f"¿{question[:-1].replace('the', 'el')}?" for question in questions}
-    there = [["en", "es", question, "invented", "1", pivots[question]] for question in questions]
-    back = [
-        ["es", "en", pivots[question], "invented", "1", f"Please, {question[0].lower()}{question[1:]}"]
-        for question in questions
-    ]
+        pairs = list(csv.DictReader(file, delimiter="\t"))
+    questions = sorted({pair[name] for pair in pairs for name in ("sentence1", "sentence2")})
+    rows = []
+    for language, article in (("es", "el"), ("gl", "o")):
+        for question in questions:
+            pivot, back = question.replace(" the ", f" {article} "), f"Please, {question[0].lower()}{question[1:]}"
+            rows += [["en", language, question, "invented", "1", pivot], [language, "en", pivot, "invented", "1", back]]
     header = ["source", "target", "text", "backend", "revision", "translation"]
-    lines = ["\t".join(row) for row in [header, *there, *sorted(back)]]
+    lines = ["\t".join(row) for row in [header, *sorted(rows)]]
     (folder / "translations.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
 
 

@@ -142,6 +142,14 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())
     assert metrics == json.loads((second / "metrics/paraphrase/baseline.json").read_text())
 
+    # Another language is translated alone.
+    params = YAML(typ="safe").load(first / "params.yaml")
+    params["back_translation"]["languages"].append("gl")
+    with open(first / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    assert stages_run(call(first, "dvc", "repro", "back_translate@es", "back_translate@gl")) == {"back_translate@gl"}
+    assert "adversarial" in call(first, "dvc", "status", "--no-updates")  # its candidates are wanted further down
+
     # The gate notices on the clone, with exit code 1 and one line a stage.
     edit_row(tmp_path / "clone", "sentiment", "sst_head", lr=0.004)
     stale = subprocess.run([sys.executable, "-m", "pipeline.checks.fresh"], cwd=tmp_path / "clone",

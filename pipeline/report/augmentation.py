@@ -1,13 +1,13 @@
 """The report's part on augmented data: what every check let through, who wrote the adversarial pairs, examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.augment.adversarial import ADVERSARIAL, VERDICTS, read_candidates
 from pipeline.files import read_json
-from pipeline.report.results import METRICS, Results, Row
+from pipeline.report.results import METRICS, Row
 from pipeline.report.tables import Table, number, span
 
 CANDIDATES = Path("data/augmented/adversarial/candidates.csv")
@@ -45,11 +45,9 @@ def load_augmentation(params: Mapping[str, Any]) -> Augmentation:
     )
 
 
-def shown_tables(results: Results, augmentation: Augmentation) -> list[Table]:
-    """Robustness, training sets, back-translations by language, adversarial candidates by verdict, round and origin."""
-    robustness = robustness_table(results.paraphrase.rows, results.confidence)
-    tables = [_sets(augmentation), _languages(augmentation), _verdicts(augmentation), _rounds(augmentation)]
-    return [robustness, *tables] if robustness else tables
+def augmentation_tables(augmentation: Augmentation) -> list[Table]:
+    """Training sets, back-translations by language, adversarial candidates by verdict, by origin and retry."""
+    return [_sets(augmentation), _languages(augmentation), _verdicts(augmentation), _rounds(augmentation)]
 
 
 def funnels(augmentation: Augmentation) -> dict[str, list[tuple[str, int]]]:
@@ -82,11 +80,11 @@ def examples() -> Table:
     return Table("Adversarial paraphrases: examples", header, lines, figures=False)
 
 
-def robustness_table(rows: list[Row], confidence: float) -> Table | None:
-    """Accuracy on the held-out human adversarial pairs, where the data has them."""
+def robustness_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
+    """Accuracy on the held-out human adversarial pairs; no table where the data has none."""
     scored = [row for row in rows if "ap_h_accuracy" in row.metrics]
     if not scored:
-        return None
+        return []
     lines = [
         [
             row.name,
@@ -98,7 +96,7 @@ def robustness_table(rows: list[Row], confidence: float) -> Table | None:
         for row in scored
     ]
     title = f"Robustness: {scored[0].metrics['ap_h_rows']:,} held-out adversarial pairs by people (AP_H)"
-    return Table(title, ["Row", "Accuracy", f"{confidence * 100:g} % interval", "Macro F1", "Recall"], lines)
+    return [Table(title, ["Row", "Accuracy", f"{confidence * 100:g} % interval", "Macro F1", "Recall"], lines)]
 
 
 def _reasons(figures: Mapping[str, Any]) -> list[str]:
@@ -129,9 +127,10 @@ def _verdicts(augmentation: Augmentation) -> Table:
     apt = augmentation.apt
     keys = ("questions", "questions_with_adversarial", "candidates", "scored", *VERDICTS)
     rates = ("meaning_gate_rate", "surface_gate_rate", "both_gates_rate")
-    rows = [[key.replace("_", " "), f"{apt[key]:,}"] for key in keys]
+    rows = [[key.replace("_", " "), str(apt[key])] for key in REPORTED_GATES]
+    rows += [[key.replace("_", " "), f"{apt[key]:,}"] for key in keys]
     rows += [[key.replace("_", " "), number(apt[key])] for key in rates]
-    return Table("Adversarial candidates by verdict", ["What", "Count or rate"], rows)
+    return Table("Adversarial candidates by verdict", ["What", "Count or rate"], rows, figures=False)
 
 
 def _rounds(augmentation: Augmentation) -> Table:

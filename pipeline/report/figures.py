@@ -81,7 +81,7 @@ def funnel(title: str, steps: Sequence[tuple[str, int]]) -> str:
     """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
     with _style(f"funnel {title}"):
         figure = _figure(3.5, 0.1 + 0.3 * len(steps))
-        axes = figure.add_axes((0.36, 0, 0.5, 1))
+        axes = figure.add_axes((0.4, 0, 0.46, 1))
         counts = [count for _, count in steps]
         axes.barh(range(len(steps)), counts, height=0.62, color=ACCENT)
         for place, count in enumerate(counts):

@@ -81,7 +81,7 @@ def render(
         ],
         augmentation={
             "gates": augmented.gates,
-            "tables": augmentation.shown_tables(results, augmented),
+            "tables": augmentation.augmentation_tables(augmented),
             "funnels": [
                 (title, figures.funnel(title, steps)) for title, steps in augmentation.funnels(augmented).items()
             ],
@@ -122,7 +122,8 @@ def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests:
     further = tables.metrics_table("Further scores on dev", ranked(task.rows), tables.PARAPHRASE_FURTHER)
     paired = [tables.tests_table(tests, results.confidence)] if tests else []
     forest = figures.forest(task.rows, task.measure, task.digits) if task.rows else ""
-    section = Section(task, [("Quora Question Pairs", forest)], [leaderboard, *paired, further])
+    robustness = augmentation.robustness_tables(ranked(task.rows), results.confidence)
+    section = Section(task, [("Quora Question Pairs", forest)], [leaderboard, *paired, *robustness, further])
     section.curves += _curves("paraphrase", [row.name for row in task.rows])
     texts = evidence.pair_texts()
     for name, dev in predictions.items():

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> None:
     resamples = check(params["evaluation"], Evaluation, "evaluation").bootstrap
     tests = evidence.paired_tests(predictions["paraphrase"], resamples, results.confidence, load_seed())
     augmented = augmentation.load_augmentation(params)
-    write_text(METRICS / "summary.md", tables.summary(results, tests, augmentation.shown_tables(results, augmented)))
+    more = augmentation.robustness_tables(results.paraphrase.rows, results.confidence)
+    more += augmentation.augmentation_tables(augmented)
+    write_text(METRICS / "summary.md", tables.summary(results, tests, more))
     write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented))
     for task in results.tasks:
         write_forest(task)

@@ -77,6 +77,7 @@ def replace(old: str, new: str) -> Edit:
 
 
 ROW, SYSTEM = "paraphrase|methods|baseline", "sonnet|systems|top_p_tuned"
+SET = {"source": "prepared/ap_h", "share": 0.25, "texts": "augmented"}
 OUTSIDE = {"model": "backbone", "decoder": "top_p", "top_p": 0.9, "temperature": 1.0, "draws": 1}
 BAD: dict[str, tuple[Edit, str]] = {
     "zero epochs": (edit(f"{ROW}|epochs", 0), "paraphrase.methods.baseline.epochs"),
@@ -117,6 +118,24 @@ BAD: dict[str, tuple[Edit, str]] = {
     "row with a number for a name": (edit("paraphrase|methods", {1: {}}), "paraphrase.methods"),
     "system outside its folder": (edit("sonnet|systems|../x", OUTSIDE), "sonnet.systems"),
     "system of an unknown model": (edit(f"{SYSTEM}|model", "sonnet/none"), "sonnet.systems.top_p_tuned.model"),
+    "no threads": (edit("compute|threads", 0), "compute.threads"),
+    "language twice": (edit("back_translation|languages", ["es", "es"]), "back_translation.languages: "),
+    "back-translation into English": (edit("back_translation|languages", ["en"]), "back_translation.languages.0"),
+    "language outside its folder": (edit("back_translation|languages", ["../x"]), "back_translation.languages.0"),
+    "unknown translator": (edit("back_translation|translator|backend", "deepl"), "back_translation.translator.backend"),
+    "everything a near copy": (edit("back_translation|checks|near_copy", 0.0), "back_translation.checks.near_copy"),
+    "no sentence to translate": (edit("back_translation|selection|sentences", []), "selection.sentences"),
+    "generator of an unknown kind": (edit("adversarial|generator|kind", "gpt"), "adversarial.generator.kind"),
+    "gate without its model": (edit("adversarial|meaning|gate", "classifier"), "the gate `classifier` wants"),
+    "model without its gate": (edit("adversarial|classifier", "models/paraphrase/baseline"), "the others models/back"),
+    "classifier outside models": (edit("adversarial|classifier", "/etc/x/y"), "adversarial.classifier: "),
+    "training sets that are a list": (edit("training_sets", ["apt"]), "training_sets: expected a mapping"),
+    "nothing but augmented pairs": (edit("training_sets|apt|share", 1.0), "training_sets.apt.share"),
+    "unknown source of a set": (edit("training_sets|apt|source", "raw"), "training_sets.apt.source"),
+    "control of what has no original": (edit("training_sets|apt|texts", "original"), "training_sets.apt.texts"),
+    "training set outside its folder": (edit("training_sets|../x", SET), "training_sets: the name '../x'"),
+    "row on an unknown training set": (edit(f"{ROW}|train", "augmented/paraphrase/no"), "methods.baseline.train: "),
+    "row on a folder of its own": (edit(f"{ROW}|train", "../../elsewhere"), "paraphrase.methods.baseline.train"),
     "unknown decoder": (edit(f"{SYSTEM}|decoder", "greedy"), "sonnet.systems.top_p_tuned.decoder"),
     "top_p above one": (edit(f"{SYSTEM}|top_p", 1.1), "sonnet.systems.top_p_tuned.top_p"),
     "zero temperature": (edit(f"{SYSTEM}|temperature", 0.0), "sonnet.systems.top_p_tuned.temperature"),

@@ -20,7 +20,7 @@ from pipeline.config.paraphrase import Paraphrase, load_paraphrase
 from pipeline.config.sentiment import Sentiment
 from pipeline.config.sonnet import Sonnet, load_system
 from pipeline.config.training import Compute
-from pipeline.config.training_sets import load_training_set
+from pipeline.config.training_sets import load_training_set, training_sets
 from pipeline.errors import InputError, stage_main
 
 BLOCKS: dict[str, type[Block]] = {
@@ -49,7 +49,7 @@ def check_file(path: Path) -> None:
         tables = {"defaults", "methods"} | ({"systems"} if group == "sonnet" else set())
         for row in table(params, group, "methods", tables, path):
             load_row(group, "methods", row, block, path)
-    for name in params["training_sets"] or {}:
+    for name in training_sets(path):
         load_training_set(name, path)
     for row in params["paraphrase"]["methods"]:
         load_paraphrase(row, path)

@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import PARAMS, load_row, read_params
+from pipeline.config.base import PARAMS, load_row
 from pipeline.config.training import Training
+from pipeline.config.training_sets import training_sets
 from pipeline.errors import InputError
 
 
@@ -22,8 +23,7 @@ class Paraphrase(Training):
 def load_paraphrase(row: str, path: Path = PARAMS) -> Paraphrase:
     """The checked entry of paraphrase.methods; its training set must be in params.yaml too."""
     settings = load_row("paraphrase", "methods", row, Paraphrase, path)
-    sets = read_params(path)["training_sets"]
-    known = ["prepared/paraphrase", *(f"augmented/paraphrase/{name}" for name in sets or {})]
+    known = ["prepared/paraphrase", *(f"augmented/paraphrase/{name}" for name in training_sets(path))]
     if settings.train not in known:
         key = f"{path}: paraphrase.methods.{row}.train"
         raise InputError(f"{key}: expected one of {', '.join(known)}, got {settings.train!r}")

@@ -1,7 +1,8 @@
 """Block `training_sets`: the training pairs with augmented pairs mixed in."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,9 +20,17 @@ class TrainingSet(Block):
     texts: Literal["augmented", "original"]  # original: each augmented pair is the pair it was made of (the control)
 
 
+def training_sets(path: Path = PARAMS) -> Mapping[str, Any]:
+    """The block as it stands, known to be a mapping."""
+    sets = read_params(path)["training_sets"]
+    if not isinstance(sets, Mapping):
+        raise InputError(f"{path}: training_sets: expected a mapping of training sets, got {sets!r}")
+    return sets
+
+
 def load_training_set(name: str, path: Path = PARAMS) -> TrainingSet:
     """The checked entry `name` of training_sets."""
-    sets = read_params(path)["training_sets"]
+    sets = training_sets(path)
     if name not in sets:
         raise InputError(f"{path}: training_sets has no entry {name!r}; it has {', '.join(map(str, sets))}")
     check_name(name, "training_sets", path)

@@ -1,88 +1,51 @@
-"""Sonnets from their first three lines: prompts, seeds, decoding and the text that comes out."""
+"""Write with a system: the decoder that params.yaml names, on every prompt at once."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.sampling import sample
+from pipeline.config.sonnet import Beam, Contrastive, Epsilon, MinP, System, TopK, TopP
+from pipeline.decoding.beam_search import BeamSearch, beam_search
+from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
+from pipeline.decoding.epsilon import keep_epsilon
+from pipeline.decoding.min_p import keep_min_p
+from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
-from pipeline.errors import InputError
+from pipeline.poems import LINES, Generated, encode_prompts, generated, newlines_per_token, sample_poems
 from pipeline.text.prepared import Poem
-from pipeline.text.tokenizer import end_of_text
-
-LINES = 14
 
 
-@dataclass(frozen=True)
-class Generated:
-    """One poem: `text` is the prompt and what the system wrote."""
-
-    id: int
-    draw: int
-    prompt: str
-    text: str
-
-
-def generate_top_p(
-    model: GPT2LMHeadModel,
-    tokenizer: Tokenizer,
-    poems: Sequence[Poem],
-    draws: int,
-    p: float,
-    temperature: float,
-    seed: int,
+def generate(
+    model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Poem], system: System, seed: int
 ) -> list[Generated]:
-    """`draws` independent continuations of every prompt, ordered by draw, then as `poems`."""
-    prompts = encode_prompts(tokenizer, poems, model.config.n_positions)
-    jobs = [(draw, index) for draw in range(draws) for index in range(len(poems))]
-    seeds = [stream_seed(seed, poems[index].id, draw) for draw, index in jobs]
-    choose = partial(top_p, p=p, temperature=temperature)
-    written = sample(model, [prompts[index] for _, index in jobs], seeds, choose, newlines_per_token(tokenizer), LINES)
-    return [
-        Generated(poems[index].id, draw, poems[index].prompt, whole_poem(poems[index].prompt, tokenizer.decode(tokens)))
-        for (draw, index), tokens in zip(jobs, written, strict=True)
-    ]
+    """Continue every prompt with the system's decoder; ordered by draw, then as `poems`.
+
+    A sampler gives `system.draws` independent texts a prompt, the others one.
+    """
+    if not isinstance(system, Contrastive | Beam):
+        return sample_poems(model, tokenizer, poems, system.draws, partial(choose, system=system), seed)
+    prompts, newlines = encode_prompts(tokenizer, poems, model.config.n_positions), newlines_per_token(tokenizer)
+    if isinstance(system, Contrastive):
+        options = ContrastiveSearch(**system.model_dump(exclude={"model", "decoder"}))
+        written = contrastive_search(model, prompts, options, newlines, LINES)
+    else:
+        beams = BeamSearch(system.beams, system.length_penalty, system.no_repeat_ngram)
+        written = [texts[0] for texts in beam_search(model, prompts, beams, newlines, LINES)]
+    return [generated(poem, 0, tokenizer, tokens) for poem, tokens in zip(poems, written, strict=True)]
 
 
-def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem], context: int) -> list[list[int]]:
-    """The given lines as the model saw them in training: after an end-of-text token, ended by a line break."""
-    prompts = [
-        [end_of_text(tokenizer), *code.ids] for code in tokenizer.encode_batch([poem.prompt + "\n" for poem in poems])
-    ]
-    for poem, prompt in zip(poems, prompts, strict=True):
-        if len(prompt) >= context:
-            raise InputError(f"sonnet {poem.id}: its three lines fill the model's context of {context} tokens")
-    return prompts
-
-
-def newlines_per_token(tokenizer: Tokenizer) -> Tensor:
-    """(vocabulary,) int64: the line breaks in each token."""
-    return torch.tensor([tokenizer.decode([token]).count("\n") for token in range(tokenizer.get_vocab_size())])
-
-
-def whole_poem(prompt: str, continuation: str) -> str:
-    """Prompt and continuation, at most 14 lines, without blank lines and space around lines."""
-    lines = [line.strip() for line in _visible(continuation).split("\n")]
-    given = prompt.split("\n")
-    return "\n".join([*given, *filter(None, lines)][:LINES])
-
-
-def stream_seed(seed: int, poem: int, draw: int) -> int:
-    """The seed of one text's random stream; independent of batch and order."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {poem} {draw}".encode()).digest()[:8], "big") >> 1
-
-
-def submission(poems: Sequence[Generated]) -> str:
-    """One poem a prompt in the course's submission format."""
-    return "--Generated Sonnets-- \n\n" + "".join(f"\n{poem.id}\n{poem.text}\n\n" for poem in poems)
-
-
-def _visible(text: str) -> str:
-    """Without control characters other than line breaks, and without the marks of broken UTF-8."""
-    return "".join(char for char in text if char == "\n" or (char.isprintable() and char != "\ufffd"))
+def choose(logits: Tensor, uniforms: Tensor, system: TopP | TopK | MinP | Epsilon) -> Tensor:
+    """The next tokens (rows,) of a sampler from logits (rows, vocabulary); see pipeline/decoding/top_p.py."""
+    if isinstance(system, TopP):
+        return top_p(logits, uniforms, system.top_p, system.temperature)
+    logits = logits / system.temperature
+    if isinstance(system, TopK):
+        logits = keep_top_k(logits, system.top_k)
+    elif isinstance(system, MinP):
+        logits = keep_min_p(logits, system.min_p)
+    else:
+        logits = keep_epsilon(logits, system.epsilon)
+    return top_p(logits, uniforms, 1.0, 1.0)  # from all that is left

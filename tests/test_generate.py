@@ -9,18 +9,11 @@ from hypothesis import strategies as st
 from tiny import END, TEXT, tiny_model, tiny_tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.sonnet import load_system
+from pipeline.config.sonnet import Beam, Contrastive, Epsilon, MinP, System, TopK, TopP, load_system
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl, write_jsonl
-from pipeline.generate import (
-    Generated,
-    encode_prompts,
-    generate_top_p,
-    newlines_per_token,
-    stream_seed,
-    submission,
-    whole_poem,
-)
+from pipeline.generate import choose, generate
+from pipeline.poems import Generated, encode_prompts, newlines_per_token, stream_seed, submission, whole_poem
 from pipeline.text.prepared import Poem
 from pipeline.text.prompts import encode_documents
 
@@ -41,7 +34,8 @@ def model() -> GPT2LMHeadModel:
 
 
 def write(model: GPT2LMHeadModel, poems: list[Poem], draws: int = 2, seed: int = 3) -> list[Generated]:
-    return generate_top_p(model, TOKENIZER, poems, draws, p=0.9, temperature=1.2, seed=seed)
+    system = TopP(model="backbone", decoder="top_p", top_p=0.9, temperature=1.2, draws=draws)
+    return generate(model, TOKENIZER, poems, system, seed)
 
 
 @given(ANYTHING)
@@ -113,6 +107,42 @@ def test_a_poem_does_not_depend_on_what_is_written_beside_it(model: GPT2LMHeadMo
     alone = {(text.id, text.draw): text.text for poem in same_length[::-1] for text in write(model, [poem], draws=1)}
     assert alone == {key: text for key, text in together.items() if key[1] == 0}
     assert {text.text for text in write(model, same_length, seed=4)}.isdisjoint(together.values())
+
+
+SAMPLER = {"model": "backbone", "temperature": 1.2, "draws": 2}
+SYSTEMS: list[System] = [
+    TopK(decoder="top_k", top_k=5, **SAMPLER),
+    MinP(decoder="min_p", min_p=0.3, **SAMPLER),
+    Epsilon(decoder="epsilon", epsilon=0.01, **SAMPLER),
+    Beam(model="backbone", decoder="beam_search", beams=3, length_penalty=0.6, no_repeat_ngram=3),
+    Contrastive(model="backbone", decoder="contrastive_search", k=4, alpha=0.6, dynamic_alpha=False,
+                mean_similarity=False, repetition_penalty=1.2, no_repeat_ngram=3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
+def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel, system: System) -> None:
+    poems = generate(model, TOKENIZER, POEMS, system, seed=1)
+    draws = getattr(system, "draws", 1)
+    assert [(poem.draw, poem.id) for poem in poems] == [(draw, poem.id) for draw in range(draws) for poem in POEMS]
+    assert all(poem.text.startswith(poem.prompt) for poem in poems) and any(poem.text != poem.prompt for poem in poems)
+    assert [generate(model, TOKENIZER, [poem], system, seed=1)[0] for poem in POEMS] == poems[: len(POEMS)]
+
+
+@given(st.lists(st.integers(-20, 20).map(lambda n: n / 4), min_size=2, max_size=12), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_samplers_keep_what_their_definitions_keep(values: list[float], seed: int) -> None:
+    logits = torch.tensor([values], dtype=torch.float64).expand(200, -1)
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.rand(200, 4, generator=generator, dtype=torch.float64)
+    shares = (torch.tensor(values, dtype=torch.float64) / 1.2).softmax(-1)
+    allowed = [
+        shares >= shares.sort(descending=True).values[:5][-1],
+        shares >= 0.3 * shares.max() - 1e-12,
+        (shares >= 0.01 - 1e-12) | (shares == shares.max()),
+    ]
+    for system, kept in zip(SYSTEMS, allowed, strict=False):
+        assert kept[choose(logits, numbers, system)].all()  # type: ignore[arg-type]
 
 
 def test_a_system_must_be_one_of_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def _sample_batch(
 ) -> list[list[int]]:
     device, end = model.device, model.config.eos_token_id
     newlines = newlines.to(device)
-    ids, mask = _left_padded(prompts, device)
+    ids, mask = left_padded(prompts, device)
     context = model.config.n_positions
     steps = min(context - min(map(len, prompts)), max_new_tokens or context)
     room = context - mask.sum(1)  # each text has the whole context, whatever longer prompts share its batch
@@ -91,7 +91,7 @@ def _stream(seed: int, steps: int) -> Tensor:
     return torch.rand(steps, REDRAWS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _left_padded(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def left_padded(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(rows, longest) token ids and attention mask, both int64."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)

@@ -20,7 +20,8 @@ from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
 from pipeline.files import new_folder, write_jsonl, write_text
-from pipeline.generate import generate_top_p, submission
+from pipeline.generate import generate
+from pipeline.poems import submission
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.tokenizer import load_tokenizer
 
@@ -35,9 +36,10 @@ def main(arguments: Sequence[str]) -> None:
     model = GPT2LMHeadModel.from_pretrained(path, dtype=torch.float32).eval()
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     with new_folder(Path("predictions/sonnets") / name) as folder:
-        for split, draws in (("dev", system.draws), ("test", 1)):
+        for split in ("dev", "test"):
             prompts = read_poems(PREPARED / "sonnets" / f"{split}.jsonl")
-            poems = generate_top_p(model, tokenizer, prompts, draws, system.top_p, system.temperature, seed)
+            once = system.model_copy(update={"draws": 1}) if split == "test" else system
+            poems = generate(model, tokenizer, prompts, once, seed)
             write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
             print(f"{name}: {len(poems)} poems for {len(prompts)} {split} prompts")
         write_text(folder / "submission.txt", submission(poems))

@@ -9,6 +9,7 @@ sampled continuations of held-out training sonnets (`select`), never of the dev 
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -17,13 +18,14 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.config.base import load_block, load_row, load_seed
 from pipeline.config.sonnet import Sonnet
 from pipeline.config.training import Compute
+from pipeline.decoding.top_p import top_p
 from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import new_folder, write_text
-from pipeline.generate import generate_top_p
 from pipeline.model_card import model_card
 from pipeline.objectives import language_model
+from pipeline.poems import sample_poems
 from pipeline.text.prepared import PREPARED, Poem, read_poems
 from pipeline.text.prompts import collate, encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
@@ -60,12 +62,13 @@ def main(arguments: Sequence[str]) -> None:
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:
     """An evaluator that gives the loss and the mean chrF of sampled continuations on the held-out sonnets."""
     texts = [full_text(poem) for poem in select]
+    choose = partial(top_p, p=0.9, temperature=1.0)
     documents = encode_documents(tokenizer, texts, settings.max_length)
 
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
         batch = {name: value.to(model.device) for name, value in collate(Rows(documents).rows).items()}
         loss, _ = language_model.loss(model, batch)
-        poems = generate_top_p(model, tokenizer, select, settings.select_draws, p=0.9, temperature=1.0, seed=seed)
+        poems = sample_poems(model, tokenizer, select, settings.select_draws, choose, seed)
         hypotheses = [poem.text for poem in poems]
         return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
 

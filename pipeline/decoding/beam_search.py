@@ -1,0 +1,121 @@
+"""Beam search with length normalisation (Wu et al. 2016 name it, https://arxiv.org/abs/1609.08144) and n-gram blocking.
+
+All beams of all prompts run in one batch over one cache. A text ends with the end-of-text token, its last allowed line
+break or the end of the context. Of the 2 * beams likeliest continuations of a prompt, those that end within the first
+`beams` are finished texts and the first `beams` others go on; the search ends with `beams` finished texts. The result
+is ranked by log-probability / length ** length_penalty, as transformers' `generate` ranks it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.decoding.ngrams import ban_repeated
+from pipeline.decoding.sampling import left_padded
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """Options. no_repeat_ngram: no n-gram of so many tokens occurs twice, prompt included; 0 allows all."""
+
+    beams: int
+    length_penalty: float
+    no_repeat_ngram: int = 0
+
+
+@dataclass
+class _Search:
+    """One prompt: its running texts (new tokens, sum of log-probabilities) and its finished ones (tokens, score)."""
+
+    prompt: list[int]
+    open_lines: int
+    running: list[tuple[list[int], float]] = field(default_factory=lambda: [([], 0.0)])
+    finished: list[tuple[list[int], float]] = field(default_factory=list)
+
+
+@torch.inference_mode()
+def beam_search(
+    model: GPT2LMHeadModel,
+    prompts: Sequence[list[int]],
+    options: BeamSearch,
+    newlines: Tensor,
+    max_lines: int,
+) -> list[list[list[int]]]:
+    """The finished texts of each prompt, best first: at least one, at most 2 * beams.
+
+    Args:
+        model: in evaluation mode.
+        prompts: token ids; none empty.
+        newlines: (vocabulary,) int64, the line breaks in each token.
+        max_lines: a text ends with this many line breaks, those of its prompt included.
+
+    Returns:
+        New tokens without the end-of-text token; a prompt that is at its limit gives one empty text.
+    """
+    breaks = newlines.tolist()
+    searches = [_Search(list(prompt), max_lines - sum(breaks[token] for token in prompt)) for prompt in prompts]
+    context = model.config.n_positions
+    active = [search for search in searches if search.open_lines > 0 and len(search.prompt) < context]
+    if active:
+        _run(model, active, options, breaks)
+    return [[text for text, _ in sorted(search.finished, key=lambda item: -item[1])] or [[]] for search in searches]
+
+
+def _run(model: GPT2LMHeadModel, active: list[_Search], options: BeamSearch, breaks: list[int]) -> None:
+    device, context, end = model.device, model.config.n_positions, model.config.eos_token_id
+    ids, mask = left_padded([search.prompt for search in active], device)
+    cache = DynamicCache(config=model.config)
+    while active:
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        hidden = model.transformer(
+            ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]
+        scores = model.lm_head(hidden).log_softmax(-1)
+        if options.no_repeat_ngram:
+            texts = [search.prompt + text for search in active for text, _ in search.running]
+            scores = ban_repeated(scores, texts, options.no_repeat_ngram)
+        parents, tokens, first, going = [], [], 0, []
+        for search in active:
+            rows = range(first, first + len(search.running))
+            first = rows.stop
+            chosen = _step(search, scores[rows.start : rows.stop], options, breaks, end, context)
+            if chosen:
+                going.append(search)
+                parents += [rows.start + parent for parent, _ in chosen]
+                tokens += [token for _, token in chosen]
+        active = going
+        if active:
+            kept = torch.tensor(parents, device=device)
+            cache.batch_select_indices(kept)
+            ids = torch.tensor(tokens, device=device)[:, None]
+            mask = torch.cat([mask[kept], mask.new_ones(len(kept), 1)], 1)
+
+
+def _step(
+    search: _Search, scores: Tensor, options: BeamSearch, breaks: list[int], end: int, context: int
+) -> list[tuple[int, int]]:
+    """Extend one prompt's running texts by scores (texts, vocabulary); (parent, token) of those that go on."""
+    sums = (
+        scores + torch.tensor([total for _, total in search.running], device=scores.device, dtype=scores.dtype)[:, None]
+    )
+    values, places = sums.flatten().topk(min(2 * options.beams, sums.numel()))
+    running: list[tuple[list[int], float]] = []
+    chosen: list[tuple[int, int]] = []
+    for rank, (total, place) in enumerate(zip(values.tolist(), places.tolist(), strict=True)):
+        parent, token = divmod(place, scores.shape[1])
+        text = search.running[parent][0]
+        written = text if token == end else [*text, token]
+        lines = search.open_lines - sum(breaks[each] for each in written)
+        length = len(text) + 1
+        if token == end or lines <= 0 or len(search.prompt) + length >= context:
+            if rank < options.beams and total > -torch.inf:
+                search.finished.append((written, total / length**options.length_penalty))
+        elif len(running) < options.beams and total > -torch.inf:
+            running.append((written, total))
+            chosen.append((parent, token))
+    search.running = running
+    return [] if len(search.finished) >= options.beams else chosen

@@ -1,0 +1,122 @@
+"""Contrastive search against a slow one without cache, siblings, batch or padding; its options; the n-gram ban."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_model
+from torch import Tensor
+from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search, repetition_penalty
+from pipeline.decoding.ngrams import ban_repeated, repeating
+
+VOCABULARY, END, POSITIONS = 40, 0, 40
+NEWLINES = torch.tensor([0] * 32 + [1] * 6 + [2, 0])
+QUIET = torch.zeros(VOCABULARY, dtype=torch.int64)
+SETTINGS = [
+    ContrastiveSearch(4, 0.6),
+    ContrastiveSearch(4, 0.6, dynamic_alpha=True),
+    ContrastiveSearch(4, 0.6, mean_similarity=True),
+    ContrastiveSearch(4, 0.6, repetition_penalty=1.3),
+    ContrastiveSearch(3, 0.4, True, True, 1.2, no_repeat_ngram=2),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> GPT2LMHeadModel:
+    return tiny_model(VOCABULARY, END, POSITIONS, spread=0.25, seed=3).double()
+
+
+def prompts_of(lengths: Sequence[int], seed: int) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    return [[END, *rng.integers(1, 32, length - 1).tolist()] for length in lengths]
+
+
+@torch.no_grad()
+def reference(model: GPT2LMHeadModel, prompt: list[int], options: ContrastiveSearch, lines: int) -> list[int]:
+    """The definition, one text at a time: every state anew for every candidate."""
+    text, written = list(prompt), 0
+    while len(text) < POSITIONS and sum(int(NEWLINES[token]) for token in text) < lines:
+        logits = model(torch.tensor([text])).logits
+        processors = LogitsProcessorList()
+        if options.repetition_penalty != 1:
+            processors.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+        if options.no_repeat_ngram:
+            processors.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram))
+        probabilities = processors(torch.tensor([text]), logits[:, -1]).softmax(-1)[0]
+        alpha = options.alpha * (min(1, (written + 1) / 128) if options.dynamic_alpha else 1)
+        scores = {}
+        for token in probabilities.argsort(descending=True)[: options.k].tolist():
+            states = model.transformer(torch.tensor([[*text, token]])).last_hidden_state[0]
+            cosines = torch.nn.functional.cosine_similarity(states[:-1], states[-1:], dim=-1)
+            alike = cosines.mean() if options.mean_similarity else cosines.max()
+            scores[token] = float((1 - alpha) * probabilities[token] - alpha * alike)
+        best = max(scores, key=scores.__getitem__)
+        if best == END:
+            break
+        text.append(best)
+        written += 1
+    return text[len(prompt) :]
+
+
+@pytest.mark.parametrize("options", SETTINGS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, options: ContrastiveSearch, seed: int) -> None:
+    prompts = prompts_of([12, 5, 9, 2, 20], seed)
+    texts = contrastive_search(model, prompts, options, NEWLINES, 3)
+    assert texts == [reference(model, prompt, options, 3) for prompt in prompts]
+    assert len({len(text) for text in texts}) > 1 and sum(map(len, texts)) > 20
+
+
+def test_a_text_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None:
+    prompts = prompts_of([10, 3, 17, 5], 2)
+    alone = [contrastive_search(model, [prompt], SETTINGS[4], QUIET, 14)[0] for prompt in prompts]
+    assert contrastive_search(model, prompts, SETTINGS[4], QUIET, 14) == alone
+    assert contrastive_search(model, prompts[::-1], SETTINGS[4], QUIET, 14) == alone[::-1]
+
+
+def test_alpha_of_zero_is_greedy(model: GPT2LMHeadModel) -> None:
+    (prompt,) = prompts_of([6], 4)
+    (text,) = contrastive_search(model, [prompt], ContrastiveSearch(4, 0.0), QUIET, 14)
+    expected = model.generate(torch.tensor([prompt]), do_sample=False, max_length=POSITIONS, pad_token_id=END)
+    assert [*prompt, *text] == [token for token in expected[0].tolist() if token != END or token == prompt[0]][
+        : len(prompt) + len(text)
+    ]
+
+
+def test_nothing_to_write(model: GPT2LMHeadModel) -> None:
+    full = prompts_of([POSITIONS], 0)[0]
+    assert contrastive_search(model, [], SETTINGS[0], QUIET, 14) == []
+    assert contrastive_search(model, [full, [END, 33, 33]], SETTINGS[0], NEWLINES, 2) == [[], []]
+    first = contrastive_search(model, [full, [END, 5]], SETTINGS[0], NEWLINES, 2)
+    assert first == [[], reference(model, [END, 5], SETTINGS[0], 2)]
+
+
+@given(st.lists(st.integers(0, 5), max_size=30), st.integers(1, 4))
+def test_an_ngram_never_comes_twice(text: list[int], order: int) -> None:
+    grams = [tuple(text[start : start + order]) for start in range(len(text) - order + 1)]
+    for token in range(6):
+        new = tuple([*text, token][-order:])
+        assert (token in repeating(text, order)) == (len(text) >= order - 1 and new in grams and len(new) == order)
+
+
+def test_when_every_token_is_banned_one_is_written_all_the_same() -> None:
+    logits = torch.randn(1, 3)
+    assert torch.equal(ban_repeated(logits, [[0, 1, 2]], 1), logits)
+    assert ban_repeated(logits, [[0, 1]], 1).isfinite().tolist() == [[False, False, True]]
+
+
+@given(st.lists(st.floats(-9, 9), min_size=5, max_size=5), st.sets(st.integers(0, 4)), st.floats(1.01, 3))
+def test_the_penalty_makes_a_written_token_less_likely(values: list[float], seen: set[int], penalty: float) -> None:
+    logits = torch.tensor([values], dtype=torch.float64)
+    lowered: Tensor = repetition_penalty(logits, [[*seen, *seen]], penalty)
+    for token in range(5):
+        if token in seen and values[token] != 0:
+            assert lowered[0, token] < logits[0, token]
+        else:
+            assert lowered[0, token] == logits[0, token]

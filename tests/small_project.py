@@ -30,7 +30,7 @@ def small_params(data: str) -> dict[str, Any]:
         params[group]["defaults"]["checkpoint_steps"] = CHECKPOINT_STEPS
     params["sonnet"]["defaults"]["select_draws"] = 1
     for system in params["sonnet"]["systems"].values():
-        system["draws"] = 2
+        system.update({key: 2 for key in ("draws", "samples") if key in system})
     params["evaluation"]["bootstrap"] = 100
     params["compute"]["threads"] = 1
     params["back_translation"]["languages"] = ["es"]

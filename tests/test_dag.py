@@ -62,6 +62,8 @@ def project(folder: Path) -> Path:
     kept = {"sentiment": ["sst_head"], "paraphrase": ["baseline", "mean_pooling", "back_translation"]}
     for group, rows in kept.items():
         params[group]["methods"] = {row: params[group]["methods"][row] for row in rows}
+    systems = params["sonnet"]["systems"]
+    params["sonnet"]["systems"] = {name: systems[name] for name in ("top_p_untuned", "line_mbr")}
     params["training_sets"] = {"back_translation": params["training_sets"]["back_translation"]}
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)

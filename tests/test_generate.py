@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from tiny import END, TEXT, tiny_model, tiny_tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.sonnet import Beam, Contrastive, Epsilon, MinP, System, TopK, TopP, load_system
+from pipeline.config.sonnet import (
+    Beam,
+    BeamMBR,
+    Contrastive,
+    Epsilon,
+    LineMBR,
+    MinP,
+    SampledMBR,
+    System,
+    TopK,
+    TopP,
+    load_system,
+)
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl, write_jsonl
 from pipeline.generate import choose, generate
@@ -35,7 +47,7 @@ def model() -> GPT2LMHeadModel:
 
 def write(model: GPT2LMHeadModel, poems: list[Poem], draws: int = 2, seed: int = 3) -> list[Generated]:
     system = TopP(model="backbone", decoder="top_p", top_p=0.9, temperature=1.2, draws=draws)
-    return generate(model, TOKENIZER, poems, system, seed)
+    return generate(model, TOKENIZER, poems, system, seed, set()).poems
 
 
 @given(ANYTHING)
@@ -117,16 +129,31 @@ SYSTEMS: list[System] = [
     Beam(model="backbone", decoder="beam_search", beams=3, length_penalty=0.6, no_repeat_ngram=3),
     Contrastive(model="backbone", decoder="contrastive_search", k=4, alpha=0.6, dynamic_alpha=False,
                 mean_similarity=False, repetition_penalty=1.2, no_repeat_ngram=3),
+    BeamMBR(model="backbone", decoder="beam_mbr", beams=3, length_penalty=0.6, no_repeat_ngram=3),
+    SampledMBR(model="backbone", decoder="sampled_mbr", samples=6, epsilon=0.01, temperature=1.0, aggregated=False),
+    LineMBR(model="backbone", decoder="line_mbr", samples=6, epsilon=0.01, temperature=1.0, sweeps=3),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
 def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel, system: System) -> None:
-    poems = generate(model, TOKENIZER, POEMS, system, seed=1)
+    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, set())
     draws = getattr(system, "draws", 1)
     assert [(poem.draw, poem.id) for poem in poems] == [(draw, poem.id) for draw in range(draws) for poem in POEMS]
     assert all(poem.text.startswith(poem.prompt) for poem in poems) and any(poem.text != poem.prompt for poem in poems)
-    assert [generate(model, TOKENIZER, [poem], system, seed=1)[0] for poem in POEMS] == poems[: len(POEMS)]
+    alone = [generate(model, TOKENIZER, [poem], system, 1, set()).poems[0] for poem in POEMS]
+    assert alone == poems[: len(POEMS)]
+    assert bool(pool) == system.decoder.endswith("mbr")
+    if pool and system.decoder != "line_mbr":
+        assert {poem.text for poem in poems} <= {candidate.text for candidate in pool}
+
+
+def test_line_mbr_uses_no_training_line(model: GPT2LMHeadModel) -> None:
+    freely, pool = generate(model, TOKENIZER, POEMS, SYSTEMS[-1], 1, set())
+    copied = {line for poem in freely for line in poem.text.split("\n")[3:]}
+    assert copied
+    held, again = generate(model, TOKENIZER, POEMS, SYSTEMS[-1], 1, copied)
+    assert again == pool and not copied & {line for poem in held for line in poem.text.split("\n")[3:]}
 
 
 @given(st.lists(st.integers(-20, 20).map(lambda n: n / 4), min_size=2, max_size=12), st.integers(0, 99))

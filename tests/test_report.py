@@ -177,7 +177,7 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
 def test_forest_tables(project: Path) -> None:
     lines = Path("plots/forest/sonnets.csv").read_text().splitlines()
     assert lines[0] == "row,value,low,high,reported"
-    assert [line.split(",")[0] for line in lines[1:]] == ["top_p_untuned", "top_p_tuned"]
+    assert [line.split(",")[0] for line in lines[1:]] == list(read_params()["sonnet"]["systems"])
 
 
 def test_paired_tests_need_the_same_rows(project: Path) -> None:

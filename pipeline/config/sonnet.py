@@ -77,7 +77,40 @@ class Beam(Block):
     no_repeat_ngram: int = Field(ge=0)
 
 
-System = TopP | TopK | MinP | Epsilon | Contrastive | Beam
+class Sampled(Block):
+    """A pool of epsilon samples to choose from."""
+
+    model: str = Field(min_length=1)
+    samples: int = Field(ge=1)  # per prompt
+    epsilon: float = Field(gt=0, lt=1)
+    temperature: float = Field(gt=0)
+
+
+class SampledMBR(Sampled):
+    """pipeline/decoding/mbr.py: the sample with the highest expected chrF."""
+
+    decoder: Literal["sampled_mbr"]
+    aggregated: bool  # references: exact costs N squared, aggregated N
+
+
+class LineMBR(Sampled):
+    """pipeline/decoding/mbr.py: put together line by line; chrF-optimal."""
+
+    decoder: Literal["line_mbr"]
+    sweeps: int = Field(ge=1)
+
+
+class BeamMBR(Block):
+    """pipeline/decoding/mbr.py over the finished texts of a beam search."""
+
+    model: str = Field(min_length=1)
+    decoder: Literal["beam_mbr"]
+    beams: int = Field(ge=1)
+    length_penalty: float
+    no_repeat_ngram: int = Field(ge=0)
+
+
+System = TopP | TopK | MinP | Epsilon | Contrastive | Beam | SampledMBR | LineMBR | BeamMBR
 DECODERS: dict[str, type[System]] = {
     "top_p": TopP,
     "top_k": TopK,
@@ -85,6 +118,9 @@ DECODERS: dict[str, type[System]] = {
     "epsilon": Epsilon,
     "contrastive_search": Contrastive,
     "beam_search": Beam,
+    "beam_mbr": BeamMBR,
+    "sampled_mbr": SampledMBR,
+    "line_mbr": LineMBR,
 }
 
 

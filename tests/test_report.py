@@ -167,6 +167,7 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
     tables_found = [block for block in summary.split("\n\n") if block.startswith("|")]
     for block in tables_found:
         assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+    assert "\nline_mbr: chrF-optimal" in summary
     show.main([])
     printed = capsys.readouterr().out
     accuracy = read_json(Path("metrics/paraphrase/baseline.json"))["accuracy"]

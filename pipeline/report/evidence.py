@@ -18,7 +18,8 @@ BASELINE = "baseline"
 CURVE_POINTS = 200
 ERRORS = 5
 ERROR_CHARACTERS = 280
-PROMPTS = 2
+PROMPTS = 3
+SHOWN = ("top_p_untuned", "contrastive", "top_p_tuned", "beam_tuned", "sampled_mbr", "line_mbr")  # poems side by side
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def curves(task: str, row: str) -> dict[str, list[tuple[float, float]]]:
 
 
 def poem_cards(systems: Sequence[str]) -> list[tuple[int, list[Card]]]:
-    """For the first dev prompts: the real poem, then the first draw (not the best one) of every system."""
+    """For the first dev prompts: the real poem, then the first draw (not the best one) of six systems."""
+    systems = [name for name in SHOWN if name in systems] or systems[: len(SHOWN)]
     seen = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]
     copying = Copying(seen)
     draws = {name: next(iter(read_generated(PREDICTIONS / f"sonnets/{name}/dev.jsonl").values())) for name in systems}

@@ -205,11 +205,19 @@ def summary(results: Results, tests: Sequence[PairedTest], augmentation: Sequenc
     if results.data:
         tables.append(data_table(results.data))
     intro = f"# Results\n\n{run_line(results.params)}\n{comparability(results.params)}\n"
-    notes = {results.sentiment.title: "sst cfimdb", results.paraphrase.title: "paraphrase"}
-    return intro + "".join(
-        f"\n## {table.title}\n\n{markdown(table)}{floors_line(results.data, notes.get(table.title, ''))}"
-        for table in tables
-    )
+    notes = {
+        results.sentiment.title: floors_line(results.data, "sst cfimdb"),
+        results.paraphrase.title: floors_line(results.data, "paraphrase"),
+        results.sonnets.title: chrf_optimal_line(results.params),
+    }
+    return intro + "".join(f"\n## {table.title}\n\n{markdown(table)}{notes.get(table.title, '')}" for table in tables)
+
+
+def chrf_optimal_line(params: Mapping[str, Any]) -> str:
+    """Which systems are made to score high, if any."""
+    names = [name for name, system in params["sonnet"]["systems"].items() if system["decoder"] == "line_mbr"]
+    text = "chrF-optimal: put together line by line so as to score high, which does not make it the best poem"
+    return f"\n{', '.join(names)}: {text}.\n" if names else ""
 
 
 def floors_line(data: Mapping[str, Any], corpora: str) -> str:

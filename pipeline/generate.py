@@ -11,6 +11,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.config.sonnet import (
     BeamMBR,
     Contrastive,
+    ContrastiveDecoding,
     Epsilon,
     LineMBR,
     MinP,
@@ -22,6 +23,7 @@ from pipeline.config.sonnet import (
     TopP,
 )
 from pipeline.decoding.beam_search import BeamSearch, beam_search
+from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.epsilon import keep_epsilon
 from pipeline.decoding.mbr import line_mbr, mbr
@@ -46,11 +48,12 @@ def generate(
     system: System,
     seed: int,
     training_lines: Set[str],
+    amateur: GPT2LMHeadModel | None = None,
 ) -> Written:
     """Continue every prompt with the system's decoder; ordered by draw, then as `poems`.
 
     A sampler gives `system.draws` independent texts a prompt, the others one. `training_lines` are the lines that
-    `line_mbr` may not use.
+    `line_mbr` may not use; `contrastive_decoding` needs an `amateur`.
     """
     if isinstance(system, Sampler):
         choose_next = partial(choose, system=system)
@@ -62,6 +65,10 @@ def generate(
     if isinstance(system, Contrastive):
         options = ContrastiveSearch(**system.model_dump(exclude={"model", "decoder"}))
         found = [[text] for text in contrastive_search(model, prompts, options, newlines, LINES)]
+    elif isinstance(system, ContrastiveDecoding):
+        assert amateur is not None
+        alpha, order = system.alpha, system.no_repeat_ngram
+        found = [[text] for text in contrastive_decoding(model, amateur, prompts, alpha, order, newlines, LINES)]
     else:
         beams = BeamSearch(system.beams, system.length_penalty, system.no_repeat_ngram)
         found = beam_search(model, prompts, beams, newlines, LINES)

@@ -13,6 +13,7 @@ from pipeline.config.sonnet import (
     Beam,
     BeamMBR,
     Contrastive,
+    ContrastiveDecoding,
     Epsilon,
     LineMBR,
     MinP,
@@ -129,6 +130,7 @@ SYSTEMS: list[System] = [
     Beam(model="backbone", decoder="beam_search", beams=3, length_penalty=0.6, no_repeat_ngram=3),
     Contrastive(model="backbone", decoder="contrastive_search", k=4, alpha=0.6, dynamic_alpha=False,
                 mean_similarity=False, repetition_penalty=1.2, no_repeat_ngram=3),
+    ContrastiveDecoding(model="sonnet/full", decoder="contrastive_decoding", alpha=0.1, no_repeat_ngram=3),
     BeamMBR(model="backbone", decoder="beam_mbr", beams=3, length_penalty=0.6, no_repeat_ngram=3),
     SampledMBR(model="backbone", decoder="sampled_mbr", samples=6, epsilon=0.01, temperature=1.0, aggregated=False),
     LineMBR(model="backbone", decoder="line_mbr", samples=6, epsilon=0.01, temperature=1.0, sweeps=3),
@@ -137,11 +139,12 @@ SYSTEMS: list[System] = [
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
 def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel, system: System) -> None:
-    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, set())
+    amateur = tiny_model(TOKENIZER.get_vocab_size(), TOKENIZER.token_to_id(END), positions=110, seed=1).double()
+    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, set(), amateur)
     draws = getattr(system, "draws", 1)
     assert [(poem.draw, poem.id) for poem in poems] == [(draw, poem.id) for draw in range(draws) for poem in POEMS]
     assert all(poem.text.startswith(poem.prompt) for poem in poems) and any(poem.text != poem.prompt for poem in poems)
-    alone = [generate(model, TOKENIZER, [poem], system, 1, set()).poems[0] for poem in POEMS]
+    alone = [generate(model, TOKENIZER, [poem], system, 1, set(), amateur).poems[0] for poem in POEMS]
     assert alone == poems[: len(POEMS)]
     assert bool(pool) == system.decoder.endswith("mbr")
     if pool and system.decoder != "line_mbr":

@@ -77,6 +77,15 @@ class Beam(Block):
     no_repeat_ngram: int = Field(ge=0)
 
 
+class ContrastiveDecoding(Block):
+    """pipeline/decoding/contrastive_decoding.py: `model` is the expert, the backbone the amateur."""
+
+    model: str = Field(pattern=r"^sonnet/")
+    decoder: Literal["contrastive_decoding"]
+    alpha: float = Field(gt=0, le=1)
+    no_repeat_ngram: int = Field(ge=0)
+
+
 class Sampled(Block):
     """A pool of epsilon samples to choose from."""
 
@@ -110,13 +119,14 @@ class BeamMBR(Block):
     no_repeat_ngram: int = Field(ge=0)
 
 
-System = TopP | TopK | MinP | Epsilon | Contrastive | Beam | SampledMBR | LineMBR | BeamMBR
+System = TopP | TopK | MinP | Epsilon | Contrastive | ContrastiveDecoding | Beam | SampledMBR | LineMBR | BeamMBR
 DECODERS: dict[str, type[System]] = {
     "top_p": TopP,
     "top_k": TopK,
     "min_p": MinP,
     "epsilon": Epsilon,
     "contrastive_search": Contrastive,
+    "contrastive_decoding": ContrastiveDecoding,
     "beam_search": Beam,
     "beam_mbr": BeamMBR,
     "sampled_mbr": SampledMBR,

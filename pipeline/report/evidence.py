@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.evaluation import significance
+from pipeline.evaluation import chrf_test, significance
+from pipeline.evaluation.chrf_test import ChrfTest
 from pipeline.evaluation.classification import Interval, Predictions, read_predictions
 from pipeline.evaluation.generation import Copying, full_text, lines_of, read_generated
 from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
@@ -15,6 +16,7 @@ from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_senten
 PREDICTIONS = Path("predictions")
 CURVES = Path("plots/curves")
 BASELINE = "baseline"
+SONNET_BASELINE = "top_p_tuned"
 CURVE_POINTS = 200
 ERRORS = 5
 ERROR_CHARACTERS = 280
@@ -76,6 +78,25 @@ def paired_tests(
     adjusted = significance.holm(p_values)
     columns = zip(others, differences, counts, p_values, adjusted, strict=True)
     return [PairedTest(name, change, *pair, p, holm) for name, change, pair, p, holm in columns]
+
+
+def sonnet_tests(systems: Sequence[str], resamples: int) -> list[ChrfTest]:
+    """Every system's first draw against that of SONNET_BASELINE; p-values Holm-adjusted; nothing without it."""
+    others = [name for name in systems if name != SONNET_BASELINE]
+    if SONNET_BASELINE not in systems or not others:
+        return []
+    dev = read_poems(PREPARED / "sonnets/dev.jsonl")
+    texts = {name: _first_draw(name, [poem.id for poem in dev]) for name in systems}
+    base = texts.pop(SONNET_BASELINE)
+    tests = chrf_test.paired_bootstrap(base, texts, [full_text(poem) for poem in dev], resamples)
+    adjusted = significance.holm([test.p_value for test in tests])
+    return [test._replace(p_value=p_value) for test, p_value in zip(tests, adjusted, strict=True)]
+
+
+def _first_draw(system: str, ids: Sequence[int]) -> list[str]:
+    poems = next(iter(read_generated(PREDICTIONS / f"sonnets/{system}/dev.jsonl").values()))
+    by_id = {poem.id: poem.text for poem in poems}
+    return [by_id[number] for number in ids]
 
 
 def mistakes(predictions: Predictions, texts: Mapping[str, list[str]]) -> list[Mistake]:

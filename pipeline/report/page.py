@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.chrf_test import ChrfTest
 from pipeline.evaluation.classification import Predictions, confusion
 from pipeline.report import augmentation, evidence, figures, tables
 from pipeline.report.augmentation import Augmentation
@@ -57,6 +58,7 @@ def render(
     predictions: Mapping[str, Mapping[str, Predictions]],
     tests: Sequence[PairedTest],
     augmented: Augmentation,
+    sonnet_tests: Sequence[ChrfTest],
 ) -> str:
     """The page; `predictions` holds the dev predictions by task and row."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -77,7 +79,7 @@ def render(
         sections=[
             _sentiment(results, predictions["sentiment"]),
             _paraphrase(results, predictions["paraphrase"], tests),
-            _sonnets(results),
+            _sonnets(results, sonnet_tests),
         ],
         augmentation={
             "gates": augmented.gates,
@@ -131,7 +133,7 @@ def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests:
     return section
 
 
-def _sonnets(results: Results) -> Section:
+def _sonnets(results: Results, tests: Sequence[ChrfTest]) -> Section:
     task = results.sonnets
     keys = {
         title: results.floors.get(f"{key}_chrf_mean", results.floors.get(f"{key}_chrf"))
@@ -142,7 +144,11 @@ def _sonnets(results: Results) -> Section:
     section = Section(
         task,
         [("Whole poems, mean over draws", figures.forest(task.rows, task.measure, task.digits, floors))],
-        [tables.main_table(_ranked(task), results.confidence, tables.SONNET_EXTRA), *tables.sonnet_tables(results)],
+        [
+            tables.main_table(_ranked(task), results.confidence, tables.SONNET_EXTRA),
+            *tables.sonnet_tests_table(tests),
+            *tables.sonnet_tables(results),
+        ],
     )
     section.curves += _curves("sonnet", rows_of(results.params, "sonnet"))
     section.poems += evidence.poem_cards([row.name for row in task.rows])

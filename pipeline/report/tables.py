@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from pipeline.report.evidence import BASELINE, PairedTest
+from pipeline.evaluation.chrf_test import ChrfTest
+from pipeline.report.evidence import BASELINE, SONNET_BASELINE, PairedTest
 from pipeline.report.results import Results, Row, Task
 
 NOTHING = "–"
@@ -130,6 +131,16 @@ def tests_table(tests: Sequence[PairedTest], confidence: float) -> Table:
     return Table(f"Paired tests against {BASELINE}", header, rows)
 
 
+def sonnet_tests_table(tests: Sequence[ChrfTest]) -> list[Table]:
+    """The paired bootstrap of first draws; no table without tests."""
+    rows = [
+        [test.name, number(test.chrf, 2), number(test.chrf - test.baseline, 2, signed=True), p_value(test.p_value)]
+        for test in tests
+    ]
+    header = ["Row", "chrF of draw 1", "Difference", "Holm p"]
+    return [Table(f"Paired bootstrap over poems against {SONNET_BASELINE}", header, rows)] if tests else []
+
+
 def data_table(data: Mapping[str, Any]) -> Table:
     """Whatever metrics/data.json holds: a line for each innermost mapping, its entries but the zeros in one cell."""
     return Table("Data", ["Part", "Rows", "Shares and counts"], list(_leaves("", data)), figures=False)
@@ -194,14 +205,17 @@ def _escaped(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def summary(results: Results, tests: Sequence[PairedTest], augmentation: Sequence[Table]) -> str:
+def summary(
+    results: Results, tests: Sequence[PairedTest], augmentation: Sequence[Table], sonnet_tests: Sequence[ChrfTest]
+) -> str:
     """metrics/summary.md; `augmentation` are the tables about augmented data, which follow those on paraphrases."""
     confidence = results.confidence
     tables = [main_table(results.sentiment, confidence), main_table(results.paraphrase, confidence, PARAPHRASE_F1)]
     if tests:
         tables.append(tests_table(tests, confidence))
     tables += augmentation
-    tables += [main_table(results.sonnets, confidence, SONNET_EXTRA), *sonnet_tables(results)]
+    tables += [main_table(results.sonnets, confidence, SONNET_EXTRA), *sonnet_tests_table(sonnet_tests)]
+    tables += sonnet_tables(results)
     if results.data:
         tables.append(data_table(results.data))
     intro = f"# Results\n\n{run_line(results.params)}\n{comparability(results.params)}\n"

@@ -28,11 +28,12 @@ def main(arguments: Sequence[str]) -> None:
     }
     resamples = check(params["evaluation"], Evaluation, "evaluation").bootstrap
     tests = evidence.paired_tests(predictions["paraphrase"], resamples, results.confidence, load_seed())
+    sonnet_tests = evidence.sonnet_tests([row.name for row in results.sonnets.rows], resamples)
     augmented = augmentation.load_augmentation(params)
     more = augmentation.robustness_tables(results.paraphrase.rows, results.confidence)
     more += augmentation.augmentation_tables(augmented)
-    write_text(METRICS / "summary.md", tables.summary(results, tests, more))
-    write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented))
+    write_text(METRICS / "summary.md", tables.summary(results, tests, more, sonnet_tests))
+    write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented, sonnet_tests))
     for task in results.tasks:
         write_forest(task)
     print("see plots/report.html and metrics/summary.md, or run `python -m pipeline.report.show`")

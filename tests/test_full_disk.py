@@ -1,33 +1,24 @@
 """A real full disk (a small tmpfs) in the middle of training: one line, nothing half-written, and the run goes on."""
 
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from small_disk import small_disk
 from small_project import contents, run, start, write_project
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "24m") as disk:
+        fill_it_in_training(disk)
 
 
-def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
-    project = write_project(small_disk / "project")
+def fill_it_in_training(disk: Path) -> None:
+    project = write_project(disk / "project")
     for stage in ("download", "prepare", "backbone"):
         run(project, stage)
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     with open(ballast, "wb") as file:  # leave room for about one checkpoint
-        file.write(bytes(shutil.disk_usage(small_disk).free - 700_000))
+        file.write(bytes(shutil.disk_usage(disk).free - 700_000))
     process = start(project, "train_paraphrase", "baseline")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 1, output

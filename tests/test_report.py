@@ -1,18 +1,16 @@
 """The report on a small made-up project: every stage of evaluation runs, then the page and the tables are checked."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from report_project import ROOT, make_project, run_all
+from report_project import ROOT, run_all
 
 from pipeline.config.base import read_params
 from pipeline.errors import InputError
@@ -26,17 +24,6 @@ def outputs() -> dict[str, bytes]:
     """Everything under metrics/ and plots/ but the curves."""
     files = [path for top in ("metrics", "plots") for path in sorted(Path(top).rglob("*")) if path.is_file()]
     return {str(path): path.read_bytes() for path in files if "curves" not in path.parts}
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The project, evaluated, as the current folder; not to be changed by tests that do not put things back."""
-    folder, before = tmp_path_factory.mktemp("project"), Path.cwd()
-    os.chdir(folder)
-    make_project(folder)
-    run_all()
-    yield folder
-    os.chdir(before)
 
 
 class Page(HTMLParser):

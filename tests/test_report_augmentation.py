@@ -1,27 +1,15 @@
 """The report on augmented data: funnels that end in what was accepted, examples, the gates that were really used."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from report_project import HOSTILE, make_project, run_all
+from report_project import HOSTILE
 
 from pipeline.augment import adversarial
 from pipeline.config.base import read_params
 from pipeline.files import read_json
 from pipeline.report import augmentation
 from pipeline.report.results import Row
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder, before = tmp_path_factory.mktemp("project"), Path.cwd()
-    os.chdir(folder)
-    make_project(folder)
-    run_all()
-    yield folder
-    os.chdir(before)
 
 
 def test_funnels_end_in_what_was_accepted(project: Path) -> None:

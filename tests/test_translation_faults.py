@@ -1,6 +1,5 @@
 """Real faults around the translation memory: killed runs, damaged and locked files, full disks, two writers."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from pipeline.augment import store
 from pipeline.augment.memory import TranslationMemory
@@ -161,18 +161,13 @@ def test_bugs_stay_bugs(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
-def test_a_full_disk_keeps_what_was_committed(small_disk: Path) -> None:
-    path = small_disk / "memory.sqlite"
+def test_a_full_disk_keeps_what_was_committed(disk: Path) -> None:
+    path = disk / "memory.sqlite"
     with TranslationMemory(path) as memory:
         kept = 0
         with pytest.raises(
@@ -182,8 +177,8 @@ def test_a_full_disk_keeps_what_was_committed(small_disk: Path) -> None:
                 memory.add("slow", "1", "en", "es", {f"{kept} {text}": text * 20 for text in TEXTS})
         assert 2 < kept < 99
     with pytest.raises(InputError, match="second.sqlite: the disk is full"):
-        TranslationMemory(small_disk / "second.sqlite")
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+        TranslationMemory(disk / "second.sqlite")
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
     with TranslationMemory(path) as memory:
         for number in range(kept):
             assert len(memory.get_any("en", "es", [f"{number} {text}" for text in TEXTS])) == len(TEXTS)
@@ -191,9 +186,9 @@ def test_a_full_disk_keeps_what_was_committed(small_disk: Path) -> None:
         memory.add("slow", "1", "en", "es", {"room": "again"})
 
 
-def test_a_read_only_disk_is_named(small_disk: Path) -> None:
-    path = small_disk / "memory.sqlite"
+def test_a_read_only_disk_is_named(disk: Path) -> None:
+    path = disk / "memory.sqlite"
     write_memory(path)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(InputError, match="memory.sqlite: cannot be opened for writing: make the file and its folder"):
         TranslationMemory(path)

@@ -67,14 +67,19 @@ class Contrastive(Block):
     no_repeat_ngram: int = Field(ge=0)
 
 
-class Beam(Block):
-    """pipeline/decoding/beam_search.py."""
+class Beams(Block):
+    """What beam search and MBR over its texts share."""
 
     model: str = Field(min_length=1)
-    decoder: Literal["beam_search"]
     beams: int = Field(ge=1)
     length_penalty: float
     no_repeat_ngram: int = Field(ge=0)
+
+
+class Beam(Beams):
+    """pipeline/decoding/beam_search.py."""
+
+    decoder: Literal["beam_search"]
 
 
 class ContrastiveDecoding(Block):
@@ -109,14 +114,10 @@ class LineMBR(Sampled):
     sweeps: int = Field(ge=1)
 
 
-class BeamMBR(Block):
+class BeamMBR(Beams):
     """pipeline/decoding/mbr.py over the finished texts of a beam search."""
 
-    model: str = Field(min_length=1)
     decoder: Literal["beam_mbr"]
-    beams: int = Field(ge=1)
-    length_penalty: float
-    no_repeat_ngram: int = Field(ge=0)
 
 
 System = TopP | TopK | MinP | Epsilon | Contrastive | ContrastiveDecoding | Beam | SampledMBR | LineMBR | BeamMBR

@@ -26,7 +26,7 @@ def write_course_folder(
     _write_sonnets(folder, poems, rng)
     if optional:
         _write_optional(folder, rng)
-    _write_translations(folder)
+        _write_translations(folder)
     return folder
 
 

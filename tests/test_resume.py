@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from small_project import complete_checkpoints, contents, copy_project, kill_when, run, start, write_project
 
 OUTPUTS = ("models", "predictions", "plots")
@@ -79,8 +80,10 @@ def test_another_parameter_starts_anew(with_backbone: Path) -> None:
     process = start(folder, "train_paraphrase", "baseline")
     kill_when(process, lambda: bool(checkpoints(folder)))
     (before,) = folder.glob("checkpoints/paraphrase/baseline/*")
-    params = (folder / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(params.replace("lr: 0.001", "lr: 0.003"))
+    params = YAML(typ="safe").load(folder / "params.yaml")
+    params["paraphrase"]["methods"]["baseline"]["lr"] /= 2
+    with open(folder / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
     process = start(folder, "train_paraphrase", "baseline")
     kill_when(process, lambda: bool(checkpoints(folder)) and not before.exists())
     (after,) = folder.glob("checkpoints/paraphrase/baseline/*")

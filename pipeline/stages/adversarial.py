@@ -8,6 +8,8 @@ metrics/augmentation/apt.json. Scores are kept for good in data/memory/scores.sq
 until the stage is done: a killed run goes on where it was.
 """
 
+import hashlib
+import json
 import random
 import shutil
 from collections import defaultdict
@@ -94,14 +96,18 @@ def choose_questions(pairs: Sequence[Pair], limit: int | None, given: Mapping[st
 def generate_round(
     questions: Sequence[str], retry: int, generator: LanguageModel | Seq2Seq, sampling: Sampling, seed: int, run: Path
 ) -> list[list[str]]:
-    """Candidates of one round; chunks that an earlier, killed run has saved are read."""
+    """Candidates of one round; chunks that an earlier, killed run has saved are read.
+
+    Their names come from their questions: which ones are still open in a later round depends on the gates.
+    """
     from tqdm import tqdm
 
     texts: list[list[str]] = []
     for start in tqdm(range(0, len(questions), CHUNK), desc=f"generate, round {retry}", unit="chunk"):
-        path = run / f"round-{retry}" / f"{start}.json"
+        chunk = questions[start : start + CHUNK]
+        path = run / f"round-{retry}" / f"{hashlib.sha256(json.dumps(chunk).encode()).hexdigest()}.json"
         if not path.exists():
-            write_json(path, generator.paraphrase(questions[start : start + CHUNK], sampling, retry, seed))
+            write_json(path, generator.paraphrase(chunk, sampling, retry, seed))
         texts += read_json(path)
     return texts
 

@@ -6,11 +6,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
-.PHONY: repro test lint profile readme clean
+.PHONY: repro test lint profile search compare readme clean
 
-repro: $(VENV)/.installed  ## run what is not up to date, then print the results
+repro: $(VENV)/.installed  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.checks.params
-	@dvc repro --quiet
+	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
 	@python -m pipeline.report.show
 
 test: $(VENV)/.installed-dev  ## the whole test suite
@@ -22,6 +22,12 @@ lint: $(VENV)/.installed-dev
 profile:  ## make profile NAME=laptop: put a complete parameter file in place
 	@test -f "profiles/$(NAME).yaml" || { echo "usage: make profile NAME=$$(ls profiles | sed 's/.yaml//' | paste -sd'|')"; exit 1; }
 	cp "profiles/$(NAME).yaml" params.yaml
+
+search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
+	@python -m pipeline.search $(ROW) $(TRIALS)
+
+compare: $(VENV)/.installed  ## make compare BASE=main: what changed in metrics/ against a commit
+	@python -m pipeline.report.compare $(BASE)
 
 readme: $(VENV)/.installed  ## put the current results into README.md
 	python -m pipeline.report.readme

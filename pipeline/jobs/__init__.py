@@ -1,0 +1,1 @@
+"""`dvc repro` with independent stages side by side."""

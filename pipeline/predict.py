@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.batches import batches_by_length
-from pipeline.models.classifier import GPT2Classifier
 from pipeline.precision import autocast
-from pipeline.text.prompts import collate
+from pipeline.text.batch import collate
 
 
-def predict(model: GPT2Classifier, prompts: Sequence[list[int]], precision: str = "fp32") -> np.ndarray:
+def predict(model: PreTrainedModel, prompts: Sequence[list[int]], precision: str = "fp32") -> np.ndarray:
     """Probabilities of every class, without dropout.
 
     Args:

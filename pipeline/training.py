@@ -30,8 +30,9 @@ from pipeline.config.training import Training
 from pipeline.curves import Curves
 from pipeline.errors import InputError
 from pipeline.files import naming
+from pipeline.models.dropout import use_fast_dropout
 from pipeline.precision import autocast
-from pipeline.text.prompts import collate
+from pipeline.text.batch import collate
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
 Evaluator = Callable[[Any], dict[str, float]]
@@ -86,12 +87,11 @@ class Plan:
 
 
 class Rows(Dataset):
-    """Token ids and labels as the Trainer wants them."""
+    """Training rows as the Trainer wants them: token ids, by whose length batches are grouped, and further columns."""
 
-    def __init__(self, ids: Sequence[list[int]], labels: Sequence[int | None] | None = None) -> None:
-        self.rows = [{"input_ids": row} for row in ids]
-        for row, label in zip(self.rows, labels or [], strict=bool(labels)):
-            row["labels"] = label  # type: ignore[assignment]
+    def __init__(self, ids: Sequence[list[int]], **columns: Sequence[Any]) -> None:
+        names = ["input_ids", *columns]
+        self.rows = [dict(zip(names, row, strict=True)) for row in zip(ids, *columns.values(), strict=True)]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -145,6 +145,7 @@ def train(
         raise InputError("there are no training rows; see metrics/data.json for what was dropped and why")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    use_fast_dropout(model)
     keeper = KeepBest(scratch / "kept", best, keep)
     callbacks = [Progress(), Curves(scratch / "curves"), Checkpoints(), keeper]
     loop = Loop(model, rows, objective, plan, scratch, evaluate, callbacks)
@@ -157,7 +158,7 @@ def train(
 
 def write_curves(scratch: Path, destination: Path) -> None:
     """Copy a finished run's curves to `destination`/<name>.tsv (columns step and <name>)."""
-    for file in sorted((scratch / "curves" / "plots" / "metrics").glob("*.tsv")):
+    for file in sorted((scratch / "curves").glob("*.tsv")):
         shutil.copyfile(file, destination / file.name)
 
 
@@ -175,8 +176,7 @@ class Loop(Trainer):
         callbacks: list[TrainerCallback],
     ) -> None:
         self.objective, self.evaluator, self.precision = objective, evaluator, plan.precision
-        self.parts: dict[str, Tensor] = {}
-        self.parts_steps = 0
+        self.parts: dict[str, list[Tensor]] = {}
         arguments = _arguments(plan, scratch, evaluates=evaluator is not None)
         self.control: TrainerControl
         super().__init__(model, arguments, collate, rows, eval_dataset=rows, callbacks=callbacks)
@@ -188,17 +188,16 @@ class Loop(Trainer):
             raise RuntimeError("the model left training mode: dropout would be off")
         with autocast(self.precision, self.args.device):
             loss, parts = self.objective(model, inputs)
-        self.parts_steps += 1
         for name, value in parts.items():
-            self.parts[name] = self.parts.get(name, torch.zeros_like(value)) + value.detach()
+            self.parts.setdefault(name, []).append(value.detach())
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
                 raise InputError(f"the training loss became {logs['loss']} at step {self.state.global_step}: lower lr")
-            logs |= {name: value.item() / self.parts_steps for name, value in self.parts.items()}
-            self.parts, self.parts_steps = {}, 0
+            logs |= {name: torch.stack(values).mean().item() for name, values in self.parts.items()}
+            self.parts = {}
         super().log(logs, start_time)
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from tiny import END, TEXT, tiny_tokenizer
 
 from pipeline.errors import InputError
+from pipeline.text.batch import collate
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import CLOZE, collate, encode_documents, encode_pairs, encode_texts, pack
+from pipeline.text.prompts import CLOZE, encode_documents, encode_pairs, encode_texts, pack
 
 TOKENIZER = tiny_tokenizer()
 EMPTY = len(TOKENIZER.encode(CLOZE.format("", "")).ids)

@@ -83,7 +83,7 @@ def _embed(model: "BertModel", rows: Sequence[list[int]]) -> "torch.Tensor":
     """(rows, 384) embeddings of token ids."""
     import torch
 
-    from pipeline.text.prompts import collate
+    from pipeline.text.batch import collate
 
     batch = {name: value.to(model.device) for name, value in collate([{"input_ids": row} for row in rows]).items()}
     real = torch.arange(batch["input_ids"].shape[1], device=model.device) < batch["lengths"][:, None]

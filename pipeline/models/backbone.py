@@ -18,6 +18,9 @@ from pipeline.text.prompts import CLOZE, pack
 from pipeline.text.tokenizer import END_OF_TEXT, end_of_text, load_tokenizer
 from pipeline.training import Plan, Rows, train
 
+# The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
+GELU = "gelu_pytorch_tanh"
+
 
 def from_hub(hub: Hub, folder: Path) -> None:
     """Download a pinned GPT-2 and save it to `folder`."""
@@ -124,6 +127,7 @@ def new_model(scratch: Scratch, tokenizer: Tokenizer) -> GPT2LMHeadModel:
         resid_pdrop=scratch.dropout,
         embd_pdrop=scratch.dropout,
         attn_pdrop=scratch.dropout,
+        activation_function=GELU,
     )
     return GPT2LMHeadModel(config)
 
@@ -146,6 +150,8 @@ def _save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Pa
     for config in (model.config, model.generation_config):
         # GPT-2 has no padding token of its own; a config may name another vocabulary's end (50256 by default).
         config.bos_token_id = config.eos_token_id = config.pad_token_id = end
+    if model.config.activation_function == "gelu_new":
+        model.config.activation_function = GELU
     tokenizer.eos_token = tokenizer.bos_token = tokenizer.pad_token = END_OF_TEXT
     tokenizer.model_max_length = model.config.n_positions
     model.save_pretrained(folder)

@@ -4,6 +4,7 @@ With `pooling = "last"` the parameter names are those of transformers' `GPT2ForS
 a folder as it is and gives the same logits.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
+
+from pipeline.models.trunk import states
 
 Pooling = Literal["last", "mean"]
 
@@ -38,15 +41,13 @@ class GPT2Classifier(GPT2PreTrainedModel):
         Returns:
             (batch, num_labels) float32 logits.
         """
-        # No attention mask: under causal attention a real token never sees the padding to its right, so the mask
-        # would change nothing but keep SDPA from its fast causal kernel.
-        hidden = self.transformer(input_ids, use_cache=False).last_hidden_state
-        return self.score(self.head_dropout(self.pool(hidden, lengths))).float()
+        return self.score(self.head_dropout(self.pooled(input_ids, lengths))).float()
 
-    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Pool (batch, tokens, width) hidden states over the real tokens to (batch, width)."""
+    def pooled(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """The (batch, width) states that the head reads: of the last real token, or the mean over the real tokens."""
         if self.config.pooling == "last":
-            return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+            return states(self.transformer, input_ids, read=lengths - 1)[-1].squeeze(1)
+        hidden = states(self.transformer, input_ids)[-1]
         real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
         return (hidden * real[..., None]).sum(1) / lengths[:, None]
 
@@ -60,11 +61,26 @@ class GPT2Classifier(GPT2PreTrainedModel):
 
 
 def build_classifier(
-    backbone: Path, num_labels: int, pooling: Pooling, dropout: float, head_dropout: float, freeze: bool = False
+    backbone: Path,
+    num_labels: int,
+    pooling: Pooling,
+    dropout: float,
+    head_dropout: float,
+    freeze: bool = False,
+    answers: Sequence[int] | None = None,
 ) -> GPT2Classifier:
-    """A classifier with the backbone's weights and a fresh head (drawn from torch's global generator)."""
+    """A classifier with the backbone's weights.
+
+    Args:
+        answers: token ids, one a class: the head begins as the language model's rows of these tokens, so that its
+            logits are those of the tokens as the next word. Without them it is drawn from torch's global generator.
+    """
     config = GPT2Config.from_pretrained(backbone)
     config.num_labels = num_labels
     config.pooling, config.head_dropout, config.freeze_backbone = pooling, head_dropout, freeze
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
-    return GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()
+    model = GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()
+    if answers is not None:
+        with torch.no_grad():
+            model.score.weight.copy_(model.transformer.wte.weight[list(answers)])
+    return model

@@ -20,8 +20,9 @@ from pipeline.determinism import make_deterministic
 from pipeline.errors import InputError, stage_main
 from pipeline.files import new_folder
 from pipeline.objectives import language_model
+from pipeline.text.batch import collate
 from pipeline.text.prepared import PREPARED, read_pairs
-from pipeline.text.prompts import collate, encode_documents
+from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
 from pipeline.training import Evaluator, Plan, Rows, scratch_folder, train, write_curves
 

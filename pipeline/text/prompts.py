@@ -1,9 +1,7 @@
-"""Text to token ids: the cloze prompt for pairs, plain text for reviews, poems with their end; padding into batches."""
+"""Text to token ids: the cloze prompt for pairs, plain text for reviews, poems with their end."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 
 from pipeline.errors import InputError
@@ -12,6 +10,19 @@ from pipeline.text.tokenizer import end_of_text
 
 # The report's prompt without its trailing space, which a byte-level BPE turns into a token of its own.
 CLOZE = 'Is "{}" a paraphrase of "{}"? Answer "yes" or "no":'
+
+ANSWERS = (" no", " yes")  # the next words after the prompt that stand for class 0 and class 1
+
+
+def answer_tokens(tokenizer: Tokenizer) -> list[int]:
+    """The first token of every answer; a vocabulary in which they are the same cannot tell the answers apart."""
+    tokens = [tokenizer.encode(answer).ids[0] for answer in ANSWERS]
+    if len(set(tokens)) < len(tokens):
+        raise InputError(
+            "params.yaml: head cloze: the backbone's tokenizer begins ' yes' and ' no' with the same token; "
+            "use head linear or a larger backbone.scratch.vocab_size"
+        )
+    return tokens
 
 
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -> list[list[int]]:
@@ -63,19 +74,3 @@ def pack(documents: Iterable[Sequence[int]], block: int) -> Iterator[list[int]]:
         while len(buffer) >= block:
             yield buffer[:block]
             buffer = buffer[block:]
-
-
-def collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Pad rows (`input_ids`, optional `labels`) on the right to the longest.
-
-    Returns:
-        input_ids (batch, longest) int64, padded with 0; lengths (batch,) int64; labels (batch,) int64 if given.
-    """
-    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
-    for row, target in zip(rows, ids, strict=True):
-        target[: len(row["input_ids"])] = torch.tensor(row["input_ids"])
-    batch = {"input_ids": ids, "lengths": lengths}
-    if "labels" in rows[0]:
-        batch["labels"] = torch.tensor([row["labels"] for row in rows])
-    return batch

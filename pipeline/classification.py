@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute, Training
-from pipeline.files import new_folder, write_csv, write_text
+from pipeline.files import new_folder, write_text
 from pipeline.model_card import model_card
-from pipeline.models.classifier import GPT2Classifier
+from pipeline.models.weights import load_weights
 from pipeline.predict import predict
+from pipeline.prediction_files import write_predictions
 from pipeline.text.tokenizer import copy_tokenizer
 from pipeline.training import Evaluator, Objective, Plan, Rows, scratch_folder, train, write_curves
 
@@ -22,75 +23,84 @@ BACKBONE = Path("models/backbone")
 
 @dataclass(frozen=True)
 class Split:
-    """The prompts of one split, row by row."""
+    """The prompts of one split, row by row; for pairs, `swapped` are those with the sentences in the other order."""
 
     ids: list[str]
     prompts: list[list[int]]
     labels: list[int | None]
+    swapped: list[list[int]] | None = None
 
 
 def fine_tune(
     task: str,
     row: str,
     settings: Training,
-    model: GPT2Classifier,
+    model: PreTrainedModel,
+    rows: Rows,
     splits: Mapping[str, Split],
     objective: Objective,
+    start: Path,
     inputs: Sequence[Path],
     submission_header: str,
+    both_orders: bool = False,
 ) -> None:
-    """Train on `splits["train"]`, select on `select`, predict every other split.
+    """Train on `rows`, select on `splits["select"]`, predict every split.
 
     Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all.
 
     Args:
         model: a fresh classifier; it ends with the weights of the best evaluation on `select`.
-        inputs: the folders the splits were read from (part of the run's fingerprint).
+        start: the folder of the backbone that it was built on.
+        inputs: the folders that rows and splits were read from (part of the run's fingerprint).
         submission_header: name of the prediction column in the course's submission format.
+        both_orders: predictions are the mean over both orders of a pair.
     """
     seed, compute = load_seed(), load_block("compute", Compute)
     precision = compute.precision
-    run = scratch_folder(task, row, [settings.model_dump(), compute.model_dump(), seed], [*inputs, BACKBONE])
-    plan = Plan.of(settings, len(splits["train"].ids), precision, seed)
-    rows = Rows(splits["train"].prompts, splits["train"].labels)
-    best = train(model, rows, objective, plan, run, select_scores(splits["select"], precision))[0]
-    model = GPT2Classifier.from_pretrained(best, dtype=torch.float32).to(model.device)
+    run = scratch_folder(task, row, [settings.model_dump(), compute.model_dump(), seed], [*inputs, start])
+    plan = Plan.of(settings, len(rows), precision, seed)
+    evaluate = select_scores(splits["select"], precision, both_orders)
+    best = train(model, rows, objective, plan, run, evaluate)[0]
+    load_weights(model, best)
     model_path, predictions, curves = (Path(top) / task / row for top in ("models", "predictions", "plots/curves"))
     with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
         model.save_pretrained(folder)
-        copy_tokenizer(BACKBONE, folder)
+        copy_tokenizer(start, folder)
         write_text(folder / "README.md", model_card(task, row, settings, best))
         for name, split in splits.items():
-            if name != "train":
-                write_predictions(tables, name, split, predict(model, split.prompts, precision), submission_header)
+            found, swapped = probabilities(model, split, precision, both_orders, swapped=name == "dev")
+            write_predictions(tables, name, split.ids, split.labels, found, submission_header)
+            if swapped is not None:
+                write_predictions(tables, f"{name}_swapped", split.ids, split.labels, swapped, submission_header)
         write_curves(run, plots)
     shutil.rmtree(run)
 
 
-def select_scores(select: Split, precision: str) -> Evaluator:
+def probabilities(
+    model: PreTrainedModel, split: Split, precision: str, both_orders: bool, swapped: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Class probabilities (rows, classes) of a split and, if asked for, those of its pairs in the other order.
+
+    With `both_orders` each is the mean over both orders, so that the two are the same to the last bit.
+    """
+    found, other = predict(model, split.prompts, precision), None
+    if split.swapped is not None and (both_orders or swapped):
+        other = predict(model, split.swapped, precision)
+        if both_orders:
+            found = other = (found + other) / 2
+    return found, other if swapped else None
+
+
+def select_scores(select: Split, precision: str, both_orders: bool) -> Evaluator:
     """An evaluator that gives loss and accuracy on the `select` split."""
     labels = np.array(select.labels)
 
-    def evaluate(model: GPT2Classifier) -> dict[str, float]:
-        probabilities = predict(model, select.prompts, precision)
-        likelihood = probabilities[np.arange(len(labels)), labels]
+    def evaluate(model: PreTrainedModel) -> dict[str, float]:
+        found, _ = probabilities(model, select, precision, both_orders)
+        likelihood = found[np.arange(len(labels)), labels]
         return {
             "select_loss": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
-            "select_accuracy": float((probabilities.argmax(1) == labels).mean()),
+            "select_accuracy": float((found.argmax(1) == labels).mean()),
         }
 
     return evaluate
-
-
-def write_predictions(folder: Path, name: str, split: Split, probabilities: np.ndarray, header: str) -> None:
-    """Write <name>.csv (id, label, p_0, ...), and for `test` also submission.csv in the course's format."""
-    columns = ["id", "label", *(f"p_{index}" for index in range(probabilities.shape[1]))]
-    rows = zip(split.ids, split.labels, probabilities.tolist(), strict=True)
-    write_csv(folder / f"{name}.csv", columns, ([id_, label, *values] for id_, label, values in rows))
-    if name == "test":
-        write_text(folder / "submission.csv", submission(split.ids, probabilities.argmax(1).tolist(), header))
-
-
-def submission(ids: Sequence[str], classes: Sequence[int], header: str) -> str:
-    """The course's submission format: a header, then `<id>, <class>` lines."""
-    return f"id \t {header} \n" + "".join(f"{id_}, {value} \n" for id_, value in zip(ids, classes, strict=True))

@@ -12,13 +12,14 @@ from transformers import AutoModelForSequenceClassification
 
 from pipeline import batches as batches_module
 from pipeline.batches import batches_by_length
-from pipeline.classification import submission
 from pipeline.models.classifier import GPT2Classifier, Pooling, build_classifier
 from pipeline.objectives import cross_entropy, language_model
 from pipeline.predict import predict
-from pipeline.text.prompts import collate
+from pipeline.prediction_files import submission
+from pipeline.text.batch import collate
 
 LABELS = 3
+PLAIN = cross_entropy.Options(label_smoothing=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_mean_pooling_is_the_mean_over_the_real_tokens(backbone: Path) -> None:
 def backward(model: GPT2Classifier) -> set[str]:
     """The parameters that a training step gives a gradient."""
     batch = collate([{"input_ids": row, "labels": index % LABELS} for index, row in enumerate(prompts())])
-    cross_entropy.loss(model.train(), batch)[0].backward()
+    cross_entropy.loss(model.train(), batch, PLAIN)[0].backward()
     return {name for name, value in model.named_parameters() if value.grad is not None and bool(value.grad.any())}
 
 
@@ -138,7 +139,7 @@ def test_cross_entropy_by_hand(backbone: Path) -> None:
     batch = collate([{"input_ids": row, "labels": label} for row, label in zip(rows, labels, strict=True)])
     probabilities = logits(model, rows).double().softmax(-1)
     expected = -np.mean([float(probabilities[index, label].log()) for index, label in enumerate(labels)])
-    assert cross_entropy.loss(model, batch)[0].item() == pytest.approx(expected, rel=1e-6)
+    assert cross_entropy.loss(model, batch, PLAIN)[0].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_language_model_loss_is_transformers_loss() -> None:

@@ -1,4 +1,4 @@
-"""Training pairs with augmented pairs mixed in: a bounded share of all updates, in the same balance of labels."""
+"""Training pairs with augmented pairs mixed in: a bounded share of all updates."""
 
 import random
 from collections.abc import Sequence
@@ -17,15 +17,18 @@ class Mixture(NamedTuple):
     augmented: int
 
 
-def mix(train: Sequence[Pair], pool: Sequence[Sequence[Pair]], share: float, rng: random.Random) -> Mixture:
-    """All of `train`, then as many of `pool` as the share and the label balance of `train` allow.
+def mix(
+    train: Sequence[Pair], pool: Sequence[Sequence[Pair]], share: float, rng: random.Random, labels: str = "balanced"
+) -> Mixture:
+    """All of `train`, then as many of `pool` as the share and the labels allow.
 
     Args:
         pool: augmented pairs in order of preference; those of a later group are only used when the earlier ones of the
             same label are used up.
         share: the augmented pairs are at most this share of the result.
+        labels: `balanced` keeps the label balance of `train`; `positive` takes duplicates only, which shifts it.
     """
-    positives = sum(pair.label == 1 for pair in train) / len(train)
+    positives = sum(pair.label == 1 for pair in train) / len(train) if labels == "balanced" else 1.0
     available = {label: _shuffled(pool, label, rng) for label in (0, 1)}
     size = share / (1 - share) * len(train)
     for label, part in ((0, 1 - positives), (1, positives)):

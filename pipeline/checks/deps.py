@@ -37,18 +37,33 @@ def missing(stages: dict[str, dict]) -> Iterator[tuple[str, Path]]:
         if command is None:
             continue
         deps = [Path(dep) for dep in stage.get("deps", []) if isinstance(dep, str)]
-        for path in sorted(imported_files(module_file(command[1]))):
-            if not any(dep == path or dep in path.parents for dep in deps):
+        for path in sorted(imported_files([module_file(command[1]), *named_by_parameters(deps)])):
+            if not any(covers(dep, path) for dep in deps):
                 yield name, path
 
 
-def imported_files(entry: Path | None) -> set[Path]:
-    """The files of this package that `entry` imports, directly or not, itself included.
+def covers(dep: Path, path: Path) -> bool:
+    """Whether a dependency is the file, a folder above it, or a template that may stand for it."""
+    return (
+        dep == path
+        or dep in path.parents
+        or ("${" in dep.name and (dep.parent, dep.suffix) == (path.parent, path.suffix))
+    )
+
+
+def named_by_parameters(deps: list[Path]) -> list[Path]:
+    """Every file that a dependency such as pipeline/objectives/${item.objective}.py may stand for, if it has a row."""
+    templates = [dep for dep in deps if "${" in dep.name and dep.suffix == ".py"]
+    return [file for dep in templates for file in sorted(dep.parent.glob("*.py"))]
+
+
+def imported_files(entries: list[Path | None]) -> set[Path]:
+    """The files of this package that `entries` import, directly or not, themselves included.
 
     The __init__ files hold a docstring only (checked by a test) and are left out.
     """
     found: set[Path] = set()
-    queue = [entry]
+    queue = list(entries)
     while queue:
         path = queue.pop()
         if path is not None and path not in found and path.name != "__init__.py":

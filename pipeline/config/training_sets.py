@@ -13,11 +13,12 @@ Source = Literal["augmented/back_translation", "augmented/adversarial", "prepare
 
 
 class TrainingSet(Block):
-    """All training pairs, and augmented ones in the same balance of labels."""
+    """All training pairs, and augmented ones."""
 
     source: Source
     share: float = Field(gt=0, lt=1)  # at most so much of all updates is augmented
     texts: Literal["augmented", "original"]  # original: each augmented pair is the pair it was made of (the control)
+    labels: Literal["balanced", "positive"]  # balanced: as the training pairs; positive: duplicates only, as reported
 
 
 def training_sets(path: Path = PARAMS) -> Mapping[str, Any]:

@@ -2,24 +2,31 @@
 
     python -m pipeline.stages.train_paraphrase <row>
 
-Reads models/backbone, the row's training set, data/prepared/paraphrase and the held-out pairs of data/prepared/ap_h;
-writes paraphrase/<row> under models/, predictions/, plots/curves/.
+Reads the row's start (models/backbone or models/first_stage/<name>), its training set, data/prepared/paraphrase and the
+held-out pairs of data/prepared/ap_h, and for rows with `tasks` data/prepared/etpc and sst; writes paraphrase/<row>
+under models/, predictions/, plots/curves/.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
-from pipeline.classification import BACKBONE, Split, fine_tune
+from transformers.modeling_utils import PreTrainedModel
+
+from pipeline.classification import Split, fine_tune
 from pipeline.config.base import load_block, load_seed
+from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
-from pipeline.models.classifier import build_classifier
-from pipeline.objectives import cross_entropy
+from pipeline.pair_classifier import new_classifier, training_rows
+from pipeline.prediction_files import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_pairs
 from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.views import swap
 
 DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
 
@@ -28,18 +35,31 @@ def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings = load_paraphrase(row)
     make_deterministic(load_seed(), load_block("compute", Compute).threads)
-    tokenizer = load_tokenizer(BACKBONE)
-    train = Path("data") / settings.train
-    files = {"train": train / "train.csv"} | {name: DATA / f"{name}.csv" for name in ("select", "dev", "test")}
-    files["ap_h"] = ROBUSTNESS / "dev.csv"
+    start = Path("models") / settings.start
+    tokenizer = load_tokenizer(start)
+    objective = load_objective(settings.objective, "objective")
+    options = check_options(objective, settings.options, "options")
+    rows = training_rows(tokenizer, settings, objective.VIEWS)
     splits = {}
+    files = {name: DATA / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": ROBUSTNESS / "dev.csv"}
     for name, file in files.items():
         pairs = read_pairs(file)
-        prompts = encode_pairs(tokenizer, pairs, settings.max_length)
-        splits[name] = Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs])
-    model = build_classifier(BACKBONE, 2, settings.pooling, settings.dropout, settings.head_dropout)
-    inputs = [train, DATA, ROBUSTNESS]
-    fine_tune("paraphrase", row, settings, model, splits, cross_entropy.loss, inputs, "Predicted_Is_Paraphrase")
+        prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
+        splits[name] = Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs], swapped)
+    model = new_classifier(start, tokenizer, settings)
+    fine_tune(
+        "paraphrase",
+        row,
+        settings,
+        cast(PreTrainedModel, model),
+        rows,
+        splits,
+        partial(objective.loss, options=options),
+        start,
+        [Path("data") / settings.train, DATA, ROBUSTNESS, *(PREPARED / task for task in settings.tasks)],
+        PARAPHRASE_HEADER,
+        settings.orders == "both",
+    )
 
 
 if __name__ == "__main__":

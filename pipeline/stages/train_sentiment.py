@@ -6,6 +6,7 @@ Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from pipeline.classification import BACKBONE, Split, fine_tune
 from pipeline.config.base import load_block, load_row, load_seed
@@ -18,6 +19,7 @@ from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
 from pipeline.text.prompts import encode_texts
 from pipeline.text.tokenizer import load_tokenizer
+from pipeline.training import Rows
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,7 +35,10 @@ def main(arguments: Sequence[str]) -> None:
     model = build_classifier(
         BACKBONE, NUM_LABELS[settings.dataset], "last", settings.dropout, settings.head_dropout, settings.mode == "head"
     )
-    fine_tune("sentiment", row, settings, model, splits, cross_entropy.loss, [data], "Predicted_Sentiment")
+    train = splits.pop("train")
+    objective = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
+    rows, header = Rows(train.prompts, labels=train.labels), "Predicted_Sentiment"
+    fine_tune("sentiment", row, settings, model, rows, splits, objective, BACKBONE, [data], header)
 
 
 if __name__ == "__main__":

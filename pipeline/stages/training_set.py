@@ -26,7 +26,9 @@ def main(arguments: Sequence[str]) -> None:
     train = read_pairs(PREPARED / "paraphrase" / "train.csv")
     pool = read_pool(training_set, Path("data"))
     # The same draw for every set of a source: the control trains on the pairs that its augmented ones were made of.
-    mixture = mix(train, pool, training_set.share, random.Random(f"{load_seed()} {training_set.source}"))
+    mixture = mix(
+        train, pool, training_set.share, random.Random(f"{load_seed()} {training_set.source}"), training_set.labels
+    )
     with new_folder(OUT / name) as folder:
         write_pairs(folder / "train.csv", mixture.pairs)
     figures = {

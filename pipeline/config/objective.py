@@ -1,0 +1,31 @@
+"""A row's training objective: the file of pipeline/objectives that it names, and its options."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.config.base import PARAMS, Block, check
+from pipeline.errors import InputError
+
+FOLDER = Path(__file__).parent.parent / "objectives"
+
+
+def load_objective(name: object, key: str, path: Path = PARAMS) -> ModuleType:
+    """The module pipeline.objectives.<name>; `key` is where the name stands in the parameter file.
+
+    An objective is a file with
+        Options   a Block: what a row's `options` must hold
+        VIEWS     other encodings of a pair that its batches need: swapped, first, second (pipeline/text/views.py)
+        loss(model, batch, options) -> (loss, {name: value to log})
+    """
+    known = sorted(file.stem for file in FOLDER.glob("*.py") if "class Options" in file.read_text(encoding="utf-8"))
+    if name not in known:
+        raise InputError(f"{path}: {key}: expected a file of pipeline/objectives ({', '.join(known)}), got {name!r}")
+    return importlib.import_module(f"pipeline.objectives.{name}")
+
+
+def check_options(objective: ModuleType, values: Any, key: str, path: Path = PARAMS) -> Block:  # noqa: ANN401 - from YAML
+    """`values`, found under `key`, checked against the objective's Options."""
+    options: Block = check(values, objective.Options, key, path)
+    return options

@@ -1,0 +1,1 @@
+"""Terms that several objectives share, each a direct transcription of its formula."""

@@ -1,0 +1,95 @@
+"""MTAN: attention modules of several tasks on a shared GPT-2 trunk (Liu, Johns & Davison 2019, arXiv:1803.10704).
+
+The modules branch off the trunk and never write into it. For task k and block i, with u the block's input and p its
+output at the position that the head reads (figure 2 and equations 1 to 3):
+
+    a_i = sigmoid(h(g([u_i; f(b_{i-1})])))        b_i = a_i * p_i
+
+b of the last block goes into the task's head. The paper's convolutions are linear layers here and its batch norm is a
+layer norm; f, g and h are one such layer each.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers.models.gpt2.configuration_gpt2 import GPT2Config
+from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
+
+from pipeline.models.trunk import states
+
+
+class AttentionModule(nn.Module):
+    """One task's soft mask over the features of one block."""
+
+    def __init__(self, width: int, first: bool) -> None:
+        super().__init__()
+        self.f = None if first else _layer(width, width)
+        self.g = _layer(width if first else 2 * width, width)
+        self.h = nn.Linear(width, width)
+
+    def forward(self, given: Tensor, output: Tensor, branch: Tensor | None) -> Tensor:
+        """b_i from u_i, p_i and b_{i-1} (None in the first block), all (rows, width)."""
+        if self.f is not None:
+            given = torch.cat([given, self.f(branch)], dim=-1)
+        return torch.sigmoid(self.h(self.g(given))) * output
+
+
+def _layer(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU())
+
+
+class MtanClassifier(GPT2PreTrainedModel):
+    """A classifier for each of `config.tasks`, with `config.classes` classes; `forward` is that of the first task."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__(config)
+        self.tasks: list[str] = list(config.tasks)
+        self.transformer = GPT2Model(config)
+        self.branches = nn.ModuleList(
+            nn.ModuleList(AttentionModule(config.n_embd, block == 0) for block in range(config.n_layer))
+            for _ in self.tasks
+        )
+        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.heads = nn.ModuleList(nn.Linear(config.n_embd, classes, bias=False) for classes in config.classes)
+        self.log_variances = nn.Parameter(torch.zeros(len(self.tasks)))
+        self.register_buffer("losses", torch.zeros(5, len(self.tasks)))  # of dynamic weight averaging
+        self.losses: Tensor
+        self.post_init()
+
+    def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (batch, classes) float32 of the first task; arguments as in GPT2Classifier."""
+        return self._task(0, self._read(input_ids, lengths)).float()
+
+    def task_logits(self, input_ids: Tensor, lengths: Tensor, tasks: Tensor) -> dict[int, Tensor]:
+        """Logits of each task that `tasks` (batch,) names, for its rows in their order; the trunk runs once."""
+        read = self._read(input_ids, lengths)
+        present: list[int] = tasks.unique().tolist()
+        return {task: self._task(task, [layer[tasks == task] for layer in read]).float() for task in present}
+
+    def _read(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
+        """The trunk's states at the last real token, (batch, width) each, before the first block and after each."""
+        *inner, last = states(self.transformer, ids, read=lengths - 1)
+        rows = torch.arange(len(ids), device=ids.device)
+        return [*(layer[rows, lengths - 1] for layer in inner), last.squeeze(1)]
+
+    def _task(self, task: int, layers: Sequence[Tensor]) -> Tensor:
+        branch = None
+        for module, given, output in zip(self.branches[task], layers[:-1], layers[1:], strict=True):
+            branch = module(given, output, branch)
+        logits: Tensor = self.heads[task](self.head_dropout(branch))
+        return logits
+
+
+def build_mtan(backbone: Path, tasks: dict[str, int], dropout: float, head_dropout: float) -> MtanClassifier:
+    """The backbone's weights with fresh attention modules and heads (drawn from torch's global generator)."""
+    config = GPT2Config.from_pretrained(backbone)
+    config.tasks, config.classes = list(tasks), list(tasks.values())  # lists: a saved dictionary loses its order
+    config.num_labels, config.head_dropout = config.classes[0], head_dropout
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
+    model = MtanClassifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()
+    # `from_pretrained` leaves what is in no layer and not in the folder as it finds it in memory.
+    nn.init.zeros_(model.log_variances)
+    nn.init.zeros_(model.losses)
+    return model

@@ -1,0 +1,32 @@
+"""R-Drop: two dropout masks of one batch must agree (Liang et al. 2021, https://arxiv.org/abs/2106.14448)."""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pipeline.config.base import Block
+from pipeline.losses.divergence import symmetric_kl
+
+VIEWS: tuple[str, ...] = ()
+
+
+class Options(Block):
+    """`alpha`: weight of the divergence."""
+
+    alpha: float = Field(ge=0)
+
+
+def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+    """CE(p1) + CE(p2) + alpha / 2 * (KL(p1 || p2) + KL(p2 || p1)), equation 4; both passes run as one batch.
+
+    Args:
+        model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes); dropout on.
+        batch: `input_ids`, `lengths`, `labels` (batch,) int64.
+    """
+    logits = model(torch.cat([batch["input_ids"]] * 2), torch.cat([batch["lengths"]] * 2))
+    first, second = logits.chunk(2)
+    divergence = symmetric_kl(first, second)
+    entropies = sum(nn.functional.cross_entropy(view, batch["labels"]) for view in (first, second))
+    return entropies + options.alpha * divergence, {"kl": divergence}

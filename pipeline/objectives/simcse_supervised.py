@@ -1,0 +1,38 @@
+"""Supervised SimCSE on question pairs, a first stage: duplicates attract, non-duplicates are hard negatives.
+
+Gao et al. 2021, equation 5. Its triples (x, x+, x-) come from NLI; a pair of questions has either x+ (a duplicate) or
+x- (a non-duplicate). The missing positive of the latter is the question itself under another dropout mask, as in the
+unsupervised form.
+"""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pipeline.config.base import Block
+from pipeline.losses.info_nce import info_nce
+from pipeline.text.batch import stack
+
+VIEWS = ("first", "second")
+
+
+class Options(Block):
+    """`temperature` of the similarities."""
+
+    temperature: float = Field(gt=0)
+
+
+def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+    """InfoNCE of every first question against all positives and all hard negatives of the batch; one batch.
+
+    Args:
+        model: `pooled` maps ids (batch, tokens) and lengths (batch,) to states (batch, width); dropout on.
+        batch: `first` and `second` with their lengths, `labels` (batch,) int64.
+    """
+    duplicate = batch["labels"][:, None] == 1
+    anchors, again, second = model.pooled(*stack(batch, ["first", "first", "second"])).chunk(3)
+    positives = torch.where(duplicate, second, again)
+    contrast = info_nce(anchors, torch.cat([positives, second[~duplicate[:, 0]]]), options.temperature)
+    return contrast, {"info_nce": contrast}

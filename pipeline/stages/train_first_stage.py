@@ -1,0 +1,59 @@
+"""Train a first stage: a backbone that rows of the paraphrase table start from.
+
+    python -m pipeline.stages.train_first_stage <name>
+
+Reads models/backbone and the stage's training set; writes models/first_stage/<name>, a folder like models/backbone, and
+plots/curves/first_stage/<name>. The last step's weights are kept: what a first stage is good for shows in the second.
+"""
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.config.base import load_block, load_seed
+from pipeline.config.objective import check_options, load_objective
+from pipeline.config.paraphrase import load_paraphrase
+from pipeline.config.training import Compute
+from pipeline.determinism import make_deterministic
+from pipeline.errors import one_argument, stage_main
+from pipeline.files import new_folder
+from pipeline.pair_classifier import new_classifier, training_rows
+from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.training import Plan, scratch_folder, train, write_curves
+
+BACKBONE = Path("models/backbone")
+
+
+def main(arguments: Sequence[str]) -> None:
+    name = one_argument(arguments, "first stage")
+    settings = load_paraphrase(name, "first_stages")
+    seed, compute = load_seed(), load_block("compute", Compute)
+    make_deterministic(seed, compute.threads)
+    tokenizer = load_tokenizer(BACKBONE)
+    objective = load_objective(settings.objective, "objective")
+    options = check_options(objective, settings.options, "options")
+    rows = training_rows(tokenizer, settings, objective.VIEWS)
+    inputs = [Path("data") / settings.train, BACKBONE]
+    run = scratch_folder("first_stage", name, [settings.model_dump(), compute.model_dump(), seed], inputs)
+    plan = Plan.of(settings, len(rows), compute.precision, seed)
+    model = cast(PreTrainedModel, new_classifier(BACKBONE, tokenizer, settings))
+    train(model, rows, partial(objective.loss, options=options), plan, run)
+    with (
+        new_folder(Path("models/first_stage") / name) as folder,
+        new_folder(Path("plots/curves/first_stage") / name) as curves,
+    ):
+        backbone = GPT2LMHeadModel.from_pretrained(BACKBONE)
+        backbone.transformer.load_state_dict(model.transformer.state_dict())
+        backbone.save_pretrained(folder)
+        copy_tokenizer(BACKBONE, folder)
+        write_curves(run, curves)
+    shutil.rmtree(run)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,329 @@
+"""Every objective against its formula written out in loops, float64, and InfoNCE against pytorch-metric-learning."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_metric_learning.losses import NTXentLoss
+from tiny import tiny_tokenizer, write_backbone
+from torch import Tensor
+
+from pipeline.losses.divergence import symmetric_kl
+from pipeline.losses.info_nce import info_nce
+from pipeline.models import classifier as classifier_module
+from pipeline.models.classifier import GPT2Classifier, build_classifier
+from pipeline.objectives import cross_entropy, r_drop, simcse, simcse_joint, simcse_supervised, symmetric
+from pipeline.text.batch import collate
+from pipeline.text.prepared import Pair
+from pipeline.text.prompts import encode_pairs
+from pipeline.text.views import encode_views
+
+Rows = np.ndarray
+QUESTIONS = [
+    "Why?",
+    "How do I repair the red garden engine?",
+    "What helps to repair the old river camera?",
+    "Is it so?",
+]
+SIZES = st.tuples(st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**32 - 1))
+
+
+def entropy(logits: Rows, labels: Sequence[int], smoothing: float = 0.0) -> float:
+    """Mean cross-entropy; the smoothed target is (1 - s) on the label and s / classes on every class."""
+    total = 0.0
+    for row, label in zip(logits, labels, strict=True):
+        partition = sum(math.exp(value) for value in row)
+        for place, value in enumerate(row):
+            target = (1 - smoothing) * (place == label) + smoothing / len(row)
+            total -= target * math.log(math.exp(value) / partition)
+    return total / len(logits)
+
+
+def kl(first: Rows, second: Rows) -> float:
+    """Mean KL(p || q) in nats."""
+    total = 0.0
+    for left, right in zip(first, second, strict=True):
+        p = [math.exp(value) / sum(math.exp(other) for other in left) for value in left]
+        q = [math.exp(value) / sum(math.exp(other) for other in right) for value in right]
+        total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    return total / len(first)
+
+
+def cosine(a: Rows, b: Rows) -> float:
+    return float(sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(sum(a * a)) / math.sqrt(sum(b * b)))
+
+
+def contrast(anchors: Rows, candidates: Rows, temperature: float) -> float:
+    total = 0.0
+    for index, anchor in enumerate(anchors):
+        scores = [math.exp(cosine(anchor, candidate) / temperature) for candidate in candidates]
+        total -= math.log(scores[index] / sum(scores))
+    return total / len(anchors)
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+class Given:
+    """A model that gives prescribed logits and states, and remembers what it was asked."""
+
+    def __init__(self, logits: Tensor | None = None, states: Tensor | None = None) -> None:
+        self.logits, self.states = logits, states
+        self.asked: list[tuple[str, list[list[int]]]] = []
+
+    def __call__(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        return self._answer("logits", ids, lengths)
+
+    def pooled(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        return self._answer("states", ids, lengths)
+
+    def _answer(self, kind: str, ids: Tensor, lengths: Tensor) -> Tensor:
+        self.asked.append((kind, [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]))
+        found: Tensor = getattr(self, kind)
+        assert len(found) == len(ids)
+        return found
+
+
+def batch_of(rows: int, classes: int = 2, seed: int = 0) -> dict[str, Tensor]:
+    """Prompts, swapped prompts and questions of different lengths; the first two rows have different labels."""
+    rng = np.random.default_rng(seed)
+    names = ("input_ids", "swapped", "first", "second")
+    return collate(
+        [
+            {name: rng.integers(1, 50, rng.integers(1, 9)).tolist() for name in names}
+            | {"labels": index if index < 2 else int(rng.integers(classes))}
+            for index in range(rows)
+        ]
+    )
+
+
+def rows_of(batch: dict[str, Tensor], name: str) -> list[list[int]]:
+    lengths = batch["lengths" if name == "input_ids" else f"{name}_lengths"]
+    return [row[:length].tolist() for row, length in zip(batch[name], lengths, strict=True)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.floats(0, 0.9))
+def test_cross_entropy_with_smoothing(sizes: tuple[int, int, int], smoothing: float) -> None:
+    rows, classes, seed = sizes
+    logits, batch = 3 * normal(seed, rows, classes), batch_of(rows, classes, seed)
+    loss, parts = cross_entropy.loss(Given(logits), batch, cross_entropy.Options(label_smoothing=smoothing))
+    assert loss.item() == pytest.approx(entropy(logits.numpy(), batch["labels"].tolist(), smoothing), abs=1e-10)
+    assert parts == {}
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES)
+def test_the_symmetric_divergence(sizes: tuple[int, int, int]) -> None:
+    rows, classes, seed = sizes
+    first, second = 3 * normal(seed, 2, rows, classes)
+    expected = (kl(first.numpy(), second.numpy()) + kl(second.numpy(), first.numpy())) / 2
+    assert symmetric_kl(first, second).item() == pytest.approx(expected, abs=1e-10)
+    assert symmetric_kl(second, first).item() == pytest.approx(expected, abs=1e-10)
+    assert symmetric_kl(first, first).item() == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.floats(0, 5))
+def test_r_drop(sizes: tuple[int, int, int], alpha: float) -> None:
+    rows, classes, seed = sizes
+    logits, batch = 3 * normal(seed, 2 * rows, classes), batch_of(rows, classes, seed)
+    model = Given(logits)
+    loss, parts = r_drop.loss(model, batch, r_drop.Options(alpha=alpha))
+    p1, p2, labels = logits[:rows].numpy(), logits[rows:].numpy(), batch["labels"].tolist()
+    both = kl(p1, p2) + kl(p2, p1)
+    assert loss.item() == pytest.approx(entropy(p1, labels) + entropy(p2, labels) + alpha / 2 * both, abs=1e-9)
+    assert parts["kl"].item() == pytest.approx(both / 2, abs=1e-10)
+    assert model.asked == [("logits", rows_of(batch, "input_ids") * 2)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.floats(0, 5))
+def test_symmetric(sizes: tuple[int, int, int], alpha: float) -> None:
+    rows, classes, seed = sizes
+    logits, batch = 3 * normal(seed, 2 * rows, classes), batch_of(rows, classes, seed)
+    model = Given(logits)
+    loss, _ = symmetric.loss(model, batch, symmetric.Options(alpha=alpha))
+    p, q, labels = logits[:rows].numpy(), logits[rows:].numpy(), batch["labels"].tolist()
+    expected = entropy(p, labels) + entropy(q, labels) + alpha / 2 * (kl(p, q) + kl(q, p))
+    assert loss.item() == pytest.approx(expected, abs=1e-9)
+    assert model.asked == [("logits", rows_of(batch, "input_ids") + rows_of(batch, "swapped"))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.integers(0, 4), st.floats(0.05, 2))
+def test_info_nce(sizes: tuple[int, int, int], more: int, temperature: float) -> None:
+    rows, width, seed = sizes
+    anchors, candidates = normal(seed, rows, width), normal(seed + 1, rows + more, width)
+    found = info_nce(anchors, candidates, temperature).item()
+    assert found == pytest.approx(contrast(anchors.numpy(), candidates.numpy(), temperature), abs=1e-9)
+    scaled = info_nce(3 * anchors, 7 * candidates, temperature).item()
+    assert scaled == pytest.approx(found, abs=1e-9)  # a cosine knows no length
+
+
+@pytest.mark.parametrize("more", [0, 5])
+def test_info_nce_is_nt_xent_of_anchors_against_references(more: int) -> None:
+    # NTXentLoss over one set takes every other row for a candidate, the anchors too. Given references, and a label of
+    # its own for each, it has one positive an anchor and the other references as negatives, which is InfoNCE.
+    anchors, candidates = normal(1, 8, 16).requires_grad_(), normal(2, 8 + more, 16).requires_grad_()
+    theirs = NTXentLoss(temperature=0.05)
+    expected = theirs(anchors, torch.arange(8), ref_emb=candidates, ref_labels=torch.arange(8 + more))
+    ours = info_nce(anchors, candidates, 0.05)
+    assert ours.item() == pytest.approx(expected.item(), abs=1e-9)
+    gradients = [torch.autograd.grad(loss, (anchors, candidates)) for loss in (ours, expected)]
+    for mine, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-9)
+
+
+def test_info_nce_is_not_computed_in_half_precision() -> None:
+    anchors, candidates = normal(1, 6, 16).bfloat16(), normal(2, 6, 16).bfloat16()
+    found = info_nce(anchors, candidates, 0.05)
+    assert found.dtype == torch.float32
+    expected = contrast(anchors.double().numpy(), candidates.double().numpy(), 0.05)
+    assert found.item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("text", "column"), [("question", "first"), ("prompt", "input_ids")])
+def test_simcse(text: str, column: str) -> None:
+    states, batch = normal(3, 10, 8), batch_of(5)
+    model = Given(states=states)
+    loss, parts = simcse.loss(model, batch, simcse.Options(temperature=0.1, text=text))
+    expected = contrast(states[:5].numpy(), states[5:].numpy(), 0.1)
+    assert loss.item() == parts["info_nce"].item() == pytest.approx(expected, abs=1e-10)
+    assert model.asked == [("states", rows_of(batch, column) * 2)]
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 0, 1, 0], [1] * 5, [0] * 5, [0, 1, 1, 1, 1]])
+def test_supervised_simcse(labels: list[int]) -> None:
+    """Loops over anchors: own positive, the positives of the others, and every hard negative of the batch."""
+    states, batch = normal(3, 15, 8), batch_of(5) | {"labels": torch.tensor(labels)}
+    model = Given(states=states)
+    loss, _ = simcse_supervised.loss(model, batch, simcse_supervised.Options(temperature=0.1))
+    first, again, second = (part.numpy() for part in states.chunk(3))
+    total = 0.0
+    for anchor in range(5):
+        positive = math.exp(cosine(first[anchor], (second if labels[anchor] else again)[anchor]) / 0.1)
+        denominator = 0.0
+        for other in range(5):
+            if labels[other] == 1:  # a duplicate pair: its second question is a positive, and there is no negative
+                denominator += math.exp(cosine(first[anchor], second[other]) / 0.1)
+            else:  # the question itself under another mask is the positive, its second question a hard negative
+                denominator += math.exp(cosine(first[anchor], again[other]) / 0.1)
+                denominator += math.exp(cosine(first[anchor], second[other]) / 0.1)
+        total -= math.log(positive / denominator)
+    assert loss.item() == pytest.approx(total / 5, abs=1e-10)
+    questions = rows_of(batch, "first")
+    assert model.asked == [("states", questions * 2 + rows_of(batch, "second"))]
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 2.5])
+@pytest.mark.parametrize(("text", "column"), [("question", "first"), ("prompt", "input_ids")])
+def test_joint_simcse(kl_weight: float, text: str, column: str) -> None:
+    masks = 2 if kl_weight else 1
+    logits, states, batch = normal(4, 5 * masks, 2), normal(5, 10, 8), batch_of(5)
+    model, labels = Given(logits, states), batch["labels"].tolist()
+    options = simcse_joint.Options(label_smoothing=0.1, weight=0.3, kl_weight=kl_weight, temperature=0.05, text=text)
+    loss, parts = simcse_joint.loss(model, batch, options)
+    views = [part.numpy() for part in logits.chunk(masks)]
+    expected = {
+        "cross_entropy": sum(entropy(view, labels, 0.1) for view in views) / masks,
+        "kl": (kl(*views) + kl(*reversed(views))) / 2 if kl_weight else 0.0,
+        "info_nce": contrast(states[:5].numpy(), states[5:].numpy(), 0.05),
+    }
+    assert {name: value.item() for name, value in parts.items()} == pytest.approx(expected, abs=1e-9)
+    total = expected["cross_entropy"] + kl_weight * expected["kl"] + 0.3 * expected["info_nce"]
+    assert loss.item() == pytest.approx(total, abs=1e-9)
+    assert model.asked == [("logits", rows_of(batch, "input_ids") * masks), ("states", rows_of(batch, column) * 2)]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_backbone(tmp_path_factory.mktemp("models") / "backbone")
+
+
+def real_model(backbone: Path, rate: float) -> GPT2Classifier:
+    torch.manual_seed(1)
+    model = build_classifier(backbone, 2, "last", rate, rate).double()
+    torch.nn.init.normal_(model.score.weight, std=0.5)
+    return model.train()
+
+
+def real_batch() -> dict[str, Tensor]:
+    """Pairs with every view, encoded as in training."""
+    pairs = [Pair(str(index), text, QUESTIONS[index - 1], index % 2) for index, text in enumerate(QUESTIONS)]
+    views: list[Any] = ["swapped", "first", "second"]
+    columns = {"input_ids": encode_pairs(tiny_tokenizer(), pairs, 90), "labels": [pair.label for pair in pairs]}
+    columns |= encode_views(tiny_tokenizer(), pairs, views, 90)
+    return collate([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
+
+OPTIONS: list[tuple[ModuleType, Any, int]] = [  # how often the trunk runs
+    (cross_entropy, cross_entropy.Options(label_smoothing=0.0), 1),
+    (r_drop, r_drop.Options(alpha=1.0), 1),
+    (symmetric, symmetric.Options(alpha=1.0), 1),
+    (simcse, simcse.Options(temperature=0.05, text="question"), 1),
+    (simcse, simcse.Options(temperature=0.05, text="prompt"), 1),
+    (simcse_supervised, simcse_supervised.Options(temperature=0.05), 1),
+    (simcse_joint, simcse_joint.Options(label_smoothing=0.0, weight=1.0, kl_weight=1.0, temperature=0.05,
+                                        text="question"), 2),
+]  # fmt: skip
+
+
+def named(value: object) -> str | None:
+    return value.__name__.split(".")[-1] if isinstance(value, ModuleType) else None
+
+
+@pytest.mark.parametrize(("objective", "options", "calls"), OPTIONS, ids=named)
+def test_the_trunk_runs_once_a_term_and_gets_gradients(
+    objective: ModuleType, options: object, calls: int, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, counted = real_model(backbone, 0.1), []
+    states: Callable[..., list[Tensor]] = classifier_module.states
+
+    def count(*arguments: object, **named: object) -> list[Tensor]:
+        counted.append(arguments)
+        return states(*arguments, **named)
+
+    monkeypatch.setattr(classifier_module, "states", count)
+    batch = real_batch()
+    loss, parts = objective.loss(model, batch, options)
+    assert len(counted) == calls
+    loss.backward()
+    assert all(parts[name].isfinite() for name in parts) and loss.isfinite()
+    head = {"score.weight"} if objective in (simcse, simcse_supervised) else set()
+    without = {name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()}
+    assert without == head
+    assert set(objective.VIEWS) <= set(batch)
+
+
+def test_without_dropout_there_is_nothing_to_regularise(backbone: Path) -> None:
+    batch = real_batch()
+    for rate in (0.0, 0.1):
+        model = real_model(backbone, rate)
+        divergence = r_drop.loss(model, batch, r_drop.Options(alpha=1.0))[1]["kl"].item()
+        # What the report trained as R-Drop had no dropout: the divergence was exactly 0, the loss twice the baseline's.
+        assert divergence == 0 if rate == 0 else divergence > 1e-4
+        model = real_model(backbone, rate)
+        baseline = cross_entropy.loss(model, batch, cross_entropy.Options(label_smoothing=0.0))[0].item()
+        twice = r_drop.loss(model, batch, r_drop.Options(alpha=1.0))[0].item()
+        assert (abs(twice - 2 * baseline) < 1e-12) == (rate == 0)
+
+
+def test_the_symmetric_loss_does_not_know_the_order(backbone: Path) -> None:
+    model, batch = real_model(backbone, 0.0), real_batch()
+    turned = batch | {
+        "input_ids": batch["swapped"], "lengths": batch["swapped_lengths"],
+        "swapped": batch["input_ids"], "swapped_lengths": batch["lengths"],
+    }  # fmt: skip
+    found = [symmetric.loss(model, both, symmetric.Options(alpha=3.0)) for both in (batch, turned)]
+    assert found[0][0].item() == pytest.approx(found[1][0].item(), abs=1e-12)
+    assert found[0][1]["kl"].item() > 1e-4
+    assert not torch.equal(model(batch["input_ids"], batch["lengths"]), model(turned["input_ids"], turned["lengths"]))

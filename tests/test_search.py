@@ -1,0 +1,122 @@
+"""The hyper-parameter search: real DVC experiments of a stage that is a formula."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.config.search import Choices, Range, load_search
+from pipeline.errors import InputError
+
+REPOSITORY = Path(__file__).parents[1]
+YAML_FILE = YAML(typ="safe")
+YAML_FILE.default_flow_style = False
+STAGE = """
+import json, pathlib, ruamel.yaml
+row = ruamel.yaml.YAML(typ="safe").load(open("params.yaml"))["paraphrase"]["methods"]["baseline"]
+path = pathlib.Path("metrics/paraphrase/baseline.json")
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(json.dumps({"accuracy": row["lr"], "select_accuracy": 1 - abs(row["lr"] - 0.3) - row["epochs"] / 100}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A git and DVC project whose row scores best on select at lr 0.3 and 1 epoch, and best on dev at lr 1."""
+    params = YAML_FILE.load(REPOSITORY / "profiles/sample.yaml")
+    params["paraphrase"]["methods"] = {"baseline": {"lr": 0.5, "epochs": 2}}
+    params["paraphrase"]["search"] = {
+        "any": {"lr": {"low": 0.1, "high": 1.0, "log": True}, "epochs": {"choices": [1, 9]}}
+    }
+    YAML_FILE.dump(params, tmp_path / "params.yaml")
+    (tmp_path / "stage.py").write_text(STAGE)
+    pipeline = {
+        "evaluate_paraphrase": {
+            "foreach": "${paraphrase.methods}",
+            "do": {
+                "cmd": "python stage.py",
+                "deps": ["stage.py"],
+                "params": ["paraphrase.methods.${key}"],
+                "metrics": [{"metrics/paraphrase/${key}.json": {"cache": False}}],
+            },
+        }
+    }
+    YAML_FILE.dump({"stages": pipeline}, tmp_path / "dvc.yaml")
+    (tmp_path / ".gitignore").write_text("checkpoints\n")
+    (tmp_path / "metrics/paraphrase").mkdir(parents=True)
+    (tmp_path / "metrics/paraphrase/baseline.json").write_text("{}")  # in git, as the project's metrics are
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (
+        ["git", "init", "-q"],
+        ["dvc", "init", "-q"],
+        ["git", "add", "."],
+        [*git, "commit", "-qm", "start"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True, env=environment())
+    return tmp_path
+
+
+def environment() -> dict[str, str]:
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": binaries, "DVC_NO_ANALYTICS": "1"}
+
+
+def search(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.search", *arguments]
+    return subprocess.run(command, cwd=project, env=environment(), text=True, capture_output=True, check=False)
+
+
+def test_trials_are_experiments_and_a_second_run_goes_on(project: Path) -> None:
+    before = (project / "params.yaml").read_bytes()
+    first = search(project, "baseline", "2")
+    assert first.returncode == 0, first.stderr
+    assert "[1/2] search-baseline-0" in first.stdout and "[2/2] search-baseline-1" in first.stdout
+    second = search(project, "baseline", "3")
+    assert second.returncode == 0, second.stderr
+    assert "[3/3] search-baseline-2" in second.stdout and "[2/3]" not in second.stdout
+    assert (project / "params.yaml").read_bytes() == before
+    assert (project / "metrics/paraphrase/baseline.json").read_text() == "{}"
+    names = subprocess.run(
+        ["dvc", "exp", "list", "--name-only"],
+        cwd=project,
+        env=environment(),
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout.split()
+    assert set(names) == {"search-baseline-0", "search-baseline-1", "search-baseline-2"}
+    best = next(line for line in second.stdout.splitlines() if line.startswith("best: ")).split(",")[0].split()[-1]
+    subprocess.run(["dvc", "exp", "apply", best], cwd=project, env=environment(), check=True, capture_output=True)
+    row = YAML_FILE.load(project / "params.yaml")["paraphrase"]["methods"]["baseline"]
+    found = 1 - abs(row["lr"] - 0.3) - row["epochs"] / 100
+    shown = [float(line.split()[1].rstrip(",")) for line in second.stdout.splitlines() if "best so far" in line]
+    assert f"select_accuracy {found:.4f}" in second.stdout and found >= max(shown) - 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("baseline",), "usage"), (("nobody", "1"), "no row 'nobody'"), (("baseline", "many"), "usage")],
+)
+def test_wrong_arguments(project: Path, arguments: tuple[str, ...], says: str) -> None:
+    finished = search(project, *arguments)
+    assert finished.returncode == 1 and says in finished.stderr and "Traceback" not in finished.stderr
+
+
+def test_ranges_of_the_profiles() -> None:
+    for name in ("sample", "laptop", "gpt2"):
+        found = load_search("baseline", REPOSITORY / f"profiles/{name}.yaml")
+        assert isinstance(found["lr"], Range) and found["lr"].log
+        assert isinstance(found["epochs"], Choices)
+        assert set(load_search("lora_r8", REPOSITORY / f"profiles/{name}.yaml")) == {"lr", "r"}
+
+
+def test_a_range_upside_down(tmp_path: Path) -> None:
+    params = YAML_FILE.load(REPOSITORY / "profiles/sample.yaml")
+    params["paraphrase"]["search"]["any"]["lr"] = {"low": 0.0, "high": 1.0, "log": True}
+    path = tmp_path / "params.yaml"
+    YAML_FILE.dump(params, path)
+    with pytest.raises(InputError, match=r"paraphrase.search.any.lr: expected low < high, and low > 0 where log"):
+        load_search("baseline", path)

@@ -10,9 +10,9 @@ from scipy.stats import binom, binomtest
 from sklearn import metrics as reference
 
 from pipeline.errors import InputError
-from pipeline.evaluation import classification, significance
-from pipeline.evaluation.classification import Predictions
+from pipeline.evaluation import calibration, classification, precision_recall, significance
 from pipeline.files import write_csv
+from pipeline.prediction_files import Predictions, read_any_predictions, read_predictions, write_predictions
 
 
 def made_up(rows: int, classes: int, seed: int = 0) -> Predictions:
@@ -41,23 +41,24 @@ def test_binary_scores_agree_with_scikit_learn() -> None:
         "positive_f1": reference.f1_score(dev.labels, dev.predicted),
         "precision": reference.precision_score(dev.labels, dev.predicted),
         "recall": reference.recall_score(dev.labels, dev.predicted),
-        "average_precision": reference.average_precision_score(dev.labels, positive),
-        "brier": reference.brier_score_loss(dev.labels, positive),
     }
     assert scores == pytest.approx(expected)
+    area = reference.average_precision_score(dev.labels, positive)
+    assert precision_recall.average_precision(dev.labels, positive) == pytest.approx(area)
+    assert calibration.brier(dev.labels, positive) == pytest.approx(reference.brier_score_loss(dev.labels, positive))
 
 
 def test_average_precision_without_positives_is_zero() -> None:
-    assert classification.average_precision(np.array([0, 0]), np.array([0.2, 0.9])) == 0
+    assert precision_recall.average_precision(np.array([0, 0]), np.array([0.2, 0.9])) == 0
 
 
 def test_calibration_error_by_hand() -> None:
     # 15 bins: .52 lies in [.467, .533), .92 and .93 in [.867, .933): gaps |0 - .52| / 3 and |2 - 1.85| / 3
     probabilities = np.array([[0.52, 0.48], [0.08, 0.92], [0.07, 0.93]])
     dev = Predictions(["a", "b", "c"], np.array([1, 1, 1]), probabilities)
-    assert classification.expected_calibration_error(dev) == pytest.approx((0.52 + 0.15) / 3)
+    assert calibration.expected_calibration_error(dev) == pytest.approx((0.52 + 0.15) / 3)
     sure = Predictions(["a"], np.array([0]), np.array([[1.0, 0.0]]))
-    assert classification.expected_calibration_error(sure) == 0
+    assert calibration.expected_calibration_error(sure) == 0
 
 
 def test_bootstrap_of_counts_is_the_bootstrap_of_rows() -> None:
@@ -90,9 +91,21 @@ def test_interval_of_the_accuracy_has_the_binomial_width() -> None:
 
 def test_reads_what_the_stages_write(tmp_path: Path) -> None:
     write_csv(tmp_path / "dev.csv", ["id", "label", "p_0", "p_1"], [["a", 1, 0.25, 0.75], ["b", 0, 0.5, 0.5]])
-    dev = classification.read_predictions(tmp_path / "dev.csv")
+    dev = read_predictions(tmp_path / "dev.csv")
     assert (dev.ids, dev.labels.tolist(), dev.predicted.tolist()) == (["a", "b"], [1, 0], [1, 0])
     assert classification.confusion_table(dev) == (["actual", "predicted"], [[1, 1], [0, 0]])
+
+
+def test_unlabelled_splits_are_written_and_read(tmp_path: Path) -> None:
+    rows = np.array([[0.25, 0.75], [0.5, 0.5]])
+    write_predictions(tmp_path, "test", ["a", "b"], [None, None], rows, "Header")
+    assert (tmp_path / "test.csv").read_text() == "id,label,p_0,p_1\na,,0.250000,0.750000\nb,,0.500000,0.500000\n"
+    assert (tmp_path / "submission.csv").read_text() == "id \t Header \na, 1 \nb, 0 \n"
+    test = read_any_predictions(tmp_path / "test.csv")
+    assert test.labels.tolist() == [-1, -1] and np.array_equal(test.probabilities, rows)
+    write_predictions(tmp_path, "ap_h", [], [], np.zeros((0, 2)), "Header")
+    assert read_any_predictions(tmp_path / "ap_h.csv").probabilities.shape == (0, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ap_h.csv", "submission.csv", "test.csv"]
 
 
 @pytest.mark.parametrize(
@@ -106,14 +119,14 @@ def test_reads_what_the_stages_write(tmp_path: Path) -> None:
         ("id,label,p_0,p_1\na,2,.5,.5\n", ":2: label 2 is not a class from 0 to 1"),
         ("id,label,p_0,p_1\na,0.5,.5,.5\n", ":2: label 0.5"),
         ("id,label,p_0,p_1\na,nan,.5,.5\n", ":2: label nan"),
-        ("id,label,p_0,p_1\na,,.5,.5\n", ":2: label is ''"),
+        ("id,label,p_0,p_1\na,1,.5,.5\nb,,.5,.5\n", ":3: label is ''"),
         ("id,label,p_0,p_1\na,1,.5\n", ":2: p_1 is None"),
     ],
 )
 def test_broken_predictions_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dev.csv").write_text(text)
     with pytest.raises(InputError, match="dev.csv") as caught:
-        classification.read_predictions(tmp_path / "dev.csv")
+        read_predictions(tmp_path / "dev.csv")
     assert message in str(caught.value)
 
 

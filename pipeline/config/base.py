@@ -6,6 +6,8 @@ are checked strictly and unknown keys are refused, because `dvc exp run -S` acce
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +47,7 @@ AnyBlock = TypeVar("AnyBlock", bound=Block)
 def read_params(path: Path = PARAMS) -> dict[str, Any]:
     """The whole parameter file as plain dictionaries; only the top-level keys are checked here."""
     try:
-        params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        params = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the project's folder or `make profile NAME=sample`") from None
     except (YAMLError, UnicodeDecodeError) as error:
@@ -58,6 +60,11 @@ def read_params(path: Path = PARAMS) -> dict[str, Any]:
         problems = [f"unknown key {key}" for key in unknown] + [f"missing key {key}" for key in missing]
         raise InputError(f"{path}: {', '.join(problems)}; the top-level keys are {', '.join(TOP_LEVEL)}")
     return dict(params)
+
+
+@lru_cache(maxsize=2)
+def _parsed(text: str) -> Any:  # noqa: ANN401 - from YAML
+    return YAML(typ="safe").load(text)  # a tenth of a second, and a stage reads several blocks
 
 
 def check(values: Any, block: type[AnyBlock], key: str, path: Path = PARAMS) -> AnyBlock:  # noqa: ANN401 - from YAML

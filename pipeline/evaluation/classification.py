@@ -6,33 +6,14 @@ rows: the same distribution, at a cost that does not grow with n.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.files import Scalar, read_csv
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-CALIBRATION_BINS = 15
-SUM_TOLERANCE = 1e-3  # probabilities are written with 6 decimals
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for n labelled rows: ids (n,), labels (n,) int, probabilities (n, classes) float."""
-
-    ids: list[str]
-    labels: Integers
-    probabilities: Floats
-
-    @property
-    def predicted(self) -> Integers:
-        """The most probable class of each row (n,); the lowest one where classes tie."""
-        return self.probabilities.argmax(axis=1)
+from pipeline.files import Scalar
+from pipeline.prediction_files import Floats, Integers, Predictions
 
 
 @dataclass(frozen=True)
@@ -42,19 +23,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-
-def read_predictions(path: Path) -> Predictions:
-    """Read a labelled prediction file: columns id, label, p_0, p_1, ... ."""
-    rows = read_csv(path, ["id", "label", "p_0", "p_1"])
-    if not rows:
-        raise InputError(f"{path}: no rows; delete it and run `dvc repro`")
-    columns = [f"p_{index}" for index in range(sum(str(name).startswith("p_") for name in rows[0]))]
-    probabilities = np.array([[_number(path, line, row, name) for name in columns] for line, row in enumerate(rows, 2)])
-    labels = np.array([_number(path, line, row, "label") for line, row in enumerate(rows, 2)])
-    _check_probabilities(path, probabilities)
-    _check_labels(path, labels, len(columns))
-    return Predictions([row["id"] for row in rows], labels.astype(np.int64), probabilities)
 
 
 def confusion(predictions: Predictions) -> Integers:
@@ -93,31 +61,13 @@ def percentile_interval(value: float, samples: Floats, confidence: float) -> Int
     return Interval(value, float(low), float(high))
 
 
-def brier(labels: Integers, positive: Floats) -> float:
-    """Mean squared error of the probability of class 1 (Brier 1950); labels and positive are (n,), 0 is best."""
-    return float(np.mean((positive - labels) ** 2))
-
-
-def expected_calibration_error(predictions: Predictions, bins: int = CALIBRATION_BINS) -> float:
-    """Mean |accuracy - confidence| over equal-width bins of the top probability (Guo et al. 2017, equation 3)."""
-    confidence = predictions.probabilities.max(axis=1)
-    gap = (predictions.predicted == predictions.labels) - confidence
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    return float(np.abs(np.bincount(index, weights=gap, minlength=bins)).sum() / len(confidence))
-
-
-def average_precision(labels: Integers, positive: Floats) -> float:
-    """Area under the precision-recall steps, sum_n (R_n - R_{n-1}) P_n; equal scores are one threshold.
-
-    0 where no row is positive. labels and positive are (n,).
-    """
-    if not labels.any():
-        return 0.0
-    order = np.argsort(-positive, kind="stable")
-    scores, hits = positive[order], labels[order].cumsum()
-    last = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # last row of each run of equal scores
-    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+def wilson_interval(hits: NDArray[np.integer], rows: NDArray[np.integer], confidence: float) -> tuple[Floats, Floats]:
+    """Ends of the interval of each share hits / rows, all of shape (n,), rows > 0 (Wilson 1927)."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / rows
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    margin = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
+    return np.maximum(centre - margin, 0.0), np.minimum(centre + margin, 1.0)
 
 
 def scores(predictions: Predictions, resamples: int, confidence: float, seed: int) -> dict[str, float]:
@@ -139,15 +89,20 @@ def scores(predictions: Predictions, resamples: int, confidence: float, seed: in
 
 def binary_scores(predictions: Predictions) -> dict[str, float]:
     """Scores of class 1 (paraphrases) of a two-class classifier."""
-    counts, positive = confusion(predictions), predictions.probabilities[:, 1]
+    counts = confusion(predictions)
     hits = int(counts[1, 1])
     return {
         "positive_f1": float(class_f1(counts)[1]),
         "precision": hits / max(int(counts[:, 1].sum()), 1),
         "recall": hits / max(int(counts[1].sum()), 1),
-        "average_precision": average_precision(predictions.labels, positive),
-        "brier": brier(predictions.labels, positive),
     }
+
+
+def order_flip_rate(predictions: Predictions, swapped: Predictions) -> float:
+    """Share of the pairs whose class changes when their two sentences are swapped."""
+    if predictions.ids != swapped.ids:
+        raise InputError("dev_swapped.csv: other rows than in dev.csv, or in another order; run `dvc repro`")
+    return float(np.mean(predictions.predicted != swapped.predicted))
 
 
 def majority_accuracy(predictions: Predictions) -> float:
@@ -159,27 +114,3 @@ def confusion_table(predictions: Predictions) -> tuple[list[str], list[list[Scal
     """Header and one line (actual, predicted) per row: the form that DVC's confusion template counts."""
     pairs = zip(predictions.labels.tolist(), predictions.predicted.tolist(), strict=True)
     return ["actual", "predicted"], [list(pair) for pair in pairs]
-
-
-def _number(path: Path, line: int, row: dict[str, str], column: str) -> float:
-    try:
-        return float(row[column])
-    except (KeyError, TypeError, ValueError):
-        found = row.get(column)
-        raise InputError(f"{path}:{line}: {column} is {found!r}, expected a number; run `dvc repro`") from None
-
-
-def _check_probabilities(path: Path, probabilities: Floats) -> None:
-    inside = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
-    wrong = ~inside | ~(np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE)
-    if wrong.any():
-        line = int(wrong.argmax())
-        found = ", ".join(f"{value:g}" for value in probabilities[line])
-        raise InputError(f"{path}:{line + 2}: probabilities {found} do not sum to 1; did the training diverge?")
-
-
-def _check_labels(path: Path, labels: Floats, classes: int) -> None:
-    wrong = ~np.isin(labels, np.arange(classes))
-    if wrong.any():
-        line = int(wrong.argmax())
-        raise InputError(f"{path}:{line + 2}: label {labels[line]:g} is not a class from 0 to {classes - 1}")

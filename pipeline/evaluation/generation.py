@@ -6,11 +6,9 @@ three given lines, as in the course; `completion` leaves those out. A score is c
 prompt) and then averaged over draws: the best draw is not a score, since no one could pick it without the answer.
 """
 
-import re
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl
+from pipeline.text.generated import SONNET_LINES, Generated, lines_of, word_matches, words_of
 from pipeline.text.prepared import Poem
-
-GIVEN_LINES = 3
-SONNET_LINES = 14
-
-
-@dataclass(frozen=True)
-class Generated:
-    """One poem of a system; `text` begins with `prompt`, the three given lines."""
-
-    id: int
-    draw: int
-    prompt: str
-    text: str
-
-    @property
-    def completion(self) -> str:
-        """What the system wrote."""
-        return self.text[len(self.prompt) :]
-
-    @cached_property
-    def lines(self) -> list[str]:
-        """All lines that are not blank."""
-        return lines_of(self.text)
-
-    @cached_property
-    def new_lines(self) -> list[str]:
-        """The lines after the given ones."""
-        return self.lines[GIVEN_LINES:]
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of a poem, without indentation and blank lines."""
-    return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-cased words; an apostrophe inside or in front belongs to its word ('tis, feel'st)."""
-    return re.findall(r"'?\w+(?:['-]\w+)*", text.lower().replace("\u2019", "'"))
 
 
 def read_generated(path: Path) -> dict[int, list[Generated]]:
@@ -181,12 +142,33 @@ class Copying:
             longest = max(longest, int(run.max()))
         return longest
 
+    def shared_spans(self, text: str, words: int) -> list[tuple[int, int]]:
+        """Where a text (begin, end) shares a run of at least `words` words with a training poem; none overlap."""
+        matches = word_matches(text)
+        copied = [False] * len(matches)
+        run = np.zeros(len(self._corpus) + 1, dtype=np.int64)
+        for place, match in enumerate(matches):
+            run[1:] = np.where(self._corpus == self._index.get(match.group().lower(), -2), run[:-1] + 1, 0)
+            longest = int(run.max())
+            if longest >= words:
+                copied[place - longest + 1 : place + 1] = [True] * longest
+        spans: list[tuple[int, int]] = []
+        for place, match in enumerate(matches):
+            if copied[place] and place > 0 and copied[place - 1]:
+                spans[-1] = (spans[-1][0], match.end())
+            elif copied[place]:
+                spans.append(match.span())
+        return spans
+
     def _number(self, word: str) -> int:
         return self._index.setdefault(word, len(self._index))
 
 
 def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[str, float]:
-    """Length, variety and copying: means over poems, or over draws for distinct-n."""
+    """Length, variety and copying: means over poems, or over draws for distinct-n.
+
+    Perplexity is e to the mean over poems of the completion's mean negative log-likelihood a token.
+    """
     poems = [poem for members in draws.values() for poem in members]
     new_lines = [line for poem in poems for line in poem.new_lines]
     scores = {
@@ -196,6 +178,9 @@ def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[
     for order in (1, 2, 3):
         values = [distinct((poem.completion for poem in members), order) for members in draws.values()]
         scores[f"distinct_{order}"] = float(np.mean(values))
+    known = [poem.nll for poem in poems if poem.nll is not None]
+    if known:
+        scores["perplexity"] = math.exp(float(np.mean(known)))
     scores["repeated_4grams"] = float(np.mean([repeated(poem.completion) for poem in poems]))
     scores["longest_shared_words"] = float(np.mean([copying.longest_shared(poem.completion) for poem in poems]))
     scores["copied_line_share"] = sum(map(copying.is_copied, new_lines)) / max(len(new_lines), 1)
@@ -204,7 +189,7 @@ def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[
 
 def _generated(path: Path, number: int, row: dict[str, Any]) -> Generated:
     try:
-        poem = Generated(row["id"], row["draw"], row["prompt"], row["text"])
+        poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
         continues = poem.text.startswith(poem.prompt)
     except (KeyError, TypeError, AttributeError):
         raise InputError(

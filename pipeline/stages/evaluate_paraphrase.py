@@ -1,43 +1,80 @@
-"""Score one paraphrase row on dev: predictions/paraphrase/<row> -> metrics/paraphrase/<row>.json, plots/confusion.
+"""Score one paraphrase row or ensemble on dev.
 
-python -m pipeline.stages.evaluate_paraphrase baseline
+    python -m pipeline.stages.evaluate_paraphrase baseline
+
+Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and, under plots/, confusion/,
+precision_recall/, reliability/ and slices/.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.base import load_block, load_seed
+from pipeline.config.ensemble import ensembles
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, one_argument, stage_main
-from pipeline.evaluation import classification
+from pipeline.evaluation import classification, precision_recall
+from pipeline.evaluation.calibration import brier, expected_calibration_error, reliability_table
 from pipeline.evaluation.reported import PARAPHRASE
+from pipeline.evaluation.slices import Slice, slices
 from pipeline.files import read_csv, write_csv, write_json
+from pipeline.prediction_files import ENSEMBLES, Predictions, read_predictions
+from pipeline.prediction_files import PARAPHRASE as PREDICTIONS
+from pipeline.text.prepared import PREPARED, read_pairs
+
+TEXTS = PREPARED / "paraphrase/dev.csv"
+PLOTS = Path("plots")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the scores and the confusion table of the row named by the only argument."""
+    """Write the scores and tables of the row named by the only argument."""
     row = one_argument(arguments, "row")
     settings, seed = load_block("evaluation", Evaluation), load_seed()
-    folder = Path("predictions/paraphrase") / row
-    dev = classification.read_predictions(folder / "dev.csv")
-    select = classification.read_predictions(folder / "select.csv")
+    folder = (ENSEMBLES if row in ensembles() else PREDICTIONS) / row
+    dev, select = read_predictions(folder / "dev.csv"), read_predictions(folder / "select.csv")
     if dev.probabilities.shape[1] != 2:
         raise InputError(f"{folder / 'dev.csv'}: expected two classes, got {dev.probabilities.shape[1]}")
     metrics = classification.scores(dev, settings.bootstrap, settings.confidence, seed)
     metrics |= classification.binary_scores(dev)
-    metrics["expected_calibration_error"] = classification.expected_calibration_error(dev)
+    metrics["average_precision"] = precision_recall.average_precision(dev.labels, dev.probabilities[:, 1])
+    metrics["brier"] = brier(dev.labels, dev.probabilities[:, 1])
+    metrics["expected_calibration_error"] = expected_calibration_error(dev)
     metrics["select_accuracy"] = float(classification.accuracy(classification.confusion(select)))
     metrics["majority_accuracy"] = classification.majority_accuracy(dev)
+    metrics |= threshold_scores(select, dev)
+    if (folder / "dev_swapped.csv").exists():
+        metrics["order_flip_rate"] = classification.order_flip_rate(dev, read_predictions(folder / "dev_swapped.csv"))
     metrics |= against_report(row, metrics) | robustness(folder / "ap_h.csv", settings, seed)
-    write_csv(Path("plots/confusion/paraphrase") / f"{row}.csv", *classification.confusion_table(dev))
+    write_tables(row, dev, settings.confidence)
     write_json(Path("metrics/paraphrase") / f"{row}.json", metrics)
+
+
+def threshold_scores(select: Predictions, dev: Predictions) -> dict[str, float]:
+    """The threshold that is right most often on select, and how right it is on dev."""
+    threshold = precision_recall.best_threshold(select.labels, select.probabilities[:, 1])
+    scores = precision_recall.scores_at(threshold, dev.labels, dev.probabilities[:, 1])
+    return {"threshold_select": threshold, **scores}
+
+
+def write_tables(row: str, dev: Predictions, confidence: float) -> None:
+    """Confusion, precision-recall curve, reliability diagram and slices of the dev predictions."""
+    pairs = read_pairs(TEXTS)
+    if [pair.id for pair in pairs] != dev.ids:
+        raise InputError(f"{TEXTS}: other rows than in the dev predictions of {row}; run `dvc repro`")
+    parts = slices(pairs, dev.predicted == dev.labels, confidence)
+    curve = precision_recall.curve_table(dev.labels, dev.probabilities[:, 1])
+    name = f"paraphrase/{row}.csv"
+    write_csv(PLOTS / "confusion" / name, *classification.confusion_table(dev))
+    write_csv(PLOTS / "precision_recall" / name, *curve)
+    write_csv(PLOTS / "reliability" / name, *reliability_table(dev, confidence))
+    write_csv(PLOTS / "slices" / name, Slice._fields, parts)
 
 
 def robustness(path: Path, settings: Evaluation, seed: int) -> dict[str, float]:
     """Scores on the held-out adversarial pairs by people; none where the data has no such pairs."""
     if not read_csv(path, ["id"]):
         return {}
-    predictions = classification.read_predictions(path)
+    predictions = read_predictions(path)
     metrics = classification.scores(predictions, settings.bootstrap, settings.confidence, seed)
     metrics["recall"] = classification.binary_scores(predictions)["recall"]
     return {f"ap_h_{name}": value for name, value in metrics.items()}

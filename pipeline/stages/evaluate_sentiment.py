@@ -10,8 +10,10 @@ from pipeline.config.base import load_block, load_seed
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import one_argument, stage_main
 from pipeline.evaluation import classification
+from pipeline.evaluation.calibration import expected_calibration_error
 from pipeline.evaluation.reported import SENTIMENT
 from pipeline.files import write_csv, write_json
+from pipeline.prediction_files import read_predictions
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -19,10 +21,10 @@ def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings, seed = load_block("evaluation", Evaluation), load_seed()
     folder = Path("predictions/sentiment") / row
-    dev = classification.read_predictions(folder / "dev.csv")
-    select = classification.read_predictions(folder / "select.csv")
+    dev = read_predictions(folder / "dev.csv")
+    select = read_predictions(folder / "select.csv")
     metrics = classification.scores(dev, settings.bootstrap, settings.confidence, seed)
-    metrics["expected_calibration_error"] = classification.expected_calibration_error(dev)
+    metrics["expected_calibration_error"] = expected_calibration_error(dev)
     metrics["select_accuracy"] = float(classification.accuracy(classification.confusion(select)))
     metrics["majority_accuracy"] = classification.majority_accuracy(dev)
     if row in SENTIMENT:

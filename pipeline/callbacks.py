@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from safetensors.torch import save_file
+from torch import nn
 from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
@@ -44,8 +46,19 @@ class Progress(TrainerCallback):
 class Checkpoints(TrainerCallback):
     """Mark a checkpoint as complete once all of it is written; only then delete its predecessors."""
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        **_: object,
+    ) -> None:
         newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if not isinstance(model, PreTrainedModel):
+            # peft saves what an adapter comes to, a prefix after its projection; the Trainer goes on from this file.
+            trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
+            save_file(trained, newest / "model.safetensors")
         write_text(newest / COMPLETE, "")
         for other in Path(args.output_dir).glob("checkpoint-*"):
             if other != newest:

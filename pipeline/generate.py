@@ -1,6 +1,6 @@
 """Write with a system: the decoder that params.yaml names, on every prompt at once."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,8 +10,10 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import (
     BeamMBR,
+    Beams,
     Contrastive,
     ContrastiveDecoding,
+    EnsembleMBR,
     Epsilon,
     LineMBR,
     MinP,
@@ -21,8 +23,10 @@ from pipeline.config.sonnet import (
     System,
     TopK,
     TopP,
+    Writer,
 )
 from pipeline.decoding.beam_search import BeamSearch, beam_search
+from pipeline.decoding.constraints import Constraints
 from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.epsilon import keep_epsilon
@@ -30,7 +34,9 @@ from pipeline.decoding.mbr import line_mbr, mbr
 from pipeline.decoding.min_p import keep_min_p
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
-from pipeline.poems import LINES, Generated, encode_prompts, generated, newlines_per_token, sample_poems
+from pipeline.models.prefix import text_length
+from pipeline.poems import encode_prompts, generated, newlines_per_token, sample_poems
+from pipeline.text.generated import SONNET_LINES, Generated
 from pipeline.text.prepared import Poem
 
 
@@ -47,48 +53,95 @@ def generate(
     poems: Sequence[Poem],
     system: System,
     seed: int,
-    training_lines: Set[str],
+    training_lines: Sequence[str],
     amateur: GPT2LMHeadModel | None = None,
 ) -> Written:
     """Continue every prompt with the system's decoder; ordered by draw, then as `poems`.
 
-    A sampler gives `system.draws` independent texts a prompt, the others one. `training_lines` are the lines that
-    `line_mbr` may not use; `contrastive_decoding` needs an `amateur`.
+    A sampler gives `system.draws` independent texts a prompt, the others one. `training_lines` teach the constraints
+    and are not used by `line_mbr`; `contrastive_decoding` needs an `amateur`.
     """
+    constrain = constraints(tokenizer, training_lines, system)
+    write = partial(_write, model, tokenizer, poems, constrain=constrain)
     if isinstance(system, Sampler):
-        choose_next = partial(choose, system=system)
-        return Written(sample_poems(model, tokenizer, poems, system.draws, choose_next, seed), [])
+        chooser = partial(choose, system=system)
+        return Written(sample_poems(model, tokenizer, poems, system.draws, chooser, seed, constrain), [])
     if isinstance(system, Sampled):
-        pool = sample_poems(model, tokenizer, poems, system.samples, partial(choose, system=system), seed)
-        return Written([_chosen(poem, pool, system, training_lines) for poem in poems], pool)
-    prompts, newlines = encode_prompts(tokenizer, poems, model.config.n_positions), newlines_per_token(tokenizer)
-    if isinstance(system, Contrastive):
-        options = ContrastiveSearch(**system.model_dump(exclude={"model", "decoder"}))
-        found = [[text] for text in contrastive_search(model, prompts, options, newlines, LINES)]
+        chooser = partial(choose, system=system)
+        pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, constrain)
+    elif isinstance(system, EnsembleMBR):
+        chooser = partial(top_p, p=system.top_p, temperature=system.temperature)
+        pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, constrain)
+        contrastive = ContrastiveSearch(system.k, system.alpha, no_repeat_ngram=system.no_repeat_ngram)
+        pool = _distinct([*pool, *write(contrastive), *write(_beams(system))])
+    elif isinstance(system, Contrastive):
+        options = system.model_dump(exclude=set(Writer.model_fields) | {"decoder"})
+        pool = write(ContrastiveSearch(**options))
     elif isinstance(system, ContrastiveDecoding):
         assert amateur is not None
-        alpha, order = system.alpha, system.no_repeat_ngram
-        found = [[text] for text in contrastive_decoding(model, amateur, prompts, alpha, order, newlines, LINES)]
+        prompts, newlines = encode_prompts(tokenizer, poems, text_length(model)), newlines_per_token(tokenizer)
+        texts = contrastive_decoding(
+            model, amateur, prompts, system.alpha, system.no_repeat_ngram, newlines, SONNET_LINES, constrain
+        )
+        pool = [generated(poem, 0, tokenizer, text) for poem, text in zip(poems, texts, strict=True)]
     else:
-        beams = BeamSearch(system.beams, system.length_penalty, system.no_repeat_ngram)
-        found = beam_search(model, prompts, beams, newlines, LINES)
-    pool = [
-        generated(poem, rank, tokenizer, tokens)
-        for poem, texts in zip(poems, found, strict=True)
-        for rank, tokens in enumerate(texts)
-    ]
-    if isinstance(system, BeamMBR):
+        pool = write(_beams(system))
+    if isinstance(system, Sampled | BeamMBR | EnsembleMBR):
         return Written([_chosen(poem, pool, system, training_lines) for poem in poems], pool)
     return Written([text for text in pool if text.draw == 0], [])
 
 
+def constraints(tokenizer: Tokenizer, training_lines: Sequence[str], system: System) -> Constraints | None:
+    """The system's bans; None without any."""
+    if not (system.exact_lines or system.line_length or system.no_copy_words):
+        return None
+    return Constraints(tokenizer, training_lines, system.exact_lines, system.line_length, system.no_copy_words)
+
+
+def _beams(system: Beams) -> BeamSearch:
+    return BeamSearch(system.beams, system.length_penalty, system.no_repeat_ngram)
+
+
+def _write(
+    model: GPT2LMHeadModel,
+    tokenizer: Tokenizer,
+    poems: Sequence[Poem],
+    options: ContrastiveSearch | BeamSearch,
+    constrain: Constraints | None,
+) -> list[Generated]:
+    """All texts of a search, ordered as `poems`, then by rank, which is their `draw`."""
+    prompts, newlines = encode_prompts(tokenizer, poems, text_length(model)), newlines_per_token(tokenizer)
+    if isinstance(options, BeamSearch):
+        found = beam_search(model, prompts, options, newlines, SONNET_LINES, constrain)
+    else:
+        texts = contrastive_search(model, prompts, options, newlines, SONNET_LINES, constrain)
+        found = [[text] for text in texts]
+    return [
+        generated(poem, rank, tokenizer, tokens)
+        for poem, texts in zip(poems, found, strict=True)
+        for rank, tokens in enumerate(texts)
+    ]
+
+
+def _distinct(pool: Sequence[Generated]) -> list[Generated]:
+    """The first of equal candidates of each prompt, numbered anew."""
+    texts: dict[int, dict[str, Generated]] = {}
+    for candidate in pool:
+        texts.setdefault(candidate.id, {}).setdefault(candidate.text, candidate)
+    return [
+        Generated(candidate.id, number, candidate.prompt, candidate.text)
+        for found in texts.values()
+        for number, candidate in enumerate(found.values())
+    ]
+
+
 def _chosen(
-    poem: Poem, pool: Sequence[Generated], system: SampledMBR | LineMBR | BeamMBR | Sampled, training_lines: Set[str]
+    poem: Poem, pool: Sequence[Generated], system: Sampled | BeamMBR | EnsembleMBR, training_lines: Sequence[str]
 ) -> Generated:
     """The MBR choice for one prompt from its part of the pool."""
     texts = [candidate.text for candidate in pool if candidate.id == poem.id]
     if isinstance(system, LineMBR):
-        text = line_mbr(poem.prompt, texts, training_lines, system.sweeps)
+        text = line_mbr(poem.prompt, texts, set(training_lines), system.sweeps)
     else:
         text = texts[mbr(texts, isinstance(system, SampledMBR) and system.aggregated)]
     return Generated(poem.id, 0, poem.prompt, text)
@@ -98,7 +151,8 @@ def choose(logits: Tensor, uniforms: Tensor, system: Sampler | Sampled) -> Tenso
     """The next tokens (rows,) from logits (rows, vocabulary); see pipeline/decoding/top_p.py for `uniforms`."""
     if isinstance(system, TopP):
         return top_p(logits, uniforms, system.top_p, system.temperature)
-    logits = logits / system.temperature
+    if system.temperature != 1:
+        logits = logits / system.temperature
     if isinstance(system, TopK):
         logits = keep_top_k(logits, system.top_k)
     elif isinstance(system, MinP):

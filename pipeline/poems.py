@@ -2,38 +2,40 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.sampling import Choose, sample
+from pipeline.decoding.constraints import visible
+from pipeline.decoding.sampling import Choose, Constrain, sample
 from pipeline.errors import InputError
+from pipeline.models.prefix import text_length
+from pipeline.text.batch import pad
+from pipeline.text.generated import SONNET_LINES, Generated
 from pipeline.text.prepared import Poem
+from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import end_of_text
 
-LINES = 14
-
-
-@dataclass(frozen=True)
-class Generated:
-    """One poem: `text` is the prompt and what the system wrote."""
-
-    id: int
-    draw: int
-    prompt: str
-    text: str
+SCORED = 64  # poems in one pass
 
 
 def sample_poems(
-    model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Poem], draws: int, choose: Choose, seed: int
+    model: GPT2LMHeadModel,
+    tokenizer: Tokenizer,
+    poems: Sequence[Poem],
+    draws: int,
+    choose: Choose,
+    seed: int,
+    constrain: Constrain | None = None,
 ) -> list[Generated]:
     """`draws` independent continuations of every prompt, ordered by draw, then as `poems`."""
-    prompts = encode_prompts(tokenizer, poems, model.config.n_positions)
+    prompts = encode_prompts(tokenizer, poems, text_length(model))
     seeds = [stream_seed(seed, poem.id, draw) for draw in range(draws) for poem in poems]
-    written = sample(model, prompts * draws, seeds, choose, newlines_per_token(tokenizer), LINES)
+    newlines = newlines_per_token(tokenizer)
+    written = sample(model, prompts * draws, seeds, choose, newlines, SONNET_LINES, None, constrain)
     jobs = [(draw, poem) for draw in range(draws) for poem in poems]
     return [generated(poem, draw, tokenizer, tokens) for (draw, poem), tokens in zip(jobs, written, strict=True)]
 
@@ -61,9 +63,9 @@ def newlines_per_token(tokenizer: Tokenizer) -> Tensor:
 
 def whole_poem(prompt: str, continuation: str) -> str:
     """Prompt and continuation, at most 14 lines, without blank lines and space around lines."""
-    lines = [line.strip() for line in _visible(continuation).split("\n")]
+    lines = [line.strip() for line in visible(continuation).split("\n")]
     given = prompt.split("\n")
-    return "\n".join([*given, *filter(None, lines)][:LINES])
+    return "\n".join([*given, *filter(None, lines)][:SONNET_LINES])
 
 
 def stream_seed(seed: int, poem: int, draw: int) -> int:
@@ -76,6 +78,24 @@ def submission(poems: Sequence[Generated]) -> str:
     return "--Generated Sonnets-- \n\n" + "".join(f"\n{poem.id}\n{poem.text}\n\n" for poem in poems)
 
 
-def _visible(text: str) -> str:
-    """Without control characters other than line breaks, and without the marks of broken UTF-8."""
-    return "".join(char for char in text if char == "\n" or (char.isprintable() and char != "\ufffd"))
+@torch.inference_mode()
+def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Generated]) -> list[Generated]:
+    """The poems with the mean negative log-likelihood a token of what follows their prompts, under `model`.
+
+    Texts are encoded as in training and cut at the model's context; the end-of-text token is not counted.
+    """
+    context = model.config.n_positions
+    prompts = encode_prompts(tokenizer, [Poem(poem.id, poem.prompt, None) for poem in poems], context)
+    documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
+    scored = []
+    for start in range(0, len(poems), SCORED):
+        batch = slice(start, start + SCORED)
+        ids = pad([document[:-1] for document in documents[batch]])[0].to(model.device)
+        logits = model(ids).logits[:, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        for poem, document, prompt, row in zip(
+            poems[batch], documents[batch], prompts[batch], losses.double(), strict=True
+        ):
+            own = row[len(prompt) - 1 : len(document) - 2]
+            scored.append(replace(poem, nll=own.mean().item() if len(own) else None))
+    return scored

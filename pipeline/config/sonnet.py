@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import PARAMS, Block, check, check_name, read_params
+from pipeline.config.adapters import Adapter
+from pipeline.config.base import PARAMS, Block, check, check_name, load_row, read_params
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 
@@ -14,14 +15,23 @@ from pipeline.errors import InputError
 class Sonnet(Training):
     """One fine-tuned sonnet model."""
 
+    adapter: Adapter | None  # null trains all weights
     keep: int = Field(ge=1, le=10)  # best checkpoints kept, by chrF on held-out training sonnets
     select_draws: int = Field(ge=1)  # sampled continuations per held-out sonnet in that chrF
 
 
-class Sampler(Block):
-    """What all samplers share. `model` is a folder of models/: `backbone` or `sonnet/<a key of sonnet.methods>`."""
+class Writer(Block):
+    """What all systems share. The options ban tokens before each choice (pipeline/decoding/constraints.py)."""
 
-    model: str = Field(min_length=1)
+    model: str = Field(min_length=1)  # a folder of models/: `backbone` or `sonnet/<a key of sonnet.methods>`
+    exact_lines: bool  # a poem ends with its 14th line, and not before
+    line_length: bool  # no line is shorter or longer, in tokens, than all lines of the training sonnets
+    no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
+
+
+class Sampler(Writer):
+    """What all samplers share."""
+
     temperature: float = Field(gt=0)
     draws: int = Field(ge=1)  # independent poems per prompt
 
@@ -54,10 +64,9 @@ class Epsilon(Sampler):
     epsilon: float = Field(gt=0, lt=1)
 
 
-class Contrastive(Block):
+class Contrastive(Writer):
     """pipeline/decoding/contrastive_search.py."""
 
-    model: str = Field(min_length=1)
     decoder: Literal["contrastive_search"]
     k: int = Field(ge=1)
     alpha: float = Field(ge=0, le=1)
@@ -67,10 +76,9 @@ class Contrastive(Block):
     no_repeat_ngram: int = Field(ge=0)
 
 
-class Beams(Block):
+class Beams(Writer):
     """What beam search and MBR over its texts share."""
 
-    model: str = Field(min_length=1)
     beams: int = Field(ge=1)
     length_penalty: float
     no_repeat_ngram: int = Field(ge=0)
@@ -82,7 +90,7 @@ class Beam(Beams):
     decoder: Literal["beam_search"]
 
 
-class ContrastiveDecoding(Block):
+class ContrastiveDecoding(Writer):
     """pipeline/decoding/contrastive_decoding.py: `model` is the expert, the backbone the amateur."""
 
     model: str = Field(pattern=r"^sonnet/")
@@ -91,10 +99,9 @@ class ContrastiveDecoding(Block):
     no_repeat_ngram: int = Field(ge=0)
 
 
-class Sampled(Block):
+class Sampled(Writer):
     """A pool of epsilon samples to choose from."""
 
-    model: str = Field(min_length=1)
     samples: int = Field(ge=1)  # per prompt
     epsilon: float = Field(gt=0, lt=1)
     temperature: float = Field(gt=0)
@@ -120,7 +127,30 @@ class BeamMBR(Beams):
     decoder: Literal["beam_mbr"]
 
 
-System = TopP | TopK | MinP | Epsilon | Contrastive | ContrastiveDecoding | Beam | SampledMBR | LineMBR | BeamMBR
+class EnsembleMBR(Beams):
+    """pipeline/decoding/mbr.py over the distinct texts of top-p sampling, contrastive search and beam search."""
+
+    decoder: Literal["ensemble_mbr"]
+    samples: int = Field(ge=1)  # of top-p, per prompt
+    top_p: float = Field(gt=0, le=1)
+    temperature: float = Field(gt=0)
+    k: int = Field(ge=1)  # of contrastive search
+    alpha: float = Field(ge=0, le=1)
+
+
+System = (
+    TopP
+    | TopK
+    | MinP
+    | Epsilon
+    | Contrastive
+    | ContrastiveDecoding
+    | Beam
+    | SampledMBR
+    | LineMBR
+    | BeamMBR
+    | EnsembleMBR
+)
 DECODERS: dict[str, type[System]] = {
     "top_p": TopP,
     "top_k": TopK,
@@ -132,24 +162,39 @@ DECODERS: dict[str, type[System]] = {
     "beam_mbr": BeamMBR,
     "sampled_mbr": SampledMBR,
     "line_mbr": LineMBR,
+    "ensemble_mbr": EnsembleMBR,
 }
 
 
 def load_system(name: str, path: Path = PARAMS) -> System:
-    """The checked entry of sonnet.systems: a model and a decoder; its model must be in params.yaml too."""
+    """The checked entry of sonnet.systems, completed by sonnet.system_defaults; its model must be a row too."""
     sonnet = read_params(path)["sonnet"]
     systems = sonnet.get("systems") or {}
     if name not in systems:
         raise InputError(f"{path}: sonnet.systems has no entry {name!r}; it has {', '.join(map(str, systems))}")
     check_name(name, "sonnet.systems", path)
-    key = f"sonnet.systems.{name}"
-    decoder = systems[name].get("decoder") if isinstance(systems[name], Mapping) else None
+    key, defaults = f"sonnet.systems.{name}", sonnet.get("system_defaults")
+    if not isinstance(defaults, Mapping) or not isinstance(systems[name], Mapping):
+        raise InputError(f"{path}: sonnet.system_defaults and {key} must be mappings of parameters")
+    decoder = systems[name].get("decoder")
     if decoder not in DECODERS:
         raise InputError(f"{path}: {key}.decoder: expected one of {', '.join(DECODERS)}, got {decoder!r}")
-    system: System = check(systems[name], DECODERS[decoder], key, path)
+    system: System = check({**defaults, **systems[name]}, DECODERS[decoder], key, path)
     models = ["backbone", *(f"sonnet/{method}" for method in sonnet.get("methods") or {})]
     if name == "floors":
         raise InputError(f"{path}: {key}: metrics/sonnets/floors.json holds the model-free floors; choose another name")
     if system.model not in models:
         raise InputError(f"{path}: {key}.model: expected one of {', '.join(models)}, got {system.model!r}")
     return system
+
+
+def load_scorer(path: Path = PARAMS) -> str:
+    """The row of sonnet.methods whose model tells the perplexity of every system's poems."""
+    sonnet = read_params(path)["sonnet"]
+    methods, scorer = sonnet.get("methods") or {}, sonnet.get("scorer")
+    if scorer not in methods or load_row("sonnet", "methods", scorer, Sonnet, path).adapter is not None:
+        raise InputError(
+            f"{path}: sonnet.scorer: expected a row of sonnet.methods without an adapter, one of "
+            f"{', '.join(map(str, methods))}; got {scorer!r}"
+        )
+    return str(scorer)

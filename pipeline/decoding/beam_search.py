@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.decoding.cache import begin, positions
 from pipeline.decoding.ngrams import ban_repeated
-from pipeline.decoding.sampling import left_padded
+from pipeline.decoding.sampling import Constrain
+from pipeline.models.prefix import text_length
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def beam_search(
     options: BeamSearch,
     newlines: Tensor,
     max_lines: int,
+    constrain: Constrain | None = None,
 ) -> list[list[list[int]]]:
     """The finished texts of each prompt, best first: at least one, at most 2 * beams.
 
@@ -52,31 +54,42 @@ def beam_search(
         prompts: token ids; none empty.
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
+        constrain: see pipeline/decoding/constraints.py.
 
     Returns:
         New tokens without the end-of-text token; a prompt that is at its limit gives one empty text.
     """
     breaks = newlines.tolist()
     searches = [_Search(list(prompt), max_lines - sum(breaks[token] for token in prompt)) for prompt in prompts]
-    context = model.config.n_positions
+    context = text_length(model)
     active = [search for search in searches if search.open_lines > 0 and len(search.prompt) < context]
     if active:
-        _run(model, active, options, breaks)
+        _run(model, active, options, breaks, constrain)
     return [[text for text, _ in sorted(search.finished, key=lambda item: -item[1])] or [[]] for search in searches]
 
 
-def _run(model: GPT2LMHeadModel, active: list[_Search], options: BeamSearch, breaks: list[int]) -> None:
-    device, context, end = model.device, model.config.n_positions, model.config.eos_token_id
-    ids, mask = left_padded([search.prompt for search in active], device)
-    cache = DynamicCache(config=model.config)
+def _run(
+    model: GPT2LMHeadModel,
+    active: list[_Search],
+    options: BeamSearch,
+    breaks: list[int],
+    constrain: Constrain | None,
+) -> None:
+    device, context, end = model.device, text_length(model), model.config.eos_token_id
+    ids, mask, cache = begin(model, [search.prompt for search in active])
     while active:
-        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         hidden = model.transformer(
-            ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            ids,
+            attention_mask=mask,
+            position_ids=positions(mask, ids.shape[1]),
+            past_key_values=cache,
+            use_cache=True,
         ).last_hidden_state[:, -1]
         scores = model.lm_head(hidden).log_softmax(-1)
+        texts = [search.prompt + text for search in active for text, _ in search.running]
+        if constrain:
+            scores = constrain(scores, texts)
         if options.no_repeat_ngram:
-            texts = [search.prompt + text for search in active for text, _ in search.running]
             scores = ban_repeated(scores, texts, options.no_repeat_ngram)
         parents, tokens, first, going = [], [], 0, []
         for search in active:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.decoding.cache import begin, positions
 from pipeline.decoding.ngrams import ban_repeated
-from pipeline.decoding.sampling import left_padded
+from pipeline.decoding.sampling import Constrain
+from pipeline.models.prefix import text_length
 
 
 @torch.inference_mode()
@@ -26,6 +27,7 @@ def contrastive_decoding(
     no_repeat_ngram: int,
     newlines: Tensor,
     max_lines: int,
+    constrain: Constrain | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until the end-of-text token, the line limit or the end of the expert's context.
 
@@ -36,6 +38,7 @@ def contrastive_decoding(
         no_repeat_ngram: no n-gram of so many tokens occurs twice, prompt included; 0 allows all.
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
+        constrain: see pipeline/decoding/constraints.py; what it bans is not plausible.
 
     Returns:
         The new tokens of each prompt, without the end-of-text token.
@@ -43,27 +46,33 @@ def contrastive_decoding(
     written: list[list[int]] = [[] for _ in prompts]
     if not prompts:
         return written
-    device, end, context = expert.device, expert.config.eos_token_id, expert.config.n_positions
+    device, end, context = expert.device, expert.config.eos_token_id, min(map(text_length, (expert, amateur)))
     newlines = newlines.to(device)
-    ids, mask = left_padded(prompts, device)
-    rows, open_lines = torch.arange(len(prompts), device=device), max_lines - (newlines[ids] * mask).sum(1)
-    models = [(model, DynamicCache(config=model.config)) for model in (expert, amateur)]
-    going = ((open_lines > 0) & (mask.sum(1) < context)).nonzero()[:, 0]
+    texts = [list(prompt) for prompt in prompts]
+    own, other = _Reader(expert, prompts), _Reader(amateur, prompts)
+    rows = torch.arange(len(prompts), device=device)
+    open_lines = torch.tensor([max_lines - int(newlines[prompt].sum()) for prompt in prompts], device=device)
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    going = ((open_lines > 0) & (lengths < context)).nonzero()[:, 0]
+    own.keep(going)
+    other.keep(going)
     while len(going):
-        rows, open_lines, ids, mask = rows[going], open_lines[going], ids[going], mask[going]
-        own, other = (_next(model, ids, mask, cache) for model, cache in models)
-        scores = contrast(own, other, alpha)
+        rows, open_lines, lengths = rows[going], open_lines[going], lengths[going]
+        so_far = [texts[row] for row in rows.tolist()]
+        logits = own.logits()
+        scores = contrast(constrain(logits, so_far) if constrain else logits, other.logits(), alpha)
         if no_repeat_ngram:
-            scores = ban_repeated(scores, [prompts[row] + written[row] for row in rows.tolist()], no_repeat_ngram)
+            scores = ban_repeated(scores, so_far, no_repeat_ngram)
         chosen = scores.argmax(1)
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             if token != end:
+                texts[row].append(token)
                 written[row].append(token)
-        open_lines = open_lines - newlines[chosen]
-        ids, mask = chosen[:, None], torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        going = ((chosen != end) & (open_lines > 0) & (mask.sum(1) < context)).nonzero()[:, 0]
-        for _, cache in models:
-            cache.batch_select_indices(going)
+        open_lines, lengths = open_lines - newlines[chosen], lengths + 1
+        going = ((chosen != end) & (open_lines > 0) & (lengths < context)).nonzero()[:, 0]
+        for reader in (own, other):
+            reader.write(chosen)
+            reader.keep(going)
     return written
 
 
@@ -74,10 +83,30 @@ def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
     return (own - amateur.log_softmax(-1)).masked_fill(~plausible, float("-inf"))
 
 
-def _next(model: GPT2LMHeadModel, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
-    """Logits (rows, vocabulary) after `ids`, the tokens that the cache does not hold yet."""
-    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    hidden = model.transformer(
-        ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-    ).last_hidden_state
-    return model.lm_head(hidden[:, -1])
+class _Reader:
+    """A model over its own cache."""
+
+    def __init__(self, model: GPT2LMHeadModel, prompts: Sequence[list[int]]) -> None:
+        self.model = model
+        self.ids, self.mask, self.cache = begin(model, prompts)
+
+    def logits(self) -> Tensor:
+        """(rows, vocabulary) after all that was written."""
+        hidden = self.model.transformer(
+            self.ids,
+            attention_mask=self.mask,
+            position_ids=positions(self.mask, self.ids.shape[1]),
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
+        return self.model.lm_head(hidden[:, -1])
+
+    def write(self, tokens: Tensor) -> None:
+        """Go on with one token (rows,) each."""
+        self.ids, self.mask = tokens[:, None], torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        self.ids, self.mask = self.ids[rows], self.mask[rows]
+        if self.cache.get_seq_length():
+            self.cache.batch_select_indices(rows)

@@ -13,8 +13,10 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.decoding.cache import begin, positions
 from pipeline.decoding.ngrams import ban_repeated
-from pipeline.decoding.sampling import left_padded
+from pipeline.decoding.sampling import Constrain
+from pipeline.models.prefix import text_length
 
 DYNAMIC_STEPS = 128  # after which `dynamic_alpha` has grown to alpha, as in the student report
 
@@ -44,6 +46,7 @@ def contrastive_search(
     options: ContrastiveSearch,
     newlines: Tensor,
     max_lines: int,
+    constrain: Constrain | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until the end-of-text token, the line limit or the end of the model's context.
 
@@ -52,6 +55,7 @@ def contrastive_search(
         prompts: token ids; none empty.
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
+        constrain: see pipeline/decoding/constraints.py.
 
     Returns:
         The new tokens of each prompt, without the end-of-text token.
@@ -59,37 +63,40 @@ def contrastive_search(
     written: list[list[int]] = [[] for _ in prompts]
     if not prompts:
         return written
-    device, end, context = model.device, model.config.eos_token_id, model.config.n_positions
+    device, end, context = model.device, model.config.eos_token_id, text_length(model)
     newlines = newlines.to(device)
-    ids, mask = left_padded(prompts, device)
+    ids, mask, cache = begin(model, prompts)
     texts, rows = [list(prompt) for prompt in prompts], torch.arange(len(prompts), device=device)
-    open_lines = max_lines - (newlines[ids] * mask).sum(1)
-    cache = DynamicCache(config=model.config)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    real = mask[:, -ids.shape[1] :]  # without the model's prefix, which has no hidden states
+    open_lines, lengths = max_lines - (newlines[ids] * real).sum(1), real.sum(1)
     states = model.transformer(
-        ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ids, attention_mask=mask, position_ids=positions(mask, ids.shape[1]), past_key_values=cache, use_cache=True
     ).last_hidden_state
-    going = ((open_lines > 0) & (mask.sum(1) < context)).nonzero()[:, 0]
+    going = ((open_lines > 0) & (lengths < context)).nonzero()[:, 0]
     cache.batch_select_indices(going)
     for step in range(context):
-        rows, open_lines, mask, states = rows[going], open_lines[going], mask[going], states[going]
+        rows, open_lines, lengths = rows[going], open_lines[going], lengths[going]
+        mask, states = mask[going], states[going]
         if not len(rows):
             break
-        logits = penalise(model.lm_head(states[:, -1]), [texts[row] for row in rows.tolist()], options)
+        so_far = [texts[row] for row in rows.tolist()]
+        logits = model.lm_head(states[:, -1])
+        logits = penalise(constrain(logits, so_far) if constrain else logits, so_far, options)
         probabilities, tokens = logits.softmax(-1).topk(options.k)
         siblings = _siblings(model, tokens, mask, cache)
         alpha = options.alpha * (min(1.0, (step + 1) / DYNAMIC_STEPS) if options.dynamic_alpha else 1.0)
-        similarity = _similarity(siblings, states, mask, options.mean_similarity)
-        best = ((1 - alpha) * probabilities - alpha * similarity).argmax(1)
+        similarity = _similarity(siblings, states, mask[:, -states.shape[1] :], options.mean_similarity)
+        scores = (1 - alpha) * probabilities - alpha * similarity
+        best = scores.masked_fill(probabilities == 0, -torch.inf).argmax(1)  # less than k tokens may be left
         chosen = tokens.gather(1, best[:, None])[:, 0]
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             if token != end:
                 texts[row].append(token)
                 written[row].append(token)
-        open_lines = open_lines - newlines[chosen]
+        open_lines, lengths = open_lines - newlines[chosen], lengths + 1
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         states = torch.cat([states, siblings[torch.arange(len(best)), best][:, None]], 1)
-        going = ((chosen != end) & (open_lines > 0) & (mask.sum(1) < context)).nonzero()[:, 0]
+        going = ((chosen != end) & (open_lines > 0) & (lengths < context)).nonzero()[:, 0]
         _keep(cache, going, best, options.k)
     return written
 

@@ -3,29 +3,29 @@
 Kumar & Byrne 2004 (https://aclanthology.org/N04-1022) for n-best lists, Eikema & Aziz 2022
 (https://aclanthology.org/2022.emnlp-main.754) for samples. With aggregated references (Vamvas & Sennrich 2024,
 https://arxiv.org/abs/2402.04251) the n-gram counts of all references are averaged first, so that the cost grows with
-N instead of N squared. chrF is computed by fastchrf, which agrees with sacrebleu's sentence chrF.
+N instead of N squared. chrF is that of sacrebleu for one sentence (pipeline/decoding/char_ngrams.py).
 """
 
+from collections import Counter
 from collections.abc import Sequence, Set
 
+import numpy as np
 
-def expected_chrf(candidates: Sequence[str], references: Sequence[str], aggregated: bool) -> list[float]:
-    """Mean chrF (0 to 100) of each candidate over the references, or its chrF against their averaged n-gram counts."""
-    from fastchrf import aggregate_chrf, pairwise_chrf
-
-    if aggregated:
-        return list(aggregate_chrf([list(candidates)], [list(references)])[0])
-    scores = pairwise_chrf([list(candidates)], [list(references)])[0]
-    return [sum(row) / len(row) for row in scores]
+from pipeline.decoding.char_ngrams import References, encode, pairwise_chrf
 
 
 def mbr(candidates: Sequence[str], aggregated: bool = False) -> int:
-    """The index of the best of `candidates`, each of them also a reference; the first one of equals."""
-    distinct = list(
-        dict.fromkeys(candidates)
-    )  # a repeated candidate counts as often as a reference, but is scored once
-    scores = expected_chrf(distinct, candidates, aggregated)
-    return candidates.index(distinct[max(range(len(distinct)), key=scores.__getitem__)])
+    """The index of the best of `candidates`, each of them also a reference; the first one of equals.
+
+    A repeated candidate counts as often as a reference: pass each once where it should not vote for itself.
+    """
+    counts = Counter(candidates)  # in the order of first appearance
+    distinct = list(counts)
+    if aggregated:
+        scores = References(candidates).scores([""], encode(distinct), [""])
+    else:
+        scores = (pairwise_chrf(distinct) * np.array(list(counts.values()))).sum(1)
+    return candidates.index(distinct[int(scores.argmax())])
 
 
 def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int) -> str:
@@ -47,17 +47,13 @@ def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int)
     choices = [sorted({lines[place] for lines in split if place < len(lines)} - forbidden) for place in range(places)]
     start = split[mbr(pool, aggregated=True)]
     chosen = [start[place] if place < len(start) and start[place] in choices[place] else "" for place in range(places)]
+    references = References(pool)
     for _ in range(sweeps):
         before = list(chosen)
         for place, lines in enumerate(choices):
             options = list(dict.fromkeys([chosen[place], *lines]))
-            poems = [_join(given, [*chosen[:place], line, *chosen[place + 1 :]]) for line in options]
-            scores = expected_chrf(poems, pool, aggregated=True)
-            chosen[place] = options[max(range(len(options)), key=scores.__getitem__)]
+            scores = references.scores([*given, *chosen[:place]], encode(options), chosen[place + 1 :])
+            chosen[place] = options[int(scores.argmax())]
         if chosen == before:
             break
-    return _join(given, chosen)
-
-
-def _join(given: Sequence[str], lines: Sequence[str]) -> str:
-    return "\n".join([*given, *filter(None, lines)])
+    return "\n".join([*given, *filter(None, chosen)])

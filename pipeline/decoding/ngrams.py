@@ -8,13 +8,14 @@ from torch import Tensor
 def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tensor:
     """Logits (rows, vocabulary) with minus infinity for each token that would repeat an n-gram of its text.
 
-    A row in which every token is banned keeps its logits: something must be written.
+    A row in which no other token is left keeps its logits: something must be written.
     """
     banned = logits.clone()
     for row, text in enumerate(texts):
         tokens = repeating(text, order)
-        if len(tokens) < logits.shape[1]:
-            banned[row, tokens] = -float("inf")
+        banned[row, tokens] = -float("inf")
+        if tokens and banned[row].max() == -float("inf"):
+            banned[row] = logits[row]
     return banned
 
 

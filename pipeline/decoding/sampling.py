@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.decoding.cache import begin, positions
+from pipeline.models.prefix import text_length
 
 ROWS_PER_BATCH = 256
 COMPACT = 0.75  # finished texts leave the batch when fewer than this share of it goes on: each time copies the cache
 REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), uniforms (rows, REDRAWS) -> tokens (rows,)
+Constrain = Callable[[Tensor, Sequence[list[int]]], Tensor]  # logits (rows, vocabulary), the texts so far -> logits
 
 
 def sample(
@@ -24,6 +27,7 @@ def sample(
     newlines: Tensor,
     max_lines: int,
     max_new_tokens: int | None = None,
+    constrain: Constrain | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until the end-of-text token, the line limit or the end of the model's context.
 
@@ -35,6 +39,7 @@ def sample(
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
         max_new_tokens: stop earlier than the context does.
+        constrain: see pipeline/decoding/constraints.py.
 
     Returns:
         The new tokens of each prompt, without the end-of-text token.
@@ -42,7 +47,9 @@ def sample(
     texts: list[list[int]] = []
     for start in range(0, len(prompts), ROWS_PER_BATCH):
         rows = slice(start, start + ROWS_PER_BATCH)
-        texts += _sample_batch(model, prompts[rows], seeds[rows], choose, newlines, max_lines, max_new_tokens)
+        texts += _sample_batch(
+            model, prompts[rows], seeds[rows], choose, newlines, max_lines, max_new_tokens, constrain
+        )
     return texts
 
 
@@ -55,26 +62,39 @@ def _sample_batch(
     newlines: Tensor,
     max_lines: int,
     max_new_tokens: int | None,
+    constrain: Constrain | None,
 ) -> list[list[int]]:
-    device, end = model.device, model.config.eos_token_id
+    device, end, context = model.device, model.config.eos_token_id, text_length(model)
     newlines = newlines.to(device)
-    ids, mask = left_padded(prompts, device)
-    context = model.config.n_positions
     steps = min(context - min(map(len, prompts)), max_new_tokens or context)
-    room = context - mask.sum(1)  # each text has the whole context, whatever longer prompts share its batch
+    room = torch.tensor([context - len(prompt) for prompt in prompts], device=device)
     uniforms = torch.stack([_stream(seed, steps) for seed in seeds]).to(device)
     written = torch.full((len(prompts), steps), end, device=device)
+    texts = [list(prompt) for prompt in prompts]
     rows = torch.arange(len(prompts), device=device)  # which text each row of the running batch is
-    open_lines = (max_lines - (newlines[ids] * mask).sum(1)).where(room > 0, 0)
-    cache = DynamicCache(config=model.config)
+    distinct = {tuple(prompt): number for number, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    same = torch.tensor([distinct[tuple(prompt)] for prompt in prompts], device=device)
+    ids, mask, cache = begin(model, [list(prompt) for prompt in distinct])
+    open_lines = (max_lines - (newlines[ids] * mask[:, -ids.shape[1] :]).sum(1))[same].where(room > 0, 0)
     for step in range(steps):
-        positions = (mask.cumsum(1) - 1).clamp(0, context - 1)[:, -ids.shape[1] :]
         hidden = model.transformer(
-            ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            ids,
+            attention_mask=mask,
+            position_ids=positions(mask, ids.shape[1]).clamp(max=model.config.n_positions - 1),  # finished rows go on
+            past_key_values=cache,
+            use_cache=True,
         ).last_hidden_state[:, -1]
-        tokens = choose(model.lm_head(hidden).float(), uniforms[rows, step])
-        tokens = tokens.where(open_lines > 0, end)
+        logits = model.lm_head(hidden).float()
+        if step == 0:  # every prompt was read once, however many texts begin with it
+            logits, mask = logits[same], mask[same]
+            cache.batch_select_indices(same)
+        if constrain:
+            logits = constrain(logits, [texts[row] for row in rows.tolist()])
+        tokens = choose(logits, uniforms[rows, step]).where(open_lines > 0, end)
         written[rows, step] = tokens
+        if constrain:
+            for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
+                texts[row].append(token)
         open_lines = (open_lines - newlines[tokens]).where((tokens != end) & (room[rows] > step + 1), 0)
         going = (open_lines > 0).nonzero()[:, 0]
         if not len(going):
@@ -89,11 +109,3 @@ def _sample_batch(
 def _stream(seed: int, steps: int) -> Tensor:
     """(steps, REDRAWS) float64 uniform numbers of one text."""
     return torch.rand(steps, REDRAWS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def left_padded(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(rows, longest) token ids and attention mask, both int64."""
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    return ids, mask

@@ -22,8 +22,12 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
     Returns:
         (rows,) int64 tokens.
     """
-    probabilities = (logits.double() / temperature).softmax(-1)
+    scaled = logits.double() if temperature == 1 else logits.double() / temperature
+    probabilities = scaled.softmax(-1)
     cumulative = probabilities.cumsum(-1)
+    if p == 1:
+        target = uniforms[:, :1] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
     tokens = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     missing = torch.arange(len(logits), device=logits.device)
     *draws, spare = uniforms.unbind(1)

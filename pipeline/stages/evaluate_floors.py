@@ -13,8 +13,9 @@ from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, stage_main
 from pipeline.evaluation import verse
 from pipeline.evaluation.floors import floors
-from pipeline.evaluation.generation import GIVEN_LINES, SONNET_LINES, full_text, lines_of
+from pipeline.evaluation.generation import full_text
 from pipeline.files import write_json
+from pipeline.text.generated import GIVEN_LINES, SONNET_LINES, lines_of
 from pipeline.text.prepared import PREPARED, Poem, read_poems
 
 

@@ -14,6 +14,7 @@ from pipeline.errors import one_argument, stage_main
 from pipeline.evaluation import generation, verse
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import write_json
+from pipeline.text.generated import GIVEN_LINES
 from pipeline.text.prepared import PREPARED, read_poems
 
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def verse_scores(poems: Sequence[list[str]]) -> dict[str, float]:
     """Metre of the generated lines and rhyme of the poems; `poems` holds the lines of each, the given ones included."""
-    new_lines = [line for lines in poems for line in lines[generation.GIVEN_LINES :]]
+    new_lines = [line for lines in poems for line in lines[GIVEN_LINES:]]
     return {
         "syllables_per_line": verse.mean_syllables(new_lines),
         "rhyme_agreement": float(np.mean([verse.rhyme_agreement(lines) for lines in poems])),

@@ -2,10 +2,13 @@
 
     python -m pipeline.stages.generate_sonnets <system>
 
-Reads the system's model, models/backbone where it is the amateur of contrastive decoding, and data/prepared/sonnets;
-writes predictions/sonnets/<system>/{dev,test}.jsonl, one object per draw and prompt (one draw for test),
-{dev,test}_pool.jsonl.gz where a decoder chooses from a pool of candidates, and submission.txt, the test poems in the
-course's format.
+Reads the system's model and models/backbone, which an adapter needs and which is the amateur of contrastive decoding,
+the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<system>/
+    {dev,test}.jsonl           one object per draw and prompt (one draw for test), with the mean negative log-likelihood
+                               of the completion's tokens under the scoring model
+    {dev,test}_pool.jsonl.gz   the candidates, where a decoder chooses from a pool
+    system.json                what was run
+    submission.txt             the test poems in the course's format
 """
 
 import gzip
@@ -14,55 +17,57 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.utils import logging
 
 from pipeline.config.base import load_block, load_seed
-from pipeline.config.sonnet import ContrastiveDecoding, Sampler, load_system
+from pipeline.config.sonnet import ContrastiveDecoding, Sampler, load_scorer, load_system
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
-from pipeline.files import new_folder, write_jsonl, write_text
+from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.generate import generate
-from pipeline.poems import Generated, submission
+from pipeline.models.adapters import load_language_model
+from pipeline.poems import submission, with_nll
+from pipeline.text.generated import Generated, lines_of
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.tokenizer import load_tokenizer
 
 BACKBONE = Path("models/backbone")
+DATA = PREPARED / "sonnets"
 
 
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "system")
-    system, seed = load_system(name), load_seed()
+    system, scoring, seed = load_system(name), load_scorer(), load_seed()
     make_deterministic(seed, load_block("compute", Compute).threads)
     logging.disable_progress_bar()
     path = Path("models") / system.model
-    tokenizer, model = load_tokenizer(path), load_model(path)
-    amateur = load_model(BACKBONE) if isinstance(system, ContrastiveDecoding) else None
-    train = read_poems(PREPARED / "sonnets" / "train.jsonl")
-    training_lines = {line.strip() for poem in train for line in (poem.text or "").split("\n")}
+    tokenizer, model = load_tokenizer(path), load_language_model(path, BACKBONE)
+    amateur = load_language_model(BACKBONE, BACKBONE) if isinstance(system, ContrastiveDecoding) else None
+    scorer = load_language_model(Path("models/sonnet") / scoring, BACKBONE)
+    seen = [poem for split in ("train", "select") for poem in read_poems(DATA / f"{split}.jsonl")]
+    lines = list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
     with new_folder(Path("predictions/sonnets") / name) as folder:
+        counts = {}
         for split in ("dev", "test"):
-            prompts = read_poems(PREPARED / "sonnets" / f"{split}.jsonl")
+            prompts = read_poems(DATA / f"{split}.jsonl")
             once = system.model_copy(update={"draws": 1}) if split == "test" and isinstance(system, Sampler) else system
-            poems, pool = generate(model, tokenizer, prompts, once, seed, training_lines, amateur)
-            write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
+            poems, pool = generate(model, tokenizer, prompts, once, seed, lines, amateur)
+            write_jsonl(folder / f"{split}.jsonl", map(asdict, with_nll(scorer, tokenizer, poems)))
             if pool:
                 write_pool(folder / f"{split}_pool.jsonl.gz", pool)
+            counts[split] = {"prompts": len(prompts), "poems": len(poems), "candidates": len(pool)}
             print(f"{name}: {len(poems)} poems for {len(prompts)} {split} prompts")
         write_text(folder / "submission.txt", submission(poems))
-
-
-def load_model(path: Path) -> GPT2LMHeadModel:
-    """A model ready to write, on CUDA where there is one."""
-    model = GPT2LMHeadModel.from_pretrained(path, dtype=torch.float32).eval()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+        run = {"system": name, **system.model_dump(), "scorer": scoring, "seed": seed, **counts}
+        write_json(folder / "system.json", run)
 
 
 def write_pool(path: Path, pool: Sequence[Generated]) -> None:
     """The candidates as compressed JSON lines, without the time that gzip would put into the file."""
-    lines = "".join(json.dumps(asdict(poem), ensure_ascii=False) + "\n" for poem in pool)
+    columns = ("id", "draw", "prompt", "text")
+    rows = ({column: getattr(poem, column) for column in columns} for poem in pool)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_bytes(gzip.compress(lines.encode(), mtime=0))
 
 

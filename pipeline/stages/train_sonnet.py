@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -20,16 +21,21 @@ from pipeline.config.sonnet import Sonnet
 from pipeline.config.training import Compute
 from pipeline.decoding.top_p import top_p
 from pipeline.determinism import make_deterministic
-from pipeline.errors import one_argument, stage_main
+from pipeline.errors import InputError, one_argument, stage_main
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import new_folder, write_text
 from pipeline.model_card import model_card
+from pipeline.models.prefix import text_length
 from pipeline.objectives import language_model
 from pipeline.poems import sample_poems
+from pipeline.text.batch import collate
 from pipeline.text.prepared import PREPARED, Poem, read_poems
-from pipeline.text.prompts import collate, encode_documents
+from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
 from pipeline.training import Evaluator, Plan, Rows, scratch_folder, train, write_curves
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -43,9 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     tokenizer = load_tokenizer(BACKBONE)
     poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
-    model = GPT2LMHeadModel.from_pretrained(
-        BACKBONE, resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout
-    )
+    model = language_model_of(settings)
     run = scratch_folder("sonnet", row, [settings.model_dump(), compute.model_dump(), seed], [DATA, BACKBONE])
     plan = Plan.of(settings, len(documents), compute.precision, seed)
     evaluate = select_scores(tokenizer, select, settings, seed)
@@ -57,6 +61,24 @@ def main(arguments: Sequence[str]) -> None:
         write_text(folder / "README.md", model_card("sonnet", row, settings, kept[0]))
         write_curves(run, curves)
     shutil.rmtree(run)
+
+
+def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
+    """The backbone, all of it or an adapter on it to be trained."""
+    model = GPT2LMHeadModel.from_pretrained(
+        BACKBONE, resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout
+    )
+    if settings.adapter is None:
+        return model
+    from pipeline.models.adapters import add_adapter
+
+    peft = add_adapter(model, settings.adapter)
+    if text_length(peft) < settings.max_length:
+        raise InputError(
+            f"params.yaml: sonnet.methods: adapter.tokens and max_length {settings.max_length} together exceed the "
+            f"backbone's context of {model.config.n_positions} tokens; lower either"
+        )
+    return peft
 
 
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:

@@ -1,0 +1,109 @@
+"""What a poem may not do, as tokens banned before each choice: end early, break a line too soon or too late, copy.
+
+Every decoder takes one and calls it with the logits of its texts and all their tokens so far, prompts included.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from pipeline.text.generated import SONNET_LINES, words_of
+from pipeline.text.tokenizer import end_of_text
+
+
+class Constraints:
+    """The bans of one system.
+
+    Args:
+        tokenizer: of the model.
+        lines: of the training poems.
+        exact_lines: a poem ends within its 14th line, and no line is blank. (The decoders end it there at the latest.)
+        line_length: each line has as many tokens as some training line at least, and as some training line at most.
+        no_copy_words: no line shares a run of more words with a training line; None allows all.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        lines: Sequence[str],
+        exact_lines: bool,
+        line_length: bool,
+        no_copy_words: int | None,
+    ) -> None:
+        self.tokenizer, self.exact_lines = tokenizer, exact_lines
+        self.end = end_of_text(tokenizer)
+        self.pieces = [visible(tokenizer.decode([token])) for token in range(tokenizer.get_vocab_size())]
+        self.breaks = [piece.count("\n") for piece in self.pieces]
+        # After the last line break nothing of a longer piece may follow unseen: only pure line breaks are used.
+        self.breaking = [token for token, count in enumerate(self.breaks) if count]
+        self.line_break = [token for token in self.breaking if self.pieces[token] == "\n"]
+        lengths = [len(code.ids) for code in tokenizer.encode_batch(list(lines))] if line_length else []
+        self.shortest, self.longest = min(lengths, default=0), max(lengths, default=None)
+        self.copying = Copying(lines, no_copy_words, self.pieces) if no_copy_words else None
+
+    def __call__(self, logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
+        """Logits (rows, vocabulary) with minus infinity for what is banned after each text."""
+        allowed = logits.clone()
+        for row, text in enumerate(texts):
+            line = self._line(text)
+            so_far = visible(self.tokenizer.decode(line)) if line else ""
+            last = sum(self.breaks[token] for token in text) == SONNET_LINES - 1
+            blank = not so_far.strip()
+            if self.longest is not None and len(line) >= self.longest and not (blank and self.exact_lines):
+                only = torch.full_like(allowed[row], -torch.inf)
+                kept = [*self.line_break, self.end]
+                only[kept] = logits[row, kept]
+                allowed[row] = only
+            if self.exact_lines and blank:
+                allowed[row, self.breaking] = -torch.inf
+            elif self.exact_lines or self.shortest:
+                allowed[row, [token for token in self.breaking if token not in self.line_break]] = -torch.inf
+            if len(line) < self.shortest:
+                allowed[row, self.breaking] = -torch.inf
+            if (self.exact_lines and (blank or not last)) or 0 < len(line) < self.shortest:
+                allowed[row, self.end] = -torch.inf
+            if self.copying:
+                allowed[row, self.copying.banned(so_far)] = -torch.inf
+        return allowed
+
+    def _line(self, text: Sequence[int]) -> list[int]:
+        """The tokens after the last line break."""
+        start = next((place for place in range(len(text), 0, -1) if self.breaks[text[place - 1]]), 0)
+        return [token for token in text[start:] if token != self.end]
+
+
+class Copying:
+    """Tokens that would make the last words of a line, its unfinished one included, a run of a training line."""
+
+    def __init__(self, lines: Sequence[str], words: int, pieces: Sequence[str]) -> None:
+        self.words, self.pieces = words, pieces
+        self.following: dict[tuple[str, ...], set[str]] = {}
+        for line in lines:
+            found = words_of(line)
+            for start in range(len(found) - words):
+                self.following.setdefault(tuple(found[start : start + words]), set()).add(found[start + words])
+        self.spelled: dict[str, list[int]] = {}
+        for token, piece in enumerate(pieces):
+            self.spelled.setdefault(piece.strip().lower().replace("\u2019", "'"), []).append(token)
+
+    def banned(self, line: str) -> list[int]:
+        """The tokens after which `line` would end with a run of `words` + 1 words of a training line."""
+        found = words_of(line)
+        banned = []
+        for run in {
+            tuple(found[-self.words :]),
+            tuple(found[-self.words - 1 : -1]),
+        }:  # a new word, or a longer last one
+            for word in self.following.get(run, ()):
+                endings = (word[start:] for start in range(len(word)))
+                for token in (token for ending in endings for token in self.spelled.get(ending, ())):
+                    if tuple(words_of(line + self.pieces[token])[-self.words - 1 :]) == (*run, word):
+                        banned.append(token)
+        return banned
+
+
+def visible(text: str) -> str:
+    """Without control characters other than line breaks, and without the marks of broken UTF-8."""
+    return "".join(char for char in text if char == "\n" or (char.isprintable() and char != "\ufffd"))

@@ -1,0 +1,83 @@
+"""Constraints: what they ban is exactly what breaks them, and every decoder obeys them."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import END, TEXT, tiny_model, tiny_tokenizer
+
+from pipeline.config.sonnet import Beam, Contrastive, ContrastiveDecoding, EnsembleMBR, LineMBR, System, TopK
+from pipeline.decoding.constraints import Constraints, Copying, visible
+from pipeline.generate import generate
+from pipeline.text.generated import lines_of, words_of
+from pipeline.text.prepared import Poem
+
+TOKENIZER = tiny_tokenizer()
+PIECES = [visible(TOKENIZER.decode([token])) for token in range(TOKENIZER.get_vocab_size())]
+LINES = [*TEXT[3].split("\n"), "'Tis the old red river; the old red garden!", "a paint-box and the river"]
+POEMS = [Poem(1, TEXT[3], None), Poem(2, "A warm song\nof one river\nand grey", None)]
+STRICT = {"exact_lines": True, "line_length": True, "no_copy_words": 1}
+BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 3}
+SYSTEMS: list[System] = [
+    TopK(model="backbone", decoder="top_k", top_k=300, temperature=1.0, draws=3, **STRICT),
+    Beam(model="backbone", decoder="beam_search", **BEAMS, **STRICT),
+    Contrastive(model="backbone", decoder="contrastive_search", k=4, alpha=0.6, dynamic_alpha=False,
+                mean_similarity=False, repetition_penalty=1.0, no_repeat_ngram=0, **STRICT),
+    ContrastiveDecoding(model="sonnet/full", decoder="contrastive_decoding", alpha=0.1, no_repeat_ngram=3, **STRICT),
+    EnsembleMBR(model="backbone", decoder="ensemble_mbr", samples=4, top_p=0.9, temperature=1.0, k=4, alpha=0.6,
+                **BEAMS, **STRICT),
+    LineMBR(model="backbone", decoder="line_mbr", samples=6, epsilon=0.001, temperature=1.0, sweeps=3, **STRICT),
+]  # fmt: skip
+
+
+def longest_run(line: str) -> int:
+    """Words in the longest run of a line that some training line holds: every run looked up."""
+    words, known = words_of(line), [f" {' '.join(words_of(other))} " for other in LINES]
+    runs = [words[first:last] for first in range(len(words)) for last in range(first + 1, len(words) + 1)]
+    return max((len(run) for run in runs if any(f" {' '.join(run)} " in other for other in known)), default=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 3), st.data())
+def test_exactly_the_tokens_that_copy_are_banned(words: int, data: st.DataObject) -> None:
+    copying, line = Copying(LINES, words, PIECES), ""
+    parts = TOKENIZER.encode(data.draw(st.sampled_from(LINES)).lower()).ids
+    for part in parts + parts:
+        banned = set(copying.banned(line))
+        copies = {
+            token for token, piece in enumerate(PIECES) if "\n" not in piece and longest_run(line + piece) > words
+        }
+        assert banned == copies
+        token = part if part not in banned else data.draw(st.integers(0, len(PIECES) - 1))
+        if token not in banned and "\n" not in PIECES[token]:
+            line += PIECES[token]
+    assert longest_run(line) <= words
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
+def test_every_decoder_obeys(system: System) -> None:
+    end, size = TOKENIZER.token_to_id(END), TOKENIZER.get_vocab_size()
+    model, amateur = (tiny_model(size, end, positions=700, spread=0.2, seed=seed).double() for seed in (0, 1))
+    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, LINES, amateur)
+    lengths = [len(code.ids) for code in TOKENIZER.encode_batch(LINES)]
+    for poem in [*poems, *pool]:
+        assert poem.text.count("\n") == 13 and len(lines_of(poem.text)) == 14
+        assert max(map(longest_run, poem.new_lines)) <= 1
+        # What was written may be encoded shorter than it was written, and never longer.
+        assert max(len(TOKENIZER.encode(line).ids) for line in poem.new_lines) <= max(lengths)
+
+
+def test_lines_are_as_long_as_those_of_training_and_a_blank_one_does_not_end() -> None:
+    constraints = Constraints(TOKENIZER, ["one two three", "one two three four five"], True, True, None)
+    shortest, longest = (len(TOKENIZER.encode(line).ids) for line in ("one two three", "one two three four five"))
+    prompt = TOKENIZER.encode("a\nb\nc\n").ids
+    (newline,), end, word = TOKENIZER.encode("\n").ids, TOKENIZER.token_to_id(END), TOKENIZER.encode("g").ids
+    logits = torch.zeros(1, TOKENIZER.get_vocab_size())
+    for written in range(longest + 1):
+        allowed = constraints(logits, [prompt + word * written])[0].isfinite()
+        assert bool(allowed[newline]) == (written >= shortest)
+        assert bool(allowed[word[0]]) == (written < longest)
+        assert not allowed[end]
+    last = prompt + [*word * shortest, newline] * 10
+    assert not constraints(logits, [last])[0].isfinite()[end]
+    assert constraints(logits, [last + word * shortest])[0].isfinite()[end]

@@ -15,6 +15,7 @@ _USE = {
     "paraphrase": "whether two questions ask the same, class 1 is yes",
     "sonnet": "continuing a sonnet from its first three lines",
 }
+_ADAPTED = "\nThe folder holds an adapter of models/backbone: load it in the project's folder.\n"
 
 
 def model_card(task: str, row: str, settings: Training, best: Path) -> str:
@@ -22,8 +23,10 @@ def model_card(task: str, row: str, settings: Training, best: Path) -> str:
     scores = read_json(best / "score.json")
     parameters = "\n".join(f"| {name} | {value} |" for name, value in settings.model_dump().items())
     selected = "\n".join(f"| {name} | {value} |" for name, value in scores.items())
+    adapted = task == "sonnet" and (best / "adapter_config.json").exists()
+    library, loader = ("peft", "AutoPeftModelForCausalLM") if adapted else ("transformers", _LOADING[task])
     return f"""---
-library_name: transformers
+library_name: {library}
 pipeline_tag: {"text-generation" if task == "sonnet" else "text-classification"}
 tags: [gpt2, {task}]
 ---
@@ -34,11 +37,12 @@ It was trained on the `train` split and this checkpoint was chosen on the `selec
 training file. Scores on dev are in metrics/; the data's licences and limits (README of the project) apply to the model.
 
 ```python
-from transformers import AutoTokenizer, {_LOADING[task]}
+from {library} import {loader}
+from transformers import AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained("models/{task}/{row}")
-model = {_LOADING[task]}.from_pretrained("models/{task}/{row}")
+model = {loader}.from_pretrained("models/{task}/{row}")
 ```
-{_mean_pooling_note(settings)}
+{_ADAPTED if adapted else ""}{_mean_pooling_note(settings)}
 | at selection | value |
 |---|---|
 {selected}

@@ -1,25 +1,42 @@
 """A small made-up project for the tests of the report: all that the evaluation stages read, with hostile text in it."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
+from ruamel.yaml import YAML
 
 from pipeline.augment import adversarial
 from pipeline.config.base import read_params
-from pipeline.evaluation.generation import lines_of, tail
+from pipeline.evaluation.generation import tail
 from pipeline.files import write_csv, write_json, write_jsonl
-from pipeline.stages import evaluate_floors, evaluate_paraphrase, evaluate_sentiment, evaluate_sonnets, report
+from pipeline.prediction_files import write_predictions
+from pipeline.stages import (
+    ensemble,
+    evaluate_floors,
+    evaluate_paraphrase,
+    evaluate_sentiment,
+    evaluate_sonnets,
+    report,
+)
+from pipeline.text.generated import lines_of
 from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "<script>alert('&')</script> | pipe"
+KEPT = {"baseline", "last_pooling", "mean_pooling", "back_translation", "apt"}  # of the paraphrase rows
 WORDS = "the rose of summer fades and day shall love thy beauty more than night can tell sweet time".split()
 
 
 def make_project(folder: Path) -> None:
-    """Everything the evaluation stages read, for the rows of the committed params.yaml, in the current folder."""
-    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    """Everything the evaluation stages read, for the committed params.yaml with fewer rows, in the current folder."""
+    yaml = YAML()
+    params = yaml.load(ROOT / "params.yaml")
+    methods = params["paraphrase"]["methods"]
+    for row in methods.keys() - KEPT:
+        del methods[row]
+    for ensemble_ in params["paraphrase"]["ensembles"].values():
+        ensemble_["members"] = ["baseline", "last_pooling", "mean_pooling"]
+    yaml.dump(params, folder / "params.yaml")
     params, rng = read_params(), np.random.default_rng(0)
     _classifiers(params, rng)
     _sonnets(params, rng)
@@ -34,7 +51,11 @@ def _classifiers(params: dict, rng: np.random.Generator) -> None:
     for dataset, classes in (("sst", 5), ("cfimdb", 2)):
         rows = [Sentence(f"{dataset}{index}", f"film {index} {HOSTILE}", index % classes) for index in range(120)]
         write_sentences(PREPARED / dataset / "dev.csv", rows)
-    pairs = [Pair(f"q{index}", f"Is {index} odd?", HOSTILE, int(index % 3 == 0)) for index in range(300)]
+    shared = ("", "is", "is odd", "is very odd")
+    pairs = [
+        Pair(f"q{index}", f"Is {index} odd?", f"{HOSTILE} {shared[index % 4]}", int(index % 3 == 0))
+        for index in range(300)
+    ]
     write_pairs(PREPARED / "paraphrase/dev.csv", pairs)
     for place, row in enumerate(params["paraphrase"]["methods"]):
         _predictions("paraphrase", row, [(pair.id, pair.label or 0) for pair in pairs], 2, 1.2 + 0.5 * place, rng)
@@ -66,13 +87,13 @@ def _augmentation(params: dict) -> None:
 def _predictions(
     task: str, row: str, labels: list[tuple[str, int]], classes: int, skill: float, rng: np.random.Generator
 ) -> None:
-    for split in ("select", "dev", "ap_h"):
+    for split in ("select", "dev", *(("dev_swapped", "test", "ap_h") if task == "paraphrase" else ())):
         scores = rng.normal(size=(len(labels), classes))
         scores[np.arange(len(labels)), [label for _, label in labels]] += skill
         shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-        table = [[name, label, *map(float, share)] for (name, label), share in zip(labels, shares, strict=True)]
-        columns = ["id", "label", *(f"p_{index}" for index in range(classes))]
-        write_csv(Path("predictions") / task / row / f"{split}.csv", columns, table)
+        known = [None if split == "test" else label for _, label in labels]
+        folder = Path("predictions") / task / row
+        write_predictions(folder, split, [name for name, _ in labels], known, shares, "Header")
 
 
 def _poem(number: int, rng: np.random.Generator) -> Poem:
@@ -112,7 +133,9 @@ def run_all() -> None:
     params = read_params()
     for row in params["sentiment"]["methods"]:
         evaluate_sentiment.main([row])
-    for row in params["paraphrase"]["methods"]:
+    for name in params["paraphrase"]["ensembles"]:
+        ensemble.main([name])
+    for row in (*params["paraphrase"]["methods"], *params["paraphrase"]["ensembles"]):
         evaluate_paraphrase.main([row])
     for system in params["sonnet"]["systems"]:
         evaluate_sonnets.main([system])

@@ -28,6 +28,8 @@ def small_params(data: str) -> dict[str, Any]:
         for row in (params[group]["defaults"], *params[group]["methods"].values()):
             row.update(epochs=4, batch_size=4)
         params[group]["defaults"]["checkpoint_steps"] = CHECKPOINT_STEPS
+    for stage in params["paraphrase"]["first_stages"].values():
+        stage.update(epochs=2, batch_size=4)
     params["sonnet"]["defaults"]["select_draws"] = 1
     for system in params["sonnet"]["systems"].values():
         system.update({key: 2 for key in ("draws", "samples") if key in system})

@@ -52,7 +52,7 @@ def reference(model: GPT2LMHeadModel, prompt: list[int], options: ContrastiveSea
         alpha = options.alpha * (min(1, (written + 1) / 128) if options.dynamic_alpha else 1)
         scores = {}
         for token in probabilities.argsort(descending=True)[: options.k].tolist():
-            states = model.transformer(torch.tensor([[*text, token]])).last_hidden_state[0]
+            states = model(torch.tensor([[*text, token]]), output_hidden_states=True).hidden_states[-1][0]
             cosines = torch.nn.functional.cosine_similarity(states[:-1], states[-1:], dim=-1)
             alike = cosines.mean() if options.mean_similarity else cosines.max()
             scores[token] = float((1 - alpha) * probabilities[token] - alpha * alike)

@@ -35,6 +35,36 @@ def test_a_forgotten_dependency_is_found() -> None:
     assert list(deps.missing({"prepare": stage})) == [("prepare", Path("pipeline/text/splits.py"))]
 
 
+@pytest.mark.parametrize("stage", ["train_paraphrase", "train_first_stage"])
+def test_a_forgotten_dependency_of_an_objective_that_a_parameter_names_is_found(stage: str) -> None:
+    entry = STAGES[stage]["do"]
+    assert "pipeline/objectives/${item.objective}.py" in entry["deps"]
+    kept = [dep for dep in entry["deps"] if dep != "pipeline/losses/info_nce.py"]
+    assert len(kept) == len(entry["deps"]) - 1
+    found = list(deps.missing({stage: {"do": {**entry, "deps": kept}}}))
+    assert found == [(stage, Path("pipeline/losses/info_nce.py"))]
+
+
+def test_a_helper_of_a_new_objective_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, code in {
+        "stages/train": "import importlib",
+        "objectives/plain": "import torch",
+        "objectives/new": "from pipeline.losses.helper import help_it",
+        "losses/helper": "from pipeline.losses import deeper",
+        "losses/deeper": "",
+    }.items():
+        file = tmp_path / "pipeline" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code)
+    listed = ["pipeline/stages/train.py", "pipeline/objectives/${item.objective}.py"]
+    stage = {"cmd": "python -m pipeline.stages.train ${key}", "deps": listed}
+    helpers = [Path("pipeline/losses/deeper.py"), Path("pipeline/losses/helper.py")]
+    assert list(deps.missing({"train": {"do": stage}})) == [("train", helper) for helper in helpers]
+    listed += [str(helper) for helper in helpers]
+    assert list(deps.missing({"train": {"do": stage}})) == []
+
+
 def test_package_files_hold_only_a_docstring() -> None:
     # checks/deps.py leaves them out for that reason.
     for path in (REPOSITORY / "pipeline").rglob("__init__.py"):
@@ -51,17 +81,23 @@ def test_plots_of_every_row_are_shown() -> None:
         for row in PARAMS[task]["methods"]:
             assert f"plots/curves/{task}/{row}/" in plots, f"add the curves of {row} to the plots of dvc.yaml"
     for task in ("sentiment", "paraphrase"):
-        for row in PARAMS[task]["methods"]:
+        for row in (*PARAMS[task]["methods"], *PARAMS[task].get("ensembles", ())):
             assert f"plots/confusion/{task}/{row}.csv" in plots, f"add the confusion matrix of {row} to dvc.yaml"
+    for row in (*PARAMS["paraphrase"]["methods"], *PARAMS["paraphrase"]["ensembles"]):
+        for kind in ("precision_recall", "reliability"):
+            assert f"plots/{kind}/paraphrase/{row}.csv" in plots, f"add the {kind} of {row} to the plots of dvc.yaml"
 
 
 def project(folder: Path) -> Path:
     """A DVC project with the real code and DAG, invented data and small parameters, some rows left out."""
     write_project(folder)
     params = YAML(typ="safe").load(folder / "params.yaml")
-    kept = {"sentiment": ["sst_head"], "paraphrase": ["baseline", "mean_pooling", "back_translation"]}
+    kept = {"sentiment": ["sst_head"], "paraphrase": ["baseline", "simcse", "back_translation", "mtan", "lora_r8"]}
     for group, rows in kept.items():
         params[group]["methods"] = {row: params[group]["methods"][row] for row in rows}
+    params["paraphrase"]["first_stages"] = {"simcse": params["paraphrase"]["first_stages"]["simcse"]}
+    members = ["baseline", "lora_r8"]
+    params["paraphrase"]["ensembles"] = {"ensemble_weighted": {"members": members, "weights": "fitted"}}
     systems = params["sonnet"]["systems"]
     params["sonnet"]["systems"] = {name: systems[name] for name in ("top_p_untuned", "line_mbr")}
     params["training_sets"] = {"back_translation": params["training_sets"]["back_translation"]}
@@ -115,6 +151,48 @@ def kill_repro_in_training(folder: Path) -> None:
     process.wait()
 
 
+TOY = """
+from pydantic import Field
+from torch import nn
+
+from pipeline.config.base import Block
+
+VIEWS = ("second",)
+
+
+class Options(Block):
+    margin: float = Field(gt=0)
+
+
+def loss(model, batch, options):
+    logits = model(batch["input_ids"], batch["lengths"])
+    second = model(batch["second"], batch["second_lengths"])
+    toy = nn.functional.multi_margin_loss(logits, batch["labels"], margin=options.margin) + 0 * second.sum()
+    return toy, {"toy": toy}
+"""
+
+
+def test_a_new_objective_is_one_file_and_one_row(tmp_path: Path) -> None:
+    folder = project(tmp_path / "project")
+    (folder / "pipeline/objectives/toy.py").write_text(TOY)
+    params = YAML(typ="safe").load(folder / "params.yaml")
+    toy = {"train": "prepared/paraphrase", "start": "backbone", "objective": "toy", "options": {"margin": 1.0}}
+    params["paraphrase"]["methods"]["toy"] = {**toy, "epochs": 1, "batch_size": 4}
+    with open(folder / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    assert call(folder, "git", "status", "--short") == " M params.yaml\n?? pipeline/objectives/toy.py\n"
+    call(folder, sys.executable, "-m", "pipeline.checks.params")
+    call(folder, sys.executable, "-m", "pipeline.checks.deps")
+    needed = {"download", "prepare", "backbone"}
+    assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == needed | {"train_paraphrase@toy"}
+    assert (folder / "predictions/paraphrase/toy/dev.csv").exists()
+    steps = (folder / "plots/curves/paraphrase/toy/toy.tsv").read_text().splitlines()
+    assert steps[0] == "step\ttoy" and len(steps) > 1
+    # The row depends on the objective's file: a change runs it again, and it alone.
+    (folder / "pipeline/objectives/toy.py").write_text(TOY.replace("0 * second", "0.5 * second"))
+    assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == {"train_paraphrase@toy"}
+
+
 def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path: Path) -> None:
     first, second = project(tmp_path / "first"), project(tmp_path / "second")
     everything = stages_run(call(second, "dvc", "repro"))
@@ -134,11 +212,13 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     call(tmp_path, "git", "clone", "-q", str(first), str(tmp_path / "clone"))
     assert "up to date" in call(tmp_path / "clone", sys.executable, "-m", "pipeline.checks.fresh")
 
-    # One parameter of one row: that row, its evaluation and the report.
-    edit_row(first, "paraphrase", "mean_pooling", lr=0.003)
+    # One parameter of one row: that row, its evaluation, the ensemble it is a member of and the report.
+    edit_row(first, "paraphrase", "lora_r8", lr=0.003)
     assert stages_run(call(first, "dvc", "repro")) == {
-        "train_paraphrase@mean_pooling",
-        "evaluate_paraphrase@mean_pooling",
+        "train_paraphrase@lora_r8",
+        "evaluate_paraphrase@lora_r8",
+        "ensemble@ensemble_weighted",
+        "evaluate_ensemble@ensemble_weighted",
         "report",
     }
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())

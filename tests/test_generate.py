@@ -1,5 +1,6 @@
 """Generated sonnets: prompts as in training, whole poems, and one random stream per text."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.config.sonnet import (
     BeamMBR,
     Contrastive,
     ContrastiveDecoding,
+    EnsembleMBR,
     Epsilon,
     LineMBR,
     MinP,
@@ -26,7 +28,8 @@ from pipeline.config.sonnet import (
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl, write_jsonl
 from pipeline.generate import choose, generate
-from pipeline.poems import Generated, encode_prompts, newlines_per_token, stream_seed, submission, whole_poem
+from pipeline.poems import encode_prompts, newlines_per_token, stream_seed, submission, whole_poem, with_nll
+from pipeline.text.generated import Generated
 from pipeline.text.prepared import Poem
 from pipeline.text.prompts import encode_documents
 
@@ -46,9 +49,12 @@ def model() -> GPT2LMHeadModel:
     return tiny_model(TOKENIZER.get_vocab_size(), end, positions=110, spread=0.15).double()
 
 
+FREE = {"exact_lines": False, "line_length": False, "no_copy_words": None}
+
+
 def write(model: GPT2LMHeadModel, poems: list[Poem], draws: int = 2, seed: int = 3) -> list[Generated]:
-    system = TopP(model="backbone", decoder="top_p", top_p=0.9, temperature=1.2, draws=draws)
-    return generate(model, TOKENIZER, poems, system, seed, set()).poems
+    system = TopP(model="backbone", decoder="top_p", top_p=0.9, temperature=1.2, draws=draws, **FREE)
+    return generate(model, TOKENIZER, poems, system, seed, []).poems
 
 
 @given(ANYTHING)
@@ -122,29 +128,33 @@ def test_a_poem_does_not_depend_on_what_is_written_beside_it(model: GPT2LMHeadMo
     assert {text.text for text in write(model, same_length, seed=4)}.isdisjoint(together.values())
 
 
-SAMPLER = {"model": "backbone", "temperature": 1.2, "draws": 2}
+SAMPLER = {"model": "backbone", "temperature": 1.2, "draws": 2, **FREE}
+BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 3, **FREE}
 SYSTEMS: list[System] = [
     TopK(decoder="top_k", top_k=5, **SAMPLER),
     MinP(decoder="min_p", min_p=0.3, **SAMPLER),
     Epsilon(decoder="epsilon", epsilon=0.01, **SAMPLER),
-    Beam(model="backbone", decoder="beam_search", beams=3, length_penalty=0.6, no_repeat_ngram=3),
+    Beam(model="backbone", decoder="beam_search", **BEAMS),
     Contrastive(model="backbone", decoder="contrastive_search", k=4, alpha=0.6, dynamic_alpha=False,
-                mean_similarity=False, repetition_penalty=1.2, no_repeat_ngram=3),
-    ContrastiveDecoding(model="sonnet/full", decoder="contrastive_decoding", alpha=0.1, no_repeat_ngram=3),
-    BeamMBR(model="backbone", decoder="beam_mbr", beams=3, length_penalty=0.6, no_repeat_ngram=3),
-    SampledMBR(model="backbone", decoder="sampled_mbr", samples=6, epsilon=0.01, temperature=1.0, aggregated=False),
-    LineMBR(model="backbone", decoder="line_mbr", samples=6, epsilon=0.01, temperature=1.0, sweeps=3),
+                mean_similarity=False, repetition_penalty=1.2, no_repeat_ngram=3, **FREE),
+    ContrastiveDecoding(model="sonnet/full", decoder="contrastive_decoding", alpha=0.1, no_repeat_ngram=3, **FREE),
+    BeamMBR(model="backbone", decoder="beam_mbr", **BEAMS),
+    SampledMBR(model="backbone", decoder="sampled_mbr", samples=6, epsilon=0.01, temperature=1.0, aggregated=False,
+               **FREE),
+    EnsembleMBR(model="backbone", decoder="ensemble_mbr", samples=4, top_p=0.9, temperature=1.0, k=4, alpha=0.6,
+                **BEAMS),
+    LineMBR(model="backbone", decoder="line_mbr", samples=6, epsilon=0.01, temperature=1.0, sweeps=3, **FREE),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
 def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel, system: System) -> None:
     amateur = tiny_model(TOKENIZER.get_vocab_size(), TOKENIZER.token_to_id(END), positions=110, seed=1).double()
-    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, set(), amateur)
+    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, [], amateur)
     draws = getattr(system, "draws", 1)
     assert [(poem.draw, poem.id) for poem in poems] == [(draw, poem.id) for draw in range(draws) for poem in POEMS]
     assert all(poem.text.startswith(poem.prompt) for poem in poems) and any(poem.text != poem.prompt for poem in poems)
-    alone = [generate(model, TOKENIZER, [poem], system, 1, set(), amateur).poems[0] for poem in POEMS]
+    alone = [generate(model, TOKENIZER, [poem], system, 1, [], amateur).poems[0] for poem in POEMS]
     assert alone == poems[: len(POEMS)]
     assert bool(pool) == system.decoder.endswith("mbr")
     if pool and system.decoder != "line_mbr":
@@ -152,10 +162,10 @@ def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel,
 
 
 def test_line_mbr_uses_no_training_line(model: GPT2LMHeadModel) -> None:
-    freely, pool = generate(model, TOKENIZER, POEMS, SYSTEMS[-1], 1, set())
+    freely, pool = generate(model, TOKENIZER, POEMS, SYSTEMS[-1], 1, [])
     copied = {line for poem in freely for line in poem.text.split("\n")[3:]}
     assert copied
-    held, again = generate(model, TOKENIZER, POEMS, SYSTEMS[-1], 1, copied)
+    held, again = generate(model, TOKENIZER, POEMS, SYSTEMS[-1], 1, sorted(copied))
     assert again == pool and not copied & {line for poem in held for line in poem.text.split("\n")[3:]}
 
 
@@ -182,8 +192,30 @@ def test_a_system_must_be_one_of_the_parameters(tmp_path: Path, monkeypatch: pyt
     assert load_system("top_p_untuned").model == "backbone"
     with pytest.raises(InputError, match="sonnet.systems has no entry 'none'; it has top_p_"):
         load_system("none")
-    with pytest.raises(InputError, match=r"top_p_tuned.model: expected one of backbone, sonnet/full_b8_lr1e5, got"):
+    with pytest.raises(InputError, match=r"top_p_tuned.model: expected one of backbone, sonnet/full_b8_lr1e5, .* got"):
         load_system("top_p_tuned")
+
+
+def test_the_ensembles_pool_has_the_texts_of_every_decoder_once(model: GPT2LMHeadModel) -> None:
+    ensemble = next(system for system in SYSTEMS if isinstance(system, EnsembleMBR))
+    _, pool = generate(model, TOKENIZER, POEMS, ensemble, 1, [])
+    found = {(candidate.id, candidate.text) for candidate in pool}
+    assert len(found) == len(pool)
+    assert {(text.id, text.text) for text in generate(model, TOKENIZER, POEMS, SYSTEMS[3], 1, []).poems} <= found
+    sampler = TopP(decoder="top_p", top_p=0.9, **{**SAMPLER, "temperature": 1.0, "draws": 4})
+    assert {(text.id, text.text) for text in generate(model, TOKENIZER, POEMS, sampler, 1, []).poems} <= found
+
+
+def test_nll_is_that_of_a_plain_pass(model: GPT2LMHeadModel) -> None:
+    poems = [*write(model, POEMS, draws=1), Generated(9, 0, PROMPT, PROMPT)]
+    for poem in with_nll(model, TOKENIZER, poems)[:-1]:
+        (prompt,) = encode_prompts(TOKENIZER, [Poem(poem.id, poem.prompt, None)], 110)
+        ids = torch.tensor([[prompt[0], *TOKENIZER.encode(poem.text).ids][:110]])
+        with torch.no_grad():
+            scores = model(ids).logits[0].log_softmax(-1)
+        own = [-scores[place - 1, ids[0, place]].item() for place in range(len(prompt), ids.shape[1])]
+        assert poem.nll == pytest.approx(sum(own) / len(own), abs=1e-6)
+    assert with_nll(model, TOKENIZER, poems)[-1].nll is None
 
 
 def test_submission_is_the_courses_format() -> None:
@@ -193,5 +225,5 @@ def test_submission_is_the_courses_format() -> None:
 
 def test_poems_survive_their_file(model: GPT2LMHeadModel, tmp_path: Path) -> None:
     poems = write(model, POEMS, draws=1)
-    write_jsonl(tmp_path / "dev.jsonl", (vars(poem) for poem in poems))
+    write_jsonl(tmp_path / "dev.jsonl", map(asdict, poems))
     assert [Generated(**row) for row in read_jsonl(tmp_path / "dev.jsonl")] == poems

@@ -1,16 +1,21 @@
 """Sonnet scores against sacrebleu and figures worked out by hand."""
 
+import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 from scipy.stats import t as student
 
 from pipeline.errors import InputError
 from pipeline.evaluation import floors, generation, verse
-from pipeline.evaluation.generation import Copying, Generated
+from pipeline.evaluation.generation import Copying
 from pipeline.files import write_jsonl
+from pipeline.text.generated import Generated, word_matches, words_of
 from pipeline.text.prepared import Poem
 
 PROMPT = "Shall I compare thee to a summer's day?\nThou art more lovely and more temperate:\nRough winds do shake"
@@ -144,3 +149,31 @@ def test_consensus_is_the_best_mean_sentence_chrf() -> None:
     tails = [REST, "\nAnd summer's lease is done", "\nthe gold complexion of the day", "\nzzzz qqqq"]
     means = [np.mean([CHRF().sentence_score(one, [two]).score for two in tails if two != one]) for one in tails]
     assert floors.consensus(tails) == tails[int(np.argmax(means))]
+
+
+WORDS = st.lists(st.sampled_from(["thy", "lovely", "days,", "O", "feel'st"]), max_size=14).map(" ".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(WORDS.filter(bool), min_size=1, max_size=3), WORDS, st.integers(1, 4))
+def test_copied_spans_are_the_runs_that_a_training_poem_has(known: list[str], text: str, words: int) -> None:
+    copying = Copying([Poem(number, line, line) for number, line in enumerate(known)])
+    places = word_matches(text)
+    expected = set()
+    for first in range(len(places) - words + 1):
+        run = f" {' '.join(words_of(text)[first : first + words])} "
+        if any(run in f" {' '.join(words_of(line))} " for line in known):
+            expected |= set(range(first, first + words))
+    spans = copying.shared_spans(text, words)
+    marked = {
+        number for number, place in enumerate(places)
+        for begin, end in spans if begin <= place.start() and place.end() <= end
+    }  # fmt: skip
+    assert marked == expected
+    assert all(first[1] < second[0] for first, second in pairwise(spans))
+
+
+def test_perplexity_is_that_of_the_mean_poem() -> None:
+    draws = {0: [Generated(1, 0, PROMPT, PROMPT + "\nx", 2.0), Generated(2, 0, PROMPT, PROMPT)],
+             1: [Generated(1, 1, PROMPT, PROMPT, 3.0), Generated(2, 1, PROMPT, PROMPT + "\nz", 4.0)]}  # fmt: skip
+    assert generation.text_scores(draws, Copying([]))["perplexity"] == pytest.approx(math.exp(3))

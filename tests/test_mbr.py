@@ -1,11 +1,14 @@
 """MBR against brute force with sacrebleu; line-level MBR never gets worse and never uses what is forbidden."""
 
+import numpy as np
 import pytest
+from fastchrf import aggregate_chrf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 
-from pipeline.decoding.mbr import expected_chrf, line_mbr, mbr
+from pipeline.decoding.char_ngrams import References, encode, pairwise_chrf
+from pipeline.decoding.mbr import line_mbr, mbr
 
 SACREBLEU = CHRF()
 WORDS = st.sampled_from("shall I compare thee to a summer day rough winds do shake the darling buds of may".split())
@@ -24,7 +27,7 @@ def brute_force(candidates: list[str]) -> list[float]:
 @given(POEMS)
 def test_the_choice_is_that_of_brute_force_with_sacrebleu(candidates: list[str]) -> None:
     expected = brute_force(candidates)
-    assert expected_chrf(candidates, candidates, aggregated=False) == pytest.approx(expected, abs=1e-6)
+    assert pairwise_chrf(candidates).mean(1) == pytest.approx(expected, abs=1e-6)
     assert expected[mbr(candidates)] == pytest.approx(max(expected), abs=1e-9)
 
 
@@ -34,13 +37,27 @@ def test_a_repeated_candidate_counts_as_often_as_it_comes() -> None:
     assert mbr(["aa", "bb", "cc"]) == 0  # all alike: the first
 
 
+def aggregated(candidates: list[str], references: list[str]) -> list[float]:
+    """chrF against averaged n-gram counts, by fastchrf."""
+    return list(aggregate_chrf([candidates], [references])[0])
+
+
 @settings(max_examples=25, deadline=None)
 @given(POEMS)
-def test_aggregated_references_of_one_kind_are_exact(candidates: list[str]) -> None:
-    same = [candidates[0]] * 3
-    assert expected_chrf(candidates, same, aggregated=True) == pytest.approx(
-        expected_chrf(candidates, same, aggregated=False), abs=1e-6
-    )
+def test_aggregated_references_are_those_of_fastchrf(candidates: list[str]) -> None:
+    expected = aggregated(candidates, candidates)
+    assert expected[mbr(candidates, aggregated=True)] == pytest.approx(max(expected), abs=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.text("ab c\n\u00e9", max_size=12), min_size=1, max_size=6), st.data())
+def test_pairs_and_changed_texts_equal_fastchrf_and_sacrebleu(texts: list[str], data: st.DataObject) -> None:
+    expected = [[SACREBLEU.sentence_score(one, [other]).score for other in texts] for one in texts]
+    assert pairwise_chrf(texts) == pytest.approx(np.array(expected), abs=1e-6)
+    references = [*texts, "abc\u00e9"]
+    before, *options, after = data.draw(st.lists(st.text("ab c\u00e9", max_size=9), min_size=4, max_size=4))
+    scores = References(references).scores([before], encode(options), [after])
+    assert scores == pytest.approx(aggregated([before + option + after for option in options], references), abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,12 +66,12 @@ def test_line_mbr_is_at_least_as_good_as_the_best_sample(tails: list[list[str]],
     pool = ["\n".join(["given", "lines", *tail]) for tail in tails]
     text = line_mbr("given\nlines", pool, set(), sweeps)
     assert text.startswith("given\nlines\n")
-    (best,) = expected_chrf([text], pool, aggregated=True)
-    assert best >= max(expected_chrf(pool, pool, aggregated=True)) - 1e-6
+    (best,) = aggregated([text], pool)
+    assert best >= max(aggregated(pool, pool)) - 1e-6
     for place, line in enumerate(text.split("\n")[2:]):
         assert any(line in tail[place:] for tail in tails)
     again = line_mbr("given\nlines", pool, set(), 50)
-    assert expected_chrf([again], pool, aggregated=True)[0] >= best - 1e-6
+    assert aggregated([again], pool)[0] >= best - 1e-6
 
 
 @settings(max_examples=40, deadline=None)

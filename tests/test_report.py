@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -11,11 +12,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 from report_project import ROOT, run_all
+from ruamel.yaml import YAML
 
 from pipeline.config.base import read_params
 from pipeline.errors import InputError
 from pipeline.files import read_json, write_json, write_text
-from pipeline.report import evidence, figures, page, readme, show, tables
+from pipeline.report import calibration, evidence, figures, page, readme, show, slices, tables
 from pipeline.report.results import Row, load_results
 from pipeline.stages import evaluate_floors, report
 
@@ -117,14 +119,17 @@ def test_figures_keep_all_digits_and_use_only_page_colours(project: Path) -> Non
 def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    text = Path("params.yaml").read_text()
-    removed = re.sub(r"\n    mean_pooling: .*", "", text)
-    assert removed != text
-    Path("params.yaml").write_text(removed)
+    params = read_params()
+    params["paraphrase"]["ensembles"] = {}
+    del params["paraphrase"]["methods"]["mean_pooling"]
+    with open("params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
     report.main([])
     for name in ("plots/report.html", "metrics/summary.md", "plots/forest/paraphrase.csv"):
-        assert "mean_pooling" not in Path(name).read_text().replace("<wbr>", ""), name
-    Path("params.yaml").write_text(text.replace("mean_pooling:", "fresh:"))
+        shown = Path(name).read_text().replace("<wbr>", "")
+        assert "mean_pooling" not in shown and "ensemble_weighted" not in shown, name
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("last_pooling:", "fresh:"))
     with pytest.raises(OSError, match="fresh.json"):
         report.main([])
 
@@ -178,6 +183,58 @@ def test_paired_tests_need_the_same_rows(project: Path) -> None:
     with pytest.raises(InputError, match="mean_pooling"):
         evidence.paired_tests(dev, 200, 0.95, 1)
     assert evidence.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1) == []
+
+
+def test_ensembles_are_rows_like_any_other(project: Path) -> None:
+    summary = Path("metrics/summary.md").read_text(encoding="utf-8")
+    sections = dict(block.split("\n", 1) for block in summary.split("\n## ")[1:])
+    for title in ("Paraphrase detection", "Paired tests against baseline", "Ensembles"):
+        assert "\n| ensemble_weighted | " in sections[title], title
+    line = next(line for line in sections["Ensembles"].splitlines() if line.startswith("| ensemble |"))
+    assert "| equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in line
+    assert "ensemble_weighted," in Path("plots/forest/paraphrase.csv").read_text()
+    page = Path("plots/report.html").read_text(encoding="utf-8")
+    for name in read_params()["paraphrase"]["ensembles"]:
+        assert f"Precision and recall of {name}, average precision" in page
+        assert f"Training curves of {name}" not in page
+
+
+def test_order_flips_stand_in_the_leaderboard_where_they_were_measured(project: Path) -> None:
+    task = load_results(read_params()).paraphrase
+    table = tables.main_table(task, 0.95, tables.PARAPHRASE_F1)
+    assert table.header[-1] == "Order flips" and table.rows[0][-1] == f"{task.rows[0].metrics['order_flip_rate']:.4f}"
+    without = [Row("a", "", 0.5, None, None, None, {"macro_f1": 0.5, "reported_macro_f1": 0.9})]
+    table = tables.main_table(replace(task, rows=without), 0.95, tables.PARAPHRASE_F1)
+    assert table.header[-1] == "Reported F1" and len(table.rows[0]) == len(table.header)
+
+
+def test_slice_tables_have_a_line_a_row(project: Path) -> None:
+    overlap, words = slices.slice_tables(["baseline", "ensemble"])
+    assert overlap.header == ["Row", "0.00", "0.17", "0.29", "0.33"]
+    assert [row[0] for row in overlap.rows] == ["baseline", "ensemble", "pairs"] and overlap.rows[-1][1:] == ["75"] * 4
+    cells = [float(cell) for cell in words.rows[1][1:]]
+    assert np.mean(cells) == pytest.approx(read_json(Path("metrics/paraphrase/ensemble.json"))["accuracy"], abs=1e-3)
+    assert slices.slice_tables([]) == [] and slices.ensemble_table({}) == []
+
+
+def test_slices_of_other_bins_are_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project / "plots/slices", tmp_path / "plots/slices")
+    monkeypatch.chdir(tmp_path)
+    path = Path("plots/slices/paraphrase/apt.csv")
+    path.write_text(path.read_text().replace("0.166667", "0.266667"))
+    with pytest.raises(InputError, match="apt.csv: other bins than those of baseline"):
+        slices.slice_tables(["baseline", "apt"])
+
+
+def test_calibration_panel_draws_the_row_over_the_baseline(project: Path) -> None:
+    dev = evidence.dev_predictions("paraphrase", ["baseline", "apt"])
+    alone = calibration.panel("baseline", dev["baseline"], None, 0.95)
+    both = calibration.panel("apt", dev["apt"], dev["baseline"], 0.95)
+    assert both.count("<path") > alone.count("<path") and ">recall<" in both and ">confidence<" in both
+    area = read_json(Path("metrics/paraphrase/apt.json"))["average_precision"]
+    assert f"average precision {area:.4f}" in both and "#0102" not in both
+    recall, precision = calibration.precision_recall(dev["apt"])
+    assert len(recall) == len(precision) <= 200 and recall[-1] == 1
 
 
 def test_surest_mistakes_come_first(project: Path) -> None:
@@ -241,7 +298,7 @@ def test_arguments_are_refused(module: ModuleType) -> None:
 
 
 def test_no_deep_learning_library_is_loaded() -> None:
-    names = "evaluate_sentiment evaluate_paraphrase evaluate_sonnets evaluate_floors report".split()
+    names = "ensemble evaluate_sentiment evaluate_paraphrase evaluate_sonnets evaluate_floors report".split()
     heavy = "{'torch', 'transformers', 'sklearn', 'matplotlib', 'scipy', 'sacrebleu', 'jinja2'}"
     code = f"import sys, {', '.join(f'pipeline.stages.{name}' for name in names)}; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -53,7 +53,17 @@ def test_a_killed_backbone_is_bit_equal(prepared: Path, with_backbone: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("stage", "row"), [("train_paraphrase", "mean_pooling"), ("train_sonnet", "full_b8_lr1e5")], ids=str
+    ("stage", "row"),
+    [
+        ("train_paraphrase", "mean_pooling"),
+        ("train_paraphrase", "lora_r8"),  # a peft model with a head beside the adapter
+        ("train_paraphrase", "mtan"),  # buffers of dynamic weight averaging, a curve for every task
+        ("train_first_stage", "simcse"),  # no evaluation
+        ("train_sonnet", "full_b8_lr1e5"),
+        ("train_sonnet", "prefix"),
+        ("train_sonnet", "lora"),
+    ],
+    ids=str,
 )
 def test_a_killed_row_is_bit_equal(with_backbone: Path, stage: str, row: str) -> None:
     whole = copy_project(with_backbone, with_backbone.parent / f"whole_{row}")

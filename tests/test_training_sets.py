@@ -38,6 +38,16 @@ def test_uses_all_that_the_scarcer_label_allows() -> None:
     assert mixture.augmented == 25  # 10 positives are 40 % of 25
 
 
+@given(LABELS.filter(len), LABELS, st.floats(0.01, 0.9), st.integers(0, 99))
+def test_positives_alone_shift_the_balance(train: list[int], pool: list[int], share: float, seed: int) -> None:
+    mixture = mix(pairs(train, "train"), [pairs(pool, "new")], share, random.Random(seed), labels="positive")
+    added = mixture.pairs[len(train) :]
+    assert mixture.pairs[: len(train)] == pairs(train, "train") and {pair.label for pair in added} <= {1}
+    assert mixture.augmented == len(added) <= share * len(mixture.pairs) + 1e-9
+    room = int(share / (1 - share) * len(train))
+    assert len(added) == len({pair.id for pair in added}) == min(room, sum(pool))
+
+
 def test_ordinary_positives_only_fill_up() -> None:
     train, preferred, ordinary = pairs([1, 0] * 10, "train"), pairs([1, 1, 0, 0, 0, 0], "adv"), pairs([1] * 9, "ord")
     names = [pair.id for pair in mix(train, [preferred, ordinary], 0.25, random.Random(0)).pairs[20:]]
@@ -45,7 +55,7 @@ def test_ordinary_positives_only_fill_up() -> None:
 
 
 def training_set(source: str, texts: str = "augmented") -> TrainingSet:
-    return TrainingSet.model_validate({"source": source, "share": 0.25, "texts": texts})
+    return TrainingSet.model_validate({"source": source, "share": 0.25, "texts": texts, "labels": "balanced"})
 
 
 def test_control_repeats_the_pairs_that_were_augmented(tmp_path: Path) -> None:

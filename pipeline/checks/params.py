@@ -15,10 +15,11 @@ from pipeline.config.back_translation import BackTranslation
 from pipeline.config.backbone import Backbone
 from pipeline.config.base import PARAMS, Block, load_block, load_row, load_seed, read_params
 from pipeline.config.data import Data, Text
+from pipeline.config.ensemble import ensembles, load_ensemble
 from pipeline.config.evaluation import Evaluation
-from pipeline.config.paraphrase import Paraphrase, load_paraphrase
+from pipeline.config.paraphrase import Paraphrase, first_stages, load_paraphrase
 from pipeline.config.sentiment import Sentiment
-from pipeline.config.sonnet import Sonnet, load_system
+from pipeline.config.sonnet import Sonnet, load_scorer, load_system
 from pipeline.config.training import Compute
 from pipeline.config.training_sets import load_training_set, training_sets
 from pipeline.errors import InputError, stage_main
@@ -33,6 +34,10 @@ BLOCKS: dict[str, type[Block]] = {
     "evaluation": Evaluation,
 }
 ROWS: dict[str, type[Block]] = {"sentiment": Sentiment, "paraphrase": Paraphrase, "sonnet": Sonnet}
+MORE_TABLES = {
+    "paraphrase": ["ensembles", "first_stages", "search"],
+    "sonnet": ["scorer", "system_defaults", "systems"],
+}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -46,15 +51,20 @@ def check_file(path: Path) -> None:
     for key, block in BLOCKS.items():
         load_block(key, block, path)
     for group, block in ROWS.items():
-        tables = {"defaults", "methods"} | ({"systems"} if group == "sonnet" else set())
+        tables = {"defaults", "methods", *MORE_TABLES.get(group, ())}
         for row in table(params, group, "methods", tables, path):
             load_row(group, "methods", row, block, path)
     for name in training_sets(path):
         load_training_set(name, path)
     for row in params["paraphrase"]["methods"]:
-        load_paraphrase(row, path)
-    for name in table(params, "sonnet", "systems", {"defaults", "methods", "systems"}, path):
+        load_paraphrase(row, "methods", path)
+    for name in first_stages(path):
+        load_paraphrase(name, "first_stages", path)
+    for name in ensembles(path):
+        load_ensemble(name, path)
+    for name in table(params, "sonnet", "systems", set(params["sonnet"]), path):
         load_system(name, path)
+    load_scorer(path)
 
 
 def table(params: Mapping[str, Any], group: str, key: str, expected: set[str], path: Path) -> Mapping[str, Any]:

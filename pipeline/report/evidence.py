@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,10 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.evaluation import chrf_test, significance
 from pipeline.evaluation.chrf_test import ChrfTest
-from pipeline.evaluation.classification import Interval, Predictions, read_predictions
-from pipeline.evaluation.generation import Copying, full_text, lines_of, read_generated
+from pipeline.evaluation.classification import Interval
+from pipeline.evaluation.generation import Copying, full_text, read_generated
+from pipeline.prediction_files import ENSEMBLES, Predictions, read_predictions
+from pipeline.text.generated import GIVEN_LINES, lines_of
 from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
 
 PREDICTIONS = Path("predictions")
@@ -21,6 +25,7 @@ CURVE_POINTS = 200
 ERRORS = 5
 ERROR_CHARACTERS = 280
 PROMPTS = 3
+COPIED_WORDS = 5  # a shorter run in common with a training poem is no copy
 SHOWN = ("top_p_untuned", "contrastive", "top_p_tuned", "beam_tuned", "sampled_mbr", "line_mbr")  # poems side by side
 
 
@@ -48,15 +53,24 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Card:
-    """A poem to show: (line, was it given, is it copied from a training poem)."""
+    """A poem to show: its lines as (was it given, its parts as (text, is it copied from a training poem))."""
 
     title: str
-    lines: list[tuple[str, bool, bool]]
+    lines: list[tuple[bool, list[tuple[str, bool]]]]
 
 
 def dev_predictions(task: str, rows: Sequence[str]) -> dict[str, Predictions]:
     """Dev predictions of every row of a task."""
-    return {row: read_predictions(PREDICTIONS / task / row / "dev.csv") for row in rows}
+    return _dev_predictions(PREDICTIONS / task, rows)
+
+
+def ensemble_predictions(names: Sequence[str]) -> dict[str, Predictions]:
+    """Dev predictions of every ensemble of paraphrase rows."""
+    return _dev_predictions(ENSEMBLES, names)
+
+
+def _dev_predictions(folder: Path, rows: Sequence[str]) -> dict[str, Predictions]:
+    return {row: read_predictions(folder / row / "dev.csv") for row in rows}
 
 
 def paired_tests(
@@ -147,7 +161,18 @@ def poem_cards(systems: Sequence[str]) -> list[tuple[int, list[Card]]]:
 
 def _card(title: str, text: str, copying: Copying) -> Card:
     lines = lines_of(text)
-    return Card(title, [(line, place < 3, place >= 3 and copying.is_copied(line)) for place, line in enumerate(lines)])
+    written = "\n".join(lines[GIVEN_LINES:])
+    copied = [False] * len(written)
+    for begin, end in copying.shared_spans(written, COPIED_WORDS):
+        copied[begin:end] = [True] * (end - begin)
+    card = Card(title, [(True, [(line, False)]) for line in lines[:GIVEN_LINES]])
+    begin = 0
+    for line in lines[GIVEN_LINES:]:
+        characters = zip(line, copied[begin : begin + len(line)], strict=True)
+        parts = [("".join(char for char, _ in run), mark) for mark, run in groupby(characters, key=itemgetter(1))]
+        card.lines.append((False, parts))
+        begin += len(line) + 1
+    return card
 
 
 def _correct_on(row: Predictions, base: Predictions, name: str) -> significance.Booleans:

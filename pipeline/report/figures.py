@@ -1,59 +1,18 @@
-"""Figures as inline SVG that follow the page's colours, light or dark.
+"""The page's figures.
 
-Matplotlib draws with stand-in colours that are then replaced by CSS variables, keeps text as text in the page's own
-font, and is told to leave out dates and random ids: equal input gives equal bytes. Each figure is drawn at the width
-of a phone and laid out in a grid by the page, so that its text is readable on every screen.
+Each is drawn at the width of a phone and laid out in a grid by the page, so that its text is readable on every screen.
 """
 
-import io
-import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.results import Row
+from pipeline.report.svg import ACCENT, INK, MUTED, PAPER, new_figure, style, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-INK, MUTED, LINE, ACCENT, PAPER = "#010203", "#010204", "#010205", "#010206", "#010207"
-VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", PAPER: "paper"}
-STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10.5,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "figure.facecolor": "none",
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.major.pad": 5,
-    "axes.unicode_minus": True,
-}
-CLEANING = (
-    (r"<metadata>.*?</metadata>", ""),
-    (r"<style.*?</style>", ""),  # would apply to the whole page
-    (r'<g id="[A-Za-z0-9_.]+"/>', ""),
-    (r'<g id="[A-Za-z0-9_.]+">', "<g>"),  # names such as figure_1 repeat from figure to figure
-    (r" font-family: [^;]*;", ""),
-    (r" transform=\"rotate\(-0 [^)]*\)\"", ""),
-    (r"xlink:href", "href"),
-    (r"(\d\.\d\d)\d+(?=[^<>]*>)", r"\1"),  # coordinates; figures shown as text lie between tags
-    (r"\s+", " "),
-)
-WIDTH = 5.2  # inches; 72 units each in the SVG's viewBox
+WIDTH = 5.2  # inches
 
 LOSSES = ("train_loss", "select_loss")
 SCORES = ("select_accuracy", "select_chrf")
@@ -67,20 +26,20 @@ def forest(rows: Sequence[Row], measure: str, digits: int, floors: Mapping[str, 
     marks += [(name, value, None) for name, value in (floors or {}).items()]
     marks.sort(key=lambda mark: -mark[1])
     salt = f"forest {measure} {' '.join(mark[0] for mark in marks)}"
-    with _style(salt):
-        figure = _figure(WIDTH, 0.62 + 0.31 * len(marks))
+    with style(salt):
+        figure = new_figure(WIDTH, 0.62 + 0.31 * len(marks))
         axes = figure.add_axes((0, 0, 1, 1))
         for place, (_, value, row) in enumerate(marks):
             _forest_mark(axes, place, value, row)
         _forest_axes(axes, marks, measure, digits)
         summary = "; ".join(f"{name} {value:.{digits}f}" for name, value, _ in marks)
-        return _svg(figure, f"{measure} with intervals. {summary}")
+        return to_svg(figure, f"{measure} with intervals. {summary}")
 
 
 def funnel(title: str, steps: Sequence[tuple[str, int]]) -> str:
     """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
-    with _style(f"funnel {title}"):
-        figure = _figure(3.5, 0.1 + 0.3 * len(steps))
+    with style(f"funnel {title}"):
+        figure = new_figure(3.5, 0.1 + 0.3 * len(steps))
         axes = figure.add_axes((0.4, 0, 0.46, 1))
         counts = [count for _, count in steps]
         axes.barh(range(len(steps)), counts, height=0.62, color=ACCENT)
@@ -91,7 +50,7 @@ def funnel(title: str, steps: Sequence[tuple[str, int]]) -> str:
         axes.set_xlim(0, max(*counts, 1))
         axes.spines["bottom"].set_visible(False)
         axes.invert_yaxis()
-        return _svg(figure, f"{title}: " + "; ".join(f"{name} {count:,}" for name, count in steps))
+        return to_svg(figure, f"{title}: " + "; ".join(f"{name} {count:,}" for name, count in steps))
 
 
 def curve_panel(name: str, curves: Mapping[str, Points], limits: Mapping[str, tuple[float, float]]) -> str:
@@ -100,13 +59,13 @@ def curve_panel(name: str, curves: Mapping[str, Points], limits: Mapping[str, tu
     score = {key: points for key, points in curves.items() if key in SCORES and points}
     panels = [panel for panel in (loss, score) if panel]
     height = 0.35 + 1.05 * len(panels)
-    with _style(f"curves {name}"):
-        figure = _figure(3.5, height)
+    with style(f"curves {name}"):
+        figure = new_figure(3.5, height)
         all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         figure.subplots_adjust(left=0.13, right=0.97, top=0.97, bottom=0.28 / height, hspace=0.18)
         for axes, panel in zip(all_axes, panels, strict=True):
             _draw_curves(axes, panel, limits)
-        return _svg(figure, f"Training curves of {name}: {', '.join([*loss, *score])}")
+        return to_svg(figure, f"Training curves of {name}: {', '.join([*loss, *score])}")
 
 
 def curve_limits(rows: Sequence[Mapping[str, Points]]) -> dict[str, tuple[float, float]]:
@@ -166,30 +125,3 @@ def _draw_curves(axes: "Axes", panel: Mapping[str, Points], limits: Mapping[str,
     axes.locator_params(axis="y", nbins=3)
     axes.locator_params(axis="x", nbins=4, integer=True)
     axes.tick_params(labelsize=10)
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height))
-
-
-def _style(salt: str) -> Any:  # noqa: ANN401 - a context manager of matplotlib
-    import matplotlib
-
-    # From the defaults, not from a matplotlibrc of the machine; the salt makes ids unique within the page.
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "svg", **STYLE, "svg.hashsalt": salt})
-
-
-def _svg(figure: "Figure", description: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = buffer.getvalue()
-    frame = re.search(r'viewBox="[^"]*"', svg)
-    assert frame is not None  # matplotlib always writes one
-    body = svg[svg.index(">", frame.end()) + 1 :]
-    for pattern, replacement in CLEANING:
-        body = re.sub(pattern, replacement, body, flags=re.DOTALL)
-    for colour, variable in VARIABLES.items():
-        body = body.replace(colour, f"var(--{variable})")
-    return f'<svg role="img" aria-label="{escape(description)}" {frame.group()}>{body.strip()}'

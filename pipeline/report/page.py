@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.chrf_test import ChrfTest
-from pipeline.evaluation.classification import Predictions, confusion
-from pipeline.report import augmentation, evidence, figures, tables
+from pipeline.evaluation.classification import confusion
+from pipeline.prediction_files import Predictions
+from pipeline.report import augmentation, calibration, evidence, figures, slices, tables
 from pipeline.report.augmentation import Augmentation
 from pipeline.report.evidence import Card, Mistake, PairedTest
 from pipeline.report.results import DATASETS, Results, Row, Task, rows_of
@@ -48,6 +49,7 @@ class Section:
     forests: list[tuple[str, str]]
     tables: list[Table]
     curves: list[tuple[str, str]] = field(default_factory=list)
+    calibration: list[tuple[str, str]] = field(default_factory=list)
     matrices: list[Matrix] = field(default_factory=list)
     errors: list[Errors] = field(default_factory=list)
     poems: list[tuple[int, list[Card]]] = field(default_factory=list)
@@ -124,11 +126,16 @@ def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests:
     further = tables.metrics_table("Further scores on dev", ranked(task.rows), tables.PARAPHRASE_FURTHER)
     paired = [tables.tests_table(tests, results.confidence)] if tests else []
     forest = figures.forest(task.rows, task.measure, task.digits) if task.rows else ""
-    robustness = augmentation.robustness_tables(ranked(task.rows), results.confidence)
-    section = Section(task, [("Quora Question Pairs", forest)], [leaderboard, *paired, *robustness, further])
+    more = augmentation.robustness_tables(ranked(task.rows), results.confidence)
+    title = "Scores on dev at the threshold chosen on select"
+    thresholds = tables.metrics_table(title, ranked(task.rows), tables.PARAPHRASE_THRESHOLD)
+    more += [further, thresholds, *slices.slice_tables([row.name for row in ranked(task.rows)])]
+    more += slices.ensemble_table(results.params["paraphrase"]["ensembles"])
+    section = Section(task, [("Quora Question Pairs", forest)], [leaderboard, *paired, *more])
     section.curves += _curves("paraphrase", [row.name for row in task.rows])
-    texts = evidence.pair_texts()
+    texts, base = evidence.pair_texts(), predictions.get(evidence.BASELINE)
     for name, dev in predictions.items():
+        section.calibration.append((name, calibration.panel(name, dev, base, results.confidence)))
         _add_answers(section, name, "paraphrase", dev, texts)
     return section
 

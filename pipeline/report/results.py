@@ -71,7 +71,8 @@ def load_results(params: Mapping[str, Any]) -> Results:
     }
     accuracy = ("accuracy", "accuracy_low", "accuracy_high")
     sentiment = [_row("sentiment", row, group, *accuracy, "handout_accuracy") for row, group in datasets.items()]
-    paraphrase = [_row("paraphrase", row, "", *accuracy, "reported_accuracy") for row in rows_of(params, "paraphrase")]
+    pair_rows = [*rows_of(params, "paraphrase"), *rows_of(params, "paraphrase", "ensembles")]
+    paraphrase = [_row("paraphrase", row, "", *accuracy, "reported_accuracy") for row in pair_rows]
     chrf = ("chrf_mean", "chrf_low", "chrf_high", "reported_chrf")
     sonnets = [_row("sonnets", row, "", *chrf) for row in rows_of(params, "sonnet", "systems")]
     data = METRICS / "data.json"

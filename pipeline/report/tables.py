@@ -47,7 +47,7 @@ def p_value(value: float) -> str:
 
 def main_table(task: Task, confidence: float, extra: Mapping[str, tuple[str, int]] | None = None) -> Table:
     """Row, our figure, its interval, the reported figure, the difference; `extra` maps headings to (metric, digits)."""
-    columns = extra or {}
+    columns = {heading: column for heading, column in (extra or {}).items() if _measured(task.rows, column[0])}
     header = ["Row", task.measure, f"{confidence * 100:g} % interval", task.source, "Difference", *columns]
     rows = []
     for row in task.rows:
@@ -55,6 +55,10 @@ def main_table(task: Task, confidence: float, extra: Mapping[str, tuple[str, int
         cells += [number(row.reported, task.digits), number(row.difference, task.digits, signed=True)]
         rows.append(cells + [number(row.metrics.get(key), digits) for key, digits in columns.values()])
     return Table(task.title, header, rows)
+
+
+def _measured(rows: Sequence[Row], key: str) -> bool:
+    return any(row.metrics.get(key) is not None for row in rows)
 
 
 def metrics_table(title: str, rows: Sequence[Row], columns: Mapping[str, tuple[str, int]]) -> Table:
@@ -69,7 +73,11 @@ SENTIMENT_EXTRA = {
     "On select": ("select_accuracy", 4),
     "Calibration error": ("expected_calibration_error", 4),
 }
-PARAPHRASE_F1 = {"Macro F1": ("macro_f1", 4), "Reported F1": ("reported_macro_f1", 4)}
+PARAPHRASE_F1 = {
+    "Macro F1": ("macro_f1", 4),
+    "Reported F1": ("reported_macro_f1", 4),
+    "Order flips": ("order_flip_rate", 4),
+}
 PARAPHRASE_FURTHER = {
     "Positive F1": ("positive_f1", 4),
     "Precision": ("precision", 4),
@@ -80,8 +88,16 @@ PARAPHRASE_FURTHER = {
     "Majority": ("majority_accuracy", 4),
     "On select": ("select_accuracy", 4),
 }
+PARAPHRASE_THRESHOLD = {
+    "Threshold": ("threshold_select", 4),
+    "Accuracy": ("accuracy_at_threshold", 4),
+    "Accuracy at 0.5": ("accuracy", 4),
+    "Macro F1": ("macro_f1_at_threshold", 4),
+    "Macro F1 at 0.5": ("macro_f1", 4),
+}
 SONNET_EXTRA = {"± sd": ("chrf_sd", 2), "Completion only": ("chrf_completion_mean", 2), "Draws": ("draws", 0)}
 COPYING = {
+    "Perplexity": ("perplexity", 1),
     "Copied lines": ("copied_line_share", 3),
     "Longest shared run": ("longest_shared_words", 1),
     "Repeated 4-grams": ("repeated_4grams", 3),

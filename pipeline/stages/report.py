@@ -10,8 +10,8 @@ from pipeline.config.base import check, load_seed, read_params
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, stage_main
 from pipeline.files import write_csv, write_text
-from pipeline.report import augmentation, evidence, page, tables
-from pipeline.report.results import METRICS, Task, load_results
+from pipeline.report import augmentation, evidence, page, slices, tables
+from pipeline.report.results import METRICS, Task, load_results, rows_of
 
 PLOTS = Path("plots")
 
@@ -22,15 +22,14 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("usage: python -m pipeline.stages.report")
     params = read_params()
     results = load_results(params)
-    predictions = {
-        task.key: evidence.dev_predictions(task.key, [row.name for row in task.rows])
-        for task in (results.sentiment, results.paraphrase)
-    }
+    predictions = {task: evidence.dev_predictions(task, rows_of(params, task)) for task in ("sentiment", "paraphrase")}
+    predictions["paraphrase"] |= evidence.ensemble_predictions(rows_of(params, "paraphrase", "ensembles"))
     resamples = check(params["evaluation"], Evaluation, "evaluation").bootstrap
     tests = evidence.paired_tests(predictions["paraphrase"], resamples, results.confidence, load_seed())
     sonnet_tests = evidence.sonnet_tests([row.name for row in results.sonnets.rows], resamples)
     augmented = augmentation.load_augmentation(params)
-    more = augmentation.robustness_tables(results.paraphrase.rows, results.confidence)
+    more = slices.ensemble_table(params["paraphrase"]["ensembles"])
+    more += augmentation.robustness_tables(results.paraphrase.rows, results.confidence)
     more += augmentation.augmentation_tables(augmented)
     write_text(METRICS / "summary.md", tables.summary(results, tests, more, sonnet_tests))
     write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented, sonnet_tests))

@@ -23,10 +23,16 @@ def model_card(task: str, row: str, settings: Training, best: Path) -> str:
     scores = read_json(best / "score.json")
     parameters = "\n".join(f"| {name} | {value} |" for name, value in settings.model_dump().items())
     selected = "\n".join(f"| {name} | {value} |" for name, value in scores.items())
-    adapted = task == "sonnet" and (best / "adapter_config.json").exists()
-    library, loader = ("peft", "AutoPeftModelForCausalLM") if adapted else ("transformers", _LOADING[task])
+    adapted = (best / "adapter_config.json").exists()
+    loading = f"""from transformers import AutoTokenizer, {_LOADING[task]}
+tokenizer = AutoTokenizer.from_pretrained("models/{task}/{row}")
+model = {_LOADING[task]}.from_pretrained("models/{"backbone" if adapted else f"{task}/{row}"}")"""
+    if adapted:
+        loading = f"""from peft import PeftModel
+{loading}
+model = PeftModel.from_pretrained(model, "models/{task}/{row}")"""
     return f"""---
-library_name: {library}
+library_name: {"peft" if adapted else "transformers"}
 pipeline_tag: {"text-generation" if task == "sonnet" else "text-classification"}
 tags: [gpt2, {task}]
 ---
@@ -37,12 +43,9 @@ It was trained on the `train` split and this checkpoint was chosen on the `selec
 training file. Scores on dev are in metrics/; the data's licences and limits (README of the project) apply to the model.
 
 ```python
-from {library} import {loader}
-from transformers import AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained("models/{task}/{row}")
-model = {loader}.from_pretrained("models/{task}/{row}")
+{loading}
 ```
-{_ADAPTED if adapted else ""}{_mean_pooling_note(settings)}
+{_ADAPTED if adapted else ""}{_own_class_note(settings)}
 | at selection | value |
 |---|---|
 {selected}
@@ -53,7 +56,12 @@ model = {loader}.from_pretrained("models/{task}/{row}")
 """
 
 
-def _mean_pooling_note(settings: Training) -> str:
+def _own_class_note(settings: Training) -> str:
+    if getattr(settings, "tasks", None):
+        return (
+            "\nThis row is a multi-task attention network, which transformers' class loads without its heads:\n"
+            "load it with `pipeline.models.mtan.MtanClassifier.from_pretrained`.\n"
+        )
     if getattr(settings, "pooling", "last") == "last":
         return ""
     return (

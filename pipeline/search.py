@@ -56,12 +56,15 @@ def main(arguments: Sequence[str]) -> None:
 
 def suggest(trial: optuna.Trial, ranges: Mapping[str, Range | Choices]) -> dict[str, float | int | str]:
     """A value for every parameter."""
-    return {
-        name: trial.suggest_categorical(name, values.choices)
-        if isinstance(values, Choices)
-        else trial.suggest_float(name, values.low, values.high, log=values.log)
-        for name, values in ranges.items()
-    }
+    found: dict[str, float | int | str] = {}
+    for name, values in ranges.items():
+        if isinstance(values, Choices):
+            chosen = trial.suggest_categorical(name, values.choices)
+            assert chosen is not None  # Choices has no null
+            found[name] = chosen
+        else:
+            found[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
+    return found
 
 
 def shown(values: Mapping[str, float | int | str]) -> str:

@@ -32,6 +32,7 @@ from pipeline.errors import InputError
 from pipeline.files import naming
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.precision import autocast
+from pipeline.sampler import ByLength
 from pipeline.text.batch import collate
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -175,11 +176,15 @@ class Loop(Trainer):
         evaluator: Evaluator | None,
         callbacks: list[TrainerCallback],
     ) -> None:
-        self.objective, self.evaluator, self.precision = objective, evaluator, plan.precision
+        self.rows, self.objective, self.evaluator, self.precision = rows, objective, evaluator, plan.precision
         self.parts: dict[str, list[Tensor]] = {}
         arguments = _arguments(plan, scratch, evaluates=evaluator is not None)
         self.control: TrainerControl
         super().__init__(model, arguments, collate, rows, eval_dataset=rows, callbacks=callbacks)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> ByLength:
+        lengths = [len(row["input_ids"]) for row in self.rows.rows]
+        return ByLength(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: object
@@ -222,7 +227,6 @@ def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
         weight_decay=plan.weight_decay,
         max_grad_norm=plan.max_grad_norm,
         optim="adamw_torch_fused",
-        train_sampling_strategy="group_by_length",
         use_cpu=not torch.cuda.is_available(),
         seed=plan.seed,
         save_strategy="steps",

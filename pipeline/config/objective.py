@@ -18,6 +18,7 @@ def load_objective(name: object, key: str, path: Path = PARAMS) -> ModuleType:
         Options   a Block: what a row's `options` must hold
         VIEWS     other encodings of a pair that its batches need: swapped, first, second (pipeline/text/views.py)
         loss(model, batch, options) -> (loss, {name: value to log})
+        TRAINS_HEAD = False   only where it is: such an objective can be a first stage, not a row
     """
     known = sorted(file.stem for file in FOLDER.glob("*.py") if "class Options" in file.read_text(encoding="utf-8"))
     if name not in known:

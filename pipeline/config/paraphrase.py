@@ -65,6 +65,8 @@ def load_paraphrase(row: str, table: Table = "methods", path: Path = PARAMS) -> 
     if len(set(settings.tasks)) < len(settings.tasks):
         raise InputError(f"{path}: {key}.tasks: a task is named twice: {', '.join(settings.tasks)}")
     objective = load_objective(settings.objective, f"{key}.objective", path)
+    if not first and not getattr(objective, "TRAINS_HEAD", True):
+        raise InputError(f"{path}: {key}.objective: {settings.objective} trains no head: make it one of first_stages")
     if bool(settings.tasks) != (settings.objective == "multitask"):
         raise InputError(f"{path}: {key}: objective multitask and a list of tasks belong together")
     check_options(objective, settings.options, f"{key}.options", path)

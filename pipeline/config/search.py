@@ -38,9 +38,11 @@ def load_search(row: str, path: Path = PARAMS) -> dict[str, Range | Choices]:
     found: dict[str, Range | Choices] = {}
     for parameter, values in entry.items():
         key = f"paraphrase.search.{name}.{parameter}"
-        block = Choices if isinstance(values, Mapping) and "choices" in values else Range
-        ranged = check(values, block, key, path)
-        if isinstance(ranged, Range) and not (ranged.low < ranged.high and (ranged.low > 0 or not ranged.log)):
+        if isinstance(values, Mapping) and "choices" in values:
+            found[str(parameter)] = check(values, Choices, key, path)
+            continue
+        ranged = check(values, Range, key, path)
+        if ranged.low >= ranged.high or (ranged.log and ranged.low <= 0):
             raise InputError(f"{path}: {key}: expected low < high, and low > 0 where log is true")
         found[str(parameter)] = ranged
     return found

@@ -1,9 +1,12 @@
 """Which stages are not up to date, and what they wait for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from dvc.dependency import param
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -24,7 +27,7 @@ class Plan:
 
 def make_plan(repo: Repo, targets: Sequence[str]) -> Plan:
     """Read dvc.yaml and dvc.lock and find out what is up to date, as `dvc status` does."""
-    with lock_repo(repo):
+    with lock_repo(repo), parameters_read_once():
         graph = get_active_graph(repo.index.graph)  # from a stage to what it needs
         roots = collect_stages(repo, targets) if targets else [s for s in graph if s.path_in_repo == "dvc.yaml"]
         wanted = set(plan_repro(graph, roots))
@@ -43,6 +46,16 @@ def make_plan(repo: Repo, targets: Sequence[str]) -> Plan:
     known = lockfile.names(Path(repo.root_dir, "dvc.lock"))
     new = [stage.addressing for stage in order if stage.addressing not in known]
     return Plan({stage.addressing: stage for stage in order}, needs, stale, new)
+
+
+@contextmanager
+def parameters_read_once() -> Iterator[None]:
+    """DVC parses params.yaml anew for each stage, which for all of them takes longer than everything else here."""
+    load, param.load_path = param.load_path, cache(param.load_path)
+    try:
+        yield
+    finally:
+        param.load_path = load
 
 
 def is_fresh(stage: Stage) -> bool:

@@ -11,6 +11,7 @@ layer norm; f, g and h are one such layer each.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -75,8 +76,8 @@ class MtanClassifier(GPT2PreTrainedModel):
         return [*(layer[rows, lengths - 1] for layer in inner), last.squeeze(1)]
 
     def _task(self, task: int, layers: Sequence[Tensor]) -> Tensor:
-        branch = None
-        for module, given, output in zip(self.branches[task], layers[:-1], layers[1:], strict=True):
+        branch, modules = None, cast(nn.ModuleList, self.branches[task])
+        for module, given, output in zip(modules, layers[:-1], layers[1:], strict=True):
             branch = module(given, output, branch)
         logits: Tensor = self.heads[task](self.head_dropout(branch))
         return logits

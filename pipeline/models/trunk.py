@@ -41,10 +41,10 @@ def _block(block: GPT2Block, hidden: Tensor, read: Tensor | None) -> Tensor:
         rows = torch.arange(len(hidden), device=hidden.device)
         hidden, query = hidden[rows, read][:, None], query[rows, read][:, None]
         seen = (torch.arange(key.shape[1], device=hidden.device) <= read[:, None])[:, None, None]
-    heads = (
+    query, key, value = (
         part.unflatten(2, (attention.num_heads, attention.head_dim)).transpose(1, 2) for part in (query, key, value)
     )
-    mixed = _attend(attention, *heads, seen).transpose(1, 2).flatten(2)
+    mixed = _attend(attention, query, key, value, seen).transpose(1, 2).flatten(2)
     hidden = hidden + attention.resid_dropout(attention.c_proj(mixed))
     return hidden + block.mlp(block.ln_2(hidden))
 

@@ -1,12 +1,15 @@
 """Several tasks at once, their losses weighted equally, by dynamic weight averaging or by learnt uncertainty."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.config.base import Block
+
+if TYPE_CHECKING:  # parameters are checked without transformers
+    from pipeline.models.mtan import MtanClassifier
 
 VIEWS: tuple[str, ...] = ()
 
@@ -19,7 +22,7 @@ class Options(Block):
     interval: int = Field(ge=1)
 
 
-def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "MtanClassifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of the tasks' mean cross-entropies; a task without rows in the batch adds nothing.
 
     equal        1 for each task
@@ -27,7 +30,7 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
     uncertainty  exp(-s_k) L_k + s_k / 2 with learnt s_k = log sigma_k^2 (Kendall et al. 2018, equation 10)
 
     Args:
-        model: an MtanClassifier (pipeline/models/mtan.py), which also holds what the weightings have learnt.
+        model: also holds what the weightings have learnt.
         batch: `input_ids`, `lengths`, `labels` and `tasks`, the number of each row's task, (batch,) int64.
     """
     logits = model.task_logits(batch["input_ids"], batch["lengths"], batch["tasks"])

@@ -3,17 +3,21 @@
 Gao et al. 2021, section 3, https://arxiv.org/abs/2104.08821.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.config.base import Block
 from pipeline.losses.info_nce import info_nce
 from pipeline.text.batch import lengths_of
 
+if TYPE_CHECKING:  # parameters are checked without transformers
+    from pipeline.models.classifier import GPT2Classifier
+
 VIEWS = ("first",)
+TRAINS_HEAD = False
 COLUMNS = {"question": "first", "prompt": "input_ids"}
 
 
@@ -24,7 +28,7 @@ class Options(Block):
     text: Literal["question", "prompt"]
 
 
-def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """InfoNCE of the states that the head reads, with the other texts of the batch as negatives; one batch.
 
     Args:
@@ -33,6 +37,6 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
     """
     name = COLUMNS[options.text]
     ids, lengths = batch[name], batch[lengths_of(name)]
-    states = model.pooled(torch.cat([ids, ids]), torch.cat([lengths, lengths]))
-    contrast = info_nce(*states.chunk(2), options.temperature)
+    first, second = model.pooled(torch.cat([ids, ids]), torch.cat([lengths, lengths])).chunk(2)
+    contrast = info_nce(first, second, options.temperature)
     return contrast, {"info_nce": contrast}

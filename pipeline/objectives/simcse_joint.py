@@ -1,6 +1,6 @@
 """Cross-entropy and SimCSE at once: CE + weight * InfoNCE (+ kl_weight * divergence of the two dropout masks)."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -10,6 +10,9 @@ from pipeline.config.base import Block
 from pipeline.losses.divergence import symmetric_kl
 from pipeline.losses.info_nce import info_nce
 from pipeline.text.batch import lengths_of
+
+if TYPE_CHECKING:  # parameters are checked without transformers
+    from pipeline.models.classifier import GPT2Classifier
 
 VIEWS = ("first",)
 COLUMNS = {"question": "first", "prompt": "input_ids"}
@@ -25,7 +28,7 @@ class Options(Block):
     text: Literal["question", "prompt"]
 
 
-def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum of the terms; with `kl_weight` the cross-entropy is the mean over two dropout masks.
 
     Args:
@@ -40,7 +43,7 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
 
     name = COLUMNS[options.text]
     ids, lengths = batch[name], batch[lengths_of(name)]
-    states = model.pooled(torch.cat([ids, ids]), torch.cat([lengths, lengths]))
-    contrast = info_nce(*states.chunk(2), options.temperature)
+    first, second = model.pooled(torch.cat([ids, ids]), torch.cat([lengths, lengths])).chunk(2)
+    contrast = info_nce(first, second, options.temperature)
     total = entropy + options.kl_weight * divergence + options.weight * contrast
     return total, {"cross_entropy": entropy, "kl": divergence, "info_nce": contrast}

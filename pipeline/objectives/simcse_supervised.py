@@ -5,17 +5,21 @@ x- (a non-duplicate). The missing positive of the latter is the question itself 
 unsupervised form.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.config.base import Block
 from pipeline.losses.info_nce import info_nce
 from pipeline.text.batch import stack
 
+if TYPE_CHECKING:  # parameters are checked without transformers
+    from pipeline.models.classifier import GPT2Classifier
+
 VIEWS = ("first", "second")
+TRAINS_HEAD = False
 
 
 class Options(Block):
@@ -24,7 +28,7 @@ class Options(Block):
     temperature: float = Field(gt=0)
 
 
-def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """InfoNCE of every first question against all positives and all hard negatives of the batch; one batch.
 
     Args:

@@ -29,9 +29,9 @@ def main(arguments: Sequence[str]) -> None:
     tokenizer, data = load_tokenizer(BACKBONE), PREPARED / settings.dataset
     splits = {}
     for name in ("train", "select", "dev", "test"):
-        rows = read_sentences(data / f"{name}.csv")
-        prompts = encode_texts(tokenizer, [row.text for row in rows], settings.max_length)
-        splits[name] = Split([row.id for row in rows], prompts, [row.label for row in rows])
+        sentences = read_sentences(data / f"{name}.csv")
+        prompts = encode_texts(tokenizer, [sentence.text for sentence in sentences], settings.max_length)
+        splits[name] = Split([row.id for row in sentences], prompts, [row.label for row in sentences])
     model = build_classifier(
         BACKBONE, NUM_LABELS[settings.dataset], "last", settings.dropout, settings.head_dropout, settings.mode == "head"
     )

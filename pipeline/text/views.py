@@ -20,7 +20,7 @@ def encode_views(
     tokenizer: Tokenizer, pairs: Sequence[Pair], views: Iterable[View], max_length: int
 ) -> dict[str, list[list[int]]]:
     """Token ids of every view: `swapped` is the prompt of the swapped pair, `first` and `second` one sentence alone."""
-    encoded = {}
+    encoded: dict[str, list[list[int]]] = {}
     for view in views:
         if view == "swapped":
             encoded[view] = encode_pairs(tokenizer, swap(pairs), max_length)

@@ -140,7 +140,7 @@ def test_three_steps_from_scratch(prepared: Path, tmp_path: Path) -> None:
     config = model.config
     assert (config.n_layer, config.n_embd, config.n_head, config.n_positions) == (1, 16, 2, 64)
     assert config.vocab_size <= 300
-    curve = (tmp_path / "run/curves/plots/metrics/train_loss.tsv").read_text().splitlines()
+    curve = (tmp_path / "run/curves/train_loss.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in curve] == ["step", "1", "2", "3"]  # 1000 tokens are 3 steps of 10 x 32
     losses = [float(line.split("\t")[1]) for line in curve[1:]]
     assert losses[-1] < losses[0] < 7

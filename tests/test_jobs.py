@@ -91,8 +91,13 @@ def environment(**variables: str) -> dict[str, str]:
 def start(folder: Path, *arguments: str, module: str = "pipeline.jobs") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments], cwd=folder, env=environment(WAIT="1"), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=interruptible,
     )  # fmt: skip
+
+
+def interruptible() -> None:
+    """These tests may run in the background, where the shell has SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:

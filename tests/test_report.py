@@ -273,7 +273,7 @@ def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypat
 
 def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_text(Path("metrics/summary.md"), "# Results\n\nA line.\n\n## Table\n\n| a |\n")
+    write_text(Path("metrics/summary.md"), "# Results\n\nA line.\n\n## Sentiment\n\n| a |\n\n## Form\n\n| b |\n")
     write_text(Path("profiles/results/laptop/summary.md"), "# Results\n\nReal.\n")
     marks = "<!-- laptop:begin -->\n<!-- laptop:end -->\n"
     write_text(Path("README.md"), f"top\n<!-- results:begin -->\nold\n<!-- results:end -->\nend\n{marks}")
@@ -282,7 +282,7 @@ def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     readme.main([])
     readme.main(["--check"])
     expected = (
-        "top\n<!-- results:begin -->\n\nA line.\n\n### Table\n\n| a |\n\n<!-- results:end -->\nend\n"
+        "top\n<!-- results:begin -->\n\nA line.\n\n### Sentiment\n\n| a |\n\n<!-- results:end -->\nend\n"
         "<!-- laptop:begin -->\n\nReal.\n\n<!-- laptop:end -->\n"
     )
     assert Path("README.md").read_text() == expected

@@ -2,8 +2,8 @@
 
 python -m pipeline.report.readme [--check]
 
-Block `results` holds the tables of the committed run (metrics/summary.md), block `laptop` those of the laptop profile
-on real data (profiles/results/laptop/summary.md).
+Block `results` holds the leaderboards of the committed run (metrics/summary.md has all its tables), block `laptop` the
+tables of the laptop profile on real data (profiles/results/laptop/summary.md).
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from pipeline.files import write_text
 README = Path("README.md")
 BLOCKS = {"results": Path("metrics/summary.md"), "laptop": Path("profiles/results/laptop/summary.md")}
 
+LEADERBOARDS = ("Sentiment", "Paraphrase detection", "Sonnets", "Floors that need no model")
+
 
 def main(arguments: Sequence[str]) -> None:
     """Replace the marked blocks; with --check only report whether they are up to date."""
@@ -23,7 +25,8 @@ def main(arguments: Sequence[str]) -> None:
     old = README.read_text(encoding="utf-8")
     new = old
     for name, summary in BLOCKS.items():
-        new = with_block(new, name, summary.read_text(encoding="utf-8"))
+        text = summary.read_text(encoding="utf-8")
+        new = with_block(new, name, leaderboards(text) if name == "results" else text)
     if not arguments:
         write_text(README, new)
     elif new != old:
@@ -41,6 +44,12 @@ def with_block(readme: str, name: str, summary: str) -> str:
     block = "\n".join(f"#{line}" if line.startswith("## ") else line for line in lines).strip("\n")
     before, rest = readme.split(begin)
     return f"{before}{begin}\n\n{block}\n\n{end}{rest.split(end)[1]}"
+
+
+def leaderboards(summary: str) -> str:
+    """The summary's introduction and its LEADERBOARDS."""
+    first, *sections = summary.split("\n## ")
+    return "\n## ".join([first, *(section for section in sections if section.split("\n")[0] in LEADERBOARDS)])
 
 
 if __name__ == "__main__":

@@ -56,7 +56,6 @@ def test_a_killed_backbone_is_bit_equal(prepared: Path, with_backbone: Path) -> 
     ("stage", "row"),
     [
         ("train_paraphrase", "mtan"),  # buffers of dynamic weight averaging, a curve for every task
-        ("train_sonnet", "full_b8_lr1e5"),
         ("train_sonnet", "prefix"),  # a peft model
     ],
     ids=str,

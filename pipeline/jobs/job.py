@@ -55,7 +55,7 @@ def run_stage(
         done = Done(reproduce(repo, stage, later, answer))
     except (DvcException, OSError) as error:
         done = Done("failed", one_line(error))
-    except Exception as error:
+    except Exception as error:  # whatever a stage does, the scheduler must hear of its end; the log has the trace
         traceback.print_exc()
         done = Done("failed", one_line(error) or repr(error))
     after, command = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,5 +1,6 @@
 """`python -m pipeline.jobs` does what `dvc repro` does, side by side: order, failure, interruption, dvc.lock."""
 
+import json
 import os
 import shutil
 import signal
@@ -213,6 +214,57 @@ def test_two_at_once_run_every_stage_once(project: Path, serial: Path) -> None:
     assert sorted(started(project)) == sorted(ALL)
     assert sorted((project / "dvc.lock").read_text()) == sorted((serial / "dvc.lock").read_text())
     assert (project / "last.txt").read_bytes() == (serial / "last.txt").read_bytes()
+
+
+# What a command can see of its interpreter. The file's name is in both places what makes the scheduler import torch.
+SEEN = """
+import json, os, signal, sys
+import pipeline.own
+IMPORTS = ("_", "SHLVL", "OLDPWD", "KMP_", "TORCHINDUCTOR_")  # of the shell; of scikit-learn and torch, when imported
+seen = {
+    "argv": sys.argv, "path": sys.path[0], "folder": os.getcwd(), "name": __name__, "input": sys.stdin.read(),
+    "environment": {key: value for key, value in os.environ.items() if not key.startswith(IMPORTS)},
+    "handlers": [str(signal.getsignal(number)).split(" at ")[0] for number in (signal.SIGINT, signal.SIGTERM)],
+    "own": pipeline.own.VALUE,
+}
+with open(sys.argv[-1], "w") as file:
+    json.dump(seen, file, indent=1)
+print("torch" in sys.modules)
+"""
+
+
+def test_a_command_finds_torch_imported_and_all_else_as_in_an_interpreter_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    (folder / "pipeline").mkdir(parents=True)
+    for name, text in {
+        "pipeline/seen.py": SEEN, "pipeline/own.py": "VALUE = 1", "pipeline/determinism.py": "\n", "script.py": SEEN,
+        "pipeline/__init__.py": f"__path__.append({str(REPOSITORY / 'pipeline')!r})", "params.yaml": "{}",
+    }.items():  # fmt: skip
+        (folder / name).write_text(text)
+    commands = {
+        "module": "python -m pipeline.seen one=1,2 module.json",
+        "script": "python script.py script.json",
+        "shell": 'python script.py "$HOME" shell.json',
+    }
+    stages = "".join(
+        f"  {name}:\n    cmd: {command}\n    deps: [pipeline/determinism.py]\n    outs: [{name}.json]\n"
+        for name, command in commands.items()
+    )
+    (folder / "dvc.yaml").write_text("stages:\n" + stages)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, check=True, env=environment())
+    seen = []
+    for command in (("dvc", "repro", "-q"), ("pipeline.jobs", "--jobs", "2")):
+        subprocess.run([sys.executable, "-m", *command], cwd=folder, check=True, stdin=subprocess.DEVNULL,
+                       env={**environment(), "PYTHONPATH": str(folder)}, preexec_fn=interruptible)  # fmt: skip
+        seen.append({name: json.loads((folder / f"{name}.json").read_text()) for name in commands})
+        shutil.rmtree(folder / ".dvc/cache")
+        for name in (*(f"{name}.json" for name in commands), "dvc.lock"):
+            (folder / name).unlink()
+    for name in commands:
+        assert seen[0][name] == seen[1][name]
+    logs = {name: (folder / f".dvc/tmp/jobs/{name}.log").read_text() for name in commands}
+    assert logs == {"module": "True\n", "script": "True\n", "shell": "False\n"}
 
 
 def test_what_it_cannot_do_is_one_line(project: Path) -> None:

@@ -21,6 +21,7 @@ from dvc.stage import PipelineStage, Stage
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from pipeline.errors import one_line
+from pipeline.jobs.fork import fork_commands
 from pipeline.jobs.lockfile import write_entry
 
 interrupted = threading.Event()
@@ -50,6 +51,7 @@ def run_stage(
     os.close(lifeline[1])
     threading.Thread(target=end_with_scheduler, args=(lifeline[0],), daemon=True).start()
     redirect(log)
+    fork_commands(answer)
     before = resource.getrusage(resource.RUSAGE_SELF)
     try:
         done = Done(reproduce(repo, stage, later, answer))

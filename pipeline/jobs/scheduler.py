@@ -14,6 +14,7 @@ from typing import Any
 
 from dvc.repo import Repo
 
+from pipeline.jobs.fork import COMPUTES, import_heavy
 from pipeline.jobs.job import Done, handle_signals, run_stage
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.times import print_times
@@ -84,6 +85,8 @@ class Scheduler:
     def start(self, name: str) -> None:
         """Fork: the job has DVC and the graph in memory already."""
         self.pending.remove(name)
+        if any(dep.def_path == COMPUTES for dep in self.plan.stages[name].deps):
+            import_heavy()
         new = self.plan.new
         later = new[new.index(name) + 1 :] if name in new else []
         log = self.folder / f"{file_name(name)}.{os.getpid()}.log"

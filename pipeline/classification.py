@@ -1,7 +1,7 @@
 """Fine-tune a classifier on one row of a table and write everything that the row leaves behind."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute, Training
+from pipeline.determinism import make_deterministic
 from pipeline.files import new_folder, write_text
 from pipeline.model_card import model_card
 from pipeline.models.weights import load_weights
@@ -35,7 +36,7 @@ def fine_tune(
     task: str,
     row: str,
     settings: Training,
-    model: PreTrainedModel,
+    new_model: Callable[[], PreTrainedModel],
     rows: Rows,
     splits: Mapping[str, Split],
     objective: Objective,
@@ -43,37 +44,65 @@ def fine_tune(
     inputs: Sequence[Path],
     submission_header: str,
     both_orders: bool = False,
+    seeds: Sequence[int] = (),
 ) -> None:
-    """Train on `rows`, select on `splits["select"]`, predict every split.
+    """Train on `rows`, select on `splits["select"]`, predict every split; once more with each of `seeds`.
 
-    Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all.
+    Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all. Of
+    the further seeds only predictions/<task>/<row>/dev_seed_<seed>.csv remains.
 
     Args:
-        model: a fresh classifier; it ends with the weights of the best evaluation on `select`.
-        start: the folder of the backbone that it was built on.
+        new_model: a fresh classifier, drawn from torch's generator.
+        start: the folder of the backbone that it is built on.
         inputs: the folders that rows and splits were read from (part of the run's fingerprint).
         submission_header: name of the prediction column in the course's submission format.
         both_orders: predictions are the mean over both orders of a pair.
     """
-    seed, compute = load_seed(), load_block("compute", Compute)
-    precision = compute.precision
-    run = scratch_folder(task, row, [settings.model_dump(), compute.model_dump(), seed], [*inputs, start])
-    plan = Plan.of(settings, len(rows), precision, seed)
-    evaluate = select_scores(splits["select"], precision, both_orders)
-    best = train(model, rows, objective, plan, run, evaluate)[0]
-    load_weights(model, best)
+    compute, own = load_block("compute", Compute), load_seed()
+    precision, evaluate = compute.precision, select_scores(splits["select"], compute.precision, both_orders)
+
+    def fresh_model(seed: int) -> PreTrainedModel:
+        make_deterministic(seed, compute.threads)
+        return new_model()
+
+    def train_best(model: PreTrainedModel, seed: int) -> Path:
+        best = train(model, rows, objective, Plan.of(settings, len(rows), precision, seed), runs[seed], evaluate)[0]
+        load_weights(model, best)
+        return best
+
+    def write(folder: Path, name: str, model: PreTrainedModel) -> None:
+        split = splits[name]
+        found, swapped = probabilities(model, split, precision, both_orders, swapped=name == "dev")
+        write_predictions(folder, name, split.ids, split.labels, found, submission_header)
+        if swapped is not None:
+            write_predictions(folder, f"{name}_swapped", split.ids, split.labels, swapped, submission_header)
+
+    model = fresh_model(own)  # before the fingerprints, which cover the code that is imported by now
+    runs = {
+        seed: scratch_folder(
+            task, row if seed == own else f"{row}@{seed}", [settings.model_dump(), compute.model_dump(), seed],
+            [*inputs, start],
+        )
+        for seed in (own, *seeds)
+    }  # fmt: skip
+    best = train_best(model, own)
+    for seed in seeds:
+        if not (runs[seed] / "dev.csv").exists():  # else it was done before this stage was killed
+            other = fresh_model(seed)
+            train_best(other, seed)
+            write(runs[seed], "dev", other)
     model_path, predictions, curves = (Path(top) / task / row for top in ("models", "predictions", "plots/curves"))
     with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
         model.save_pretrained(folder)
         copy_tokenizer(start, folder)
         write_text(folder / "README.md", model_card(task, row, settings, best))
-        for name, split in splits.items():
-            found, swapped = probabilities(model, split, precision, both_orders, swapped=name == "dev")
-            write_predictions(tables, name, split.ids, split.labels, found, submission_header)
-            if swapped is not None:
-                write_predictions(tables, f"{name}_swapped", split.ids, split.labels, swapped, submission_header)
-        write_curves(run, plots)
-    shutil.rmtree(run)
+        for name in splits:
+            write(tables, name, model)
+        for seed in seeds:
+            shutil.copyfile(runs[seed] / "dev.csv", tables / f"dev_seed_{seed}.csv")
+        write_curves(runs[own], plots)
+    for run in runs.values():
+        shutil.rmtree(run)
 
 
 def probabilities(

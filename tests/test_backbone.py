@@ -62,6 +62,13 @@ def check_folder(folder: Path) -> GPT2LMHeadModel:
     return model
 
 
+def test_prompts_that_the_model_has_no_positions_for_are_refused(tmp_path: Path) -> None:
+    folder = write_backbone(tmp_path)
+    load_tokenizer(folder, 96)
+    with pytest.raises(InputError, match=r"params.yaml: max_length 97: the model in .* takes 96 tokens"):
+        load_tokenizer(folder, 97)
+
+
 def problem(function: Callable[[], None]) -> str:
     with pytest.raises(InputError) as caught:
         function()

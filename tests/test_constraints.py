@@ -30,11 +30,18 @@ SYSTEMS: list[System] = [
 ]  # fmt: skip
 
 
+def runs_of(line: str) -> set[tuple[str, ...]]:
+    """All runs of words in a line."""
+    words = words_of(line)
+    return {tuple(words[first:last]) for first in range(len(words)) for last in range(first + 1, len(words) + 1)}
+
+
+KNOWN = set().union(*map(runs_of, LINES))
+
+
 def longest_run(line: str) -> int:
     """Words in the longest run of a line that some training line holds: every run looked up."""
-    words, known = words_of(line), [f" {' '.join(words_of(other))} " for other in LINES]
-    runs = [words[first:last] for first in range(len(words)) for last in range(first + 1, len(words) + 1)]
-    return max((len(run) for run in runs if any(f" {' '.join(run)} " in other for other in known)), default=0)
+    return max((len(run) for run in runs_of(line) & KNOWN), default=0)
 
 
 @settings(max_examples=60, deadline=None)

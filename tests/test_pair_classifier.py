@@ -51,9 +51,9 @@ def row(**values: object) -> Paraphrase:
     settings: dict[str, Any] = {
         "train": "prepared/paraphrase", "start": "backbone", "objective": "cross_entropy",
         "options": {"label_smoothing": 0.0}, "pooling": "last", "head": "linear", "adapter": None, "r": None,
-        "targets": None, "tasks": [], "orders": "one", "lr": 0.01, "epochs": 1, "batch_size": 4, "schedule": "linear",
-        "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1, "head_dropout": 0.1,
-        "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
+        "targets": None, "tasks": [], "seeds": [], "orders": "one", "lr": 0.01, "epochs": 1, "batch_size": 4,
+        "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
+        "head_dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
     }  # fmt: skip
     return Paraphrase(**settings | values)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pipeline.config.adapters import Lora
-from pipeline.config.base import PARAMS, load_row, read_params
+from pipeline.config.base import PARAMS, load_row, load_seed, read_params
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.training import Training
 from pipeline.config.training_sets import training_sets
@@ -32,6 +32,7 @@ class Paraphrase(Training):
     r: int | None = Field(ge=1)  # of the adapter
     targets: list[Literal["c_attn", "c_proj", "c_fc"]] | None = Field(min_length=1)  # of the adapter
     tasks: list[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]]  # further ones, for the spread of a row's scores
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
 
     def lora(self) -> Lora | None:
@@ -64,6 +65,8 @@ def load_paraphrase(row: str, table: Table = "methods", path: Path = PARAMS) -> 
         raise InputError(f"{path}: {key}: tasks want adapter null, pooling last and head linear")
     if len(set(settings.tasks)) < len(settings.tasks):
         raise InputError(f"{path}: {key}.tasks: a task is named twice: {', '.join(settings.tasks)}")
+    if len({load_seed(path), *settings.seeds}) <= len(settings.seeds):
+        raise InputError(f"{path}: {key}.seeds: a seed stands there twice or is `seed`: {settings.seeds}")
     objective = load_objective(settings.objective, f"{key}.objective", path)
     if not first and not getattr(objective, "TRAINS_HEAD", True):
         raise InputError(f"{path}: {key}.objective: {settings.objective} trains no head: make it one of first_stages")

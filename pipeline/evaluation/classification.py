@@ -5,6 +5,7 @@ them is one draw from a multinomial over the cells of the confusion matrix, so t
 rows: the same distribution, at a cost that does not grow with n.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -85,6 +86,24 @@ def scores(predictions: Predictions, resamples: int, confidence: float, seed: in
         "macro_f1_low": macro.low,
         "macro_f1_high": macro.high,
     }
+
+
+def seed_scores(runs: Sequence[Predictions], confidence: float) -> dict[str, float]:
+    """Mean and standard deviation (n - 1) over trainings with different seeds, two at least, on the same rows.
+
+    The interval is Student's, of the mean over all seeds: the spread of training, not that of the sample of rows.
+    """
+    from scipy.stats import t  # only where a row has several seeds
+
+    found: dict[str, float] = {"seeds": len(runs)}
+    for name, score in (("accuracy", accuracy), ("macro_f1", macro_f1)):
+        values = np.array([float(score(confusion(run))) for run in runs])
+        sd = float(values.std(ddof=1))
+        margin = float(t.ppf((1 + confidence) / 2, len(runs) - 1)) * sd / len(runs) ** 0.5
+        mean = float(values.mean())
+        found |= {f"seeds_{name}": mean, f"seeds_{name}_sd": sd}
+        found |= {f"seeds_{name}_low": mean - margin, f"seeds_{name}_high": mean + margin}
+    return found
 
 
 def binary_scores(predictions: Predictions) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The forward pass of GPT-2's blocks for right-padded batches: transformers' modules and weights, less work.
 
-Against `GPT2Model.forward` it builds no mask, draws dropout masks three times as fast (pipeline/models/dropout.py), and
+Against `GPT2Model.forward` it builds no mask, draws dropout masks at less cost (pipeline/models/dropout.py), and
 in the last block computes only the positions that are read. Without dropout it gives the same numbers.
 """
 
@@ -56,7 +56,7 @@ def _attend(attention: GPT2Attention, query: Tensor, key: Tensor, value: Tensor,
         return scaled_dot_product_attention(
             query, key, value, seen, dropout_p=rate, is_causal=seen is None, scale=attention.scaling
         )
-    # On the CPU, SDPA with dropout is several times slower than these four lines.
+    # On the CPU, SDPA draws its dropout masks as torch does, which costs more than these four lines.
     if seen is None:
         seen = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     scores = (query * attention.scaling) @ key.transpose(2, 3)

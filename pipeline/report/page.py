@@ -125,6 +125,7 @@ def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests:
     leaderboard = tables.main_table(_ranked(task), results.confidence, tables.PARAPHRASE_F1)
     further = tables.metrics_table("Further scores on dev", ranked(task.rows), tables.PARAPHRASE_FURTHER)
     paired = [tables.tests_table(tests, results.confidence)] if tests else []
+    paired += tables.seeds_tables(ranked(task.rows), results.confidence)
     forest = figures.forest(task.rows, task.measure, task.digits) if task.rows else ""
     more = augmentation.robustness_tables(ranked(task.rows), results.confidence)
     title = "Scores on dev at the threshold chosen on select"

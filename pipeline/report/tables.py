@@ -147,6 +147,26 @@ def tests_table(tests: Sequence[PairedTest], confidence: float) -> Table:
     return Table(f"Paired tests against {BASELINE}", header, rows)
 
 
+def seeds_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
+    """The spread of the rows that were trained with several seeds; no table without such rows."""
+    lines = [
+        [
+            row.name,
+            str(row.metrics["seeds"]),
+            number(row.metrics["seeds_accuracy"]),
+            number(row.metrics["seeds_accuracy_sd"]),
+            span(row.metrics["seeds_accuracy_low"], row.metrics["seeds_accuracy_high"]),
+            number(row.metrics["seeds_macro_f1"]),
+            number(row.metrics["seeds_macro_f1_sd"]),
+        ]
+        for row in rows
+        if "seeds" in row.metrics
+    ]
+    interval = f"{confidence * 100:g} % interval of the mean"
+    header = ["Row", "Seeds", "Mean accuracy", "± sd", interval, "Mean macro F1", "± sd of F1"]
+    return [Table("Trained with several seeds", header, lines)] if lines else []
+
+
 def sonnet_tests_table(tests: Sequence[ChrfTest]) -> list[Table]:
     """The paired bootstrap of first draws; no table without tests."""
     rows = [
@@ -229,6 +249,7 @@ def summary(
     tables = [main_table(results.sentiment, confidence), main_table(results.paraphrase, confidence, PARAPHRASE_F1)]
     if tests:
         tables.append(tests_table(tests, confidence))
+    tables += seeds_tables(results.paraphrase.rows, confidence)
     tables += augmentation
     tables += [main_table(results.sonnets, confidence, SONNET_EXTRA), *sonnet_tests_table(sonnet_tests)]
     tables += sonnet_tables(results)

@@ -44,6 +44,10 @@ def main(arguments: Sequence[str]) -> None:
     metrics |= threshold_scores(select, dev)
     if (folder / "dev_swapped.csv").exists():
         metrics["order_flip_rate"] = classification.order_flip_rate(dev, read_predictions(folder / "dev_swapped.csv"))
+    others = sorted(folder.glob("dev_seed_*.csv"))
+    if others:
+        runs = [dev, *(read_predictions(path) for path in others)]
+        metrics |= classification.seed_scores(runs, settings.confidence)
     metrics |= against_report(row, metrics) | robustness(folder / "ap_h.csv", settings, seed)
     write_tables(row, dev, settings.confidence)
     write_json(Path("metrics/paraphrase") / f"{row}.json", metrics)

@@ -50,7 +50,7 @@ def fine_tune(settings: Training, compute: Compute, seed: int) -> None:
     """Train the backbone to continue a question with its paraphrases; the likeliest on `select` is kept."""
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-    tokenizer = load_tokenizer(BACKBONE)
+    tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     documents = {
         name: encode_documents(tokenizer, training_documents(read_pairs(DATA / f"{name}.csv")), settings.max_length)
         for name in ("train", "select")

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = load_paraphrase(name, "first_stages")
     seed, compute = load_seed(), load_block("compute", Compute)
     make_deterministic(seed, compute.threads)
-    tokenizer = load_tokenizer(BACKBONE)
+    tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     objective = load_objective(settings.objective, "objective")
     options = check_options(objective, settings.options, "options")
     rows = training_rows(tokenizer, settings, objective.VIEWS)

@@ -15,11 +15,8 @@ from typing import cast
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.classification import Split, fine_tune
-from pipeline.config.base import load_block, load_seed
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
-from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
 from pipeline.pair_classifier import new_classifier, training_rows
 from pipeline.prediction_files import PARAPHRASE_HEADER
@@ -34,9 +31,8 @@ DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings = load_paraphrase(row)
-    make_deterministic(load_seed(), load_block("compute", Compute).threads)
     start = Path("models") / settings.start
-    tokenizer = load_tokenizer(start)
+    tokenizer = load_tokenizer(start, settings.max_length)
     objective = load_objective(settings.objective, "objective")
     options = check_options(objective, settings.options, "options")
     rows = training_rows(tokenizer, settings, objective.VIEWS)
@@ -46,12 +42,11 @@ def main(arguments: Sequence[str]) -> None:
         pairs = read_pairs(file)
         prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
         splits[name] = Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs], swapped)
-    model = new_classifier(start, tokenizer, settings)
     fine_tune(
         "paraphrase",
         row,
         settings,
-        cast(PreTrainedModel, model),
+        lambda: cast(PreTrainedModel, new_classifier(start, tokenizer, settings)),
         rows,
         splits,
         partial(objective.loss, options=options),
@@ -59,6 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         [Path("data") / settings.train, DATA, ROBUSTNESS, *(PREPARED / task for task in settings.tasks)],
         PARAPHRASE_HEADER,
         settings.orders == "both",
+        settings.seeds,
     )
 
 

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipeline.classification import BACKBONE, Split, fine_tune
-from pipeline.config.base import load_block, load_row, load_seed
+from pipeline.config.base import load_row
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
-from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument, stage_main
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
@@ -25,20 +23,18 @@ from pipeline.training import Rows
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings = load_row("sentiment", "methods", row, Sentiment)
-    make_deterministic(load_seed(), load_block("compute", Compute).threads)
-    tokenizer, data = load_tokenizer(BACKBONE), PREPARED / settings.dataset
+    tokenizer, data = load_tokenizer(BACKBONE, settings.max_length), PREPARED / settings.dataset
     splits = {}
     for name in ("train", "select", "dev", "test"):
         sentences = read_sentences(data / f"{name}.csv")
         prompts = encode_texts(tokenizer, [sentence.text for sentence in sentences], settings.max_length)
         splits[name] = Split([row.id for row in sentences], prompts, [row.label for row in sentences])
-    model = build_classifier(
-        BACKBONE, NUM_LABELS[settings.dataset], "last", settings.dropout, settings.head_dropout, settings.mode == "head"
-    )
+    dropouts, frozen = (settings.dropout, settings.head_dropout), settings.mode == "head"
+    new_model = partial(build_classifier, BACKBONE, NUM_LABELS[settings.dataset], "last", *dropouts, frozen)
     train = splits.pop("train")
     objective = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
     rows, header = Rows(train.prompts, labels=train.labels), "Predicted_Sentiment"
-    fine_tune("sentiment", row, settings, model, rows, splits, objective, BACKBONE, [data], header)
+    fine_tune("sentiment", row, settings, new_model, rows, splits, objective, BACKBONE, [data], header)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     settings, seed = load_row("sonnet", "methods", row, Sonnet), load_seed()
     compute = load_block("compute", Compute)
     make_deterministic(seed, compute.threads)
-    tokenizer = load_tokenizer(BACKBONE)
+    tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
     model = language_model_of(settings)

@@ -6,12 +6,13 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from pipeline.errors import InputError
+from pipeline.files import read_json
 
 END_OF_TEXT = "<|endoftext|>"
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a model folder; no truncation, no padding."""
+def load_tokenizer(folder: Path, max_length: int = 0) -> Tokenizer:
+    """The fast tokenizer of a model folder, whose model must take `max_length` tokens; no truncation, no padding."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro backbone`")
@@ -21,6 +22,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise InputError(f"{path}: not a tokenizer that can be loaded: {error}") from None
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
+    if max_length:
+        positions = read_json(folder / "config.json")["n_positions"]
+        if max_length > positions:
+            raise InputError(f"params.yaml: max_length {max_length}: the model in {folder} takes {positions} tokens")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -1,0 +1,109 @@
+"""A row that is trained with several seeds: each gives what the row gives with that seed alone, and one spread."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from small_project import REPOSITORY, contents
+from tiny import TEXT, tiny_tokenizer, write_backbone
+from torch import Tensor, nn
+
+from pipeline.classification import Split, fine_tune
+from pipeline.config.paraphrase import load_paraphrase
+from pipeline.errors import InputError
+from pipeline.evaluation.classification import scores, seed_scores
+from pipeline.models.classifier import build_classifier
+from pipeline.objectives import cross_entropy
+from pipeline.prediction_files import PARAPHRASE_HEADER, read_predictions
+from pipeline.training import Rows
+
+PROMPTS = [tiny_tokenizer().encode(text[:size]).ids for text in TEXT for size in (30, 50, 70)]
+LABELS = [index % 2 for index in range(len(PROMPTS))]
+SPLIT = Split([str(index) for index in range(len(PROMPTS))], PROMPTS, list(LABELS))
+
+
+def set_params(**changes: Any) -> None:  # noqa: ANN401 - values of params.yaml
+    """params.yaml of the current folder: that of the sample with a short baseline and these changes to it."""
+    params = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
+    params["seed"] = changes.pop("seed", 3)
+    baseline = {"epochs": 2, "batch_size": 4, "checkpoint_steps": 2, "seeds": [], **changes}
+    params["paraphrase"]["methods"]["baseline"].update(baseline)
+    with open("params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+
+
+class Killed(Exception):
+    """What ends a run in the middle."""
+
+
+def train_baseline(killed_at: int = 0) -> int:
+    """Fine-tune the row; the number of steps that it took, or of those before it is killed."""
+    steps = 0
+
+    def objective(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        nonlocal steps
+        steps += 1
+        if steps == killed_at:
+            raise Killed
+        return cross_entropy.loss(model, batch, cross_entropy.Options(label_smoothing=0.0))
+
+    settings, backbone = load_paraphrase("baseline"), Path("models/backbone")
+    fine_tune(
+        "paraphrase", "baseline", settings, lambda: build_classifier(backbone, 2, "last", 0.1, 0.1),
+        Rows(PROMPTS, labels=LABELS), dict.fromkeys(("select", "dev"), SPLIT), objective, backbone, [],
+        PARAPHRASE_HEADER, seeds=settings.seeds,
+    )  # fmt: skip
+    return steps
+
+
+def test_each_seed_gives_what_it_gives_alone_even_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_backbone(Path("models/backbone"))
+    predictions, alone = Path("predictions/paraphrase/baseline"), {}
+    for seed in (3, 7, 8):
+        set_params(seed=seed)
+        steps = train_baseline()
+        alone[seed] = (predictions / "dev.csv").read_text()
+        if seed == 3:
+            model, curves = contents(Path("models")), contents(Path("plots"))
+    assert len(set(alone.values())) == 3
+
+    set_params(seeds=[7, 8])
+    with pytest.raises(Killed):
+        train_baseline(killed_at=2 * steps + 2)  # in the training with the last seed
+    assert train_baseline() < 2 * steps, "what was done was done again"
+    several = {seed: (predictions / f"dev_seed_{seed}.csv").read_text() for seed in (7, 8)}
+    assert several | {3: (predictions / "dev.csv").read_text()} == alone
+    assert contents(Path("plots")) == curves
+    weights = "paraphrase/baseline/model.safetensors"
+    assert contents(Path("models"))[weights] == model[weights]
+    assert not list(Path("checkpoints").rglob("*.safetensors")), "scratch is deleted on success"
+
+
+def test_the_spread_is_that_of_students_t(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = []
+    for number, right in enumerate((6, 7, 9)):
+        lines = [
+            f"{row},{row % 2},{int(row % 2 != (row < right))}.0,{int(row % 2 == (row < right))}.0" for row in range(10)
+        ]
+        Path(f"{number}.csv").write_text("\n".join(["id,label,p_0,p_1", *lines]) + "\n")
+        runs.append(read_predictions(Path(f"{number}.csv")))
+    accuracies = [scores(run, 10, 0.95, 0)["accuracy"] for run in runs]
+    found = seed_scores(runs, 0.95)
+    assert found["seeds"] == 3
+    assert found["seeds_accuracy"] == pytest.approx(statistics.mean(accuracies))
+    assert found["seeds_accuracy_sd"] == pytest.approx(statistics.stdev(accuracies))
+    margin = 4.302652729911275 * statistics.stdev(accuracies) / 3**0.5  # the 0.975 quantile of t with 2 degrees
+    assert found["seeds_accuracy_high"] - found["seeds_accuracy"] == pytest.approx(margin)
+    assert found["seeds_accuracy"] - found["seeds_accuracy_low"] == pytest.approx(margin)
+
+
+@pytest.mark.parametrize("seeds", [[3], [5, 5], [-1], [2**32], ["one"]], ids=str)
+def test_a_seed_that_cannot_be_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: list[Any]) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_params(seeds=seeds)
+    with pytest.raises(InputError, match=r"params.yaml: paraphrase.methods.baseline.*seeds"):
+        load_paraphrase("baseline")

@@ -125,7 +125,7 @@ def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: 
     with open("params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
     report.main([])
-    for name in ("plots/report.html", "metrics/summary.md", "plots/forest/paraphrase.csv"):
+    for name in ("plots/report.html", "metrics/summary.md", "plots/tables/forest_accuracy.csv"):
         shown = Path(name).read_text().replace("<wbr>", "")
         assert "mean_pooling" not in shown and "ensemble_weighted" not in shown, name
     text = Path("params.yaml").read_text()
@@ -167,12 +167,6 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
     assert all(len(line) <= 80 for line in printed.splitlines())
 
 
-def test_forest_tables(project: Path) -> None:
-    lines = Path("plots/forest/sonnets.csv").read_text().splitlines()
-    assert lines[0] == "row,value,low,high,reported"
-    assert [line.split(",")[0] for line in lines[1:]] == list(read_params()["sonnet"]["systems"])
-
-
 def test_paired_tests_need_the_same_rows(project: Path) -> None:
     dev = evidence.dev_predictions("paraphrase", ["baseline", "mean_pooling"])
     tests = evidence.paired_tests(dev, 200, 0.95, 1)
@@ -192,7 +186,7 @@ def test_ensembles_are_rows_like_any_other(project: Path) -> None:
         assert "\n| ensemble_weighted | " in sections[title], title
     line = next(line for line in sections["Ensembles"].splitlines() if line.startswith("| ensemble |"))
     assert "| equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in line
-    assert "ensemble_weighted," in Path("plots/forest/paraphrase.csv").read_text()
+    assert "ensemble_weighted," in Path("plots/tables/forest_accuracy.csv").read_text()
     page = Path("plots/report.html").read_text(encoding="utf-8")
     for name in read_params()["paraphrase"]["ensembles"]:
         assert f"Precision and recall of {name}, average precision" in page

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print a line for each thing looked at; exit code 1 if any is a finding."""
     findings = 0
-    for check in (python, packages, parameters, data, disk, cache, cuda, cores, stages):
+    for check in (python, packages, parameters, data, disk, cache, plots, cuda, cores, stages):
         for line in looked_at(check):
             findings += not line.fine
             print(f"{'fine' if line.fine else 'finding':9}{line.text}", flush=True)
@@ -123,6 +123,21 @@ def cache() -> Iterator[Line]:
         raise InputError(f"DVC: {error}") from None
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     yield Line(True, f"DVC's cache {os.path.relpath(path)} has {size / 2**20:,.0f} MiB")
+
+
+def plots() -> Iterator[Line]:
+    """The page of `dvc plots`, where .dvc/config names one: without it DVC's message says little."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo()
+    except DvcException as error:
+        raise InputError(f"DVC: {error}") from None
+    if name := repo.config["plots"].get("html_template"):
+        page = Path(os.path.relpath(repo.dvc_dir)) / name
+        missing = "" if page.is_file() else " is missing: `dvc plots` stops without it; run `make plots`"
+        yield Line(not missing, f"{page}{missing or ' makes `dvc plots` work offline'}")
 
 
 def cuda() -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Put everything together: metrics/summary.md, plots/report.html and plots/forest/*.csv.
+"""Put everything together: metrics/summary.md, plots/report.html and plots/tables/*.csv.
 
 python -m pipeline.stages.report
 """
@@ -9,15 +9,15 @@ from pathlib import Path
 from pipeline.config.base import check, load_seed, read_params
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, stage_main
-from pipeline.files import write_csv, write_text
-from pipeline.report import augmentation, evidence, page, slices, tables
-from pipeline.report.results import METRICS, Task, load_results, rows_of
+from pipeline.files import write_text
+from pipeline.report import augmentation, evidence, page, plot_tables, slices, tables
+from pipeline.report.results import METRICS, load_results, rows_of
 
 PLOTS = Path("plots")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the summary, the page and the forest tables of the rows of params.yaml."""
+    """Write the summary, the page and the tables of the plots for the rows of params.yaml."""
     if arguments:
         raise InputError("usage: python -m pipeline.stages.report")
     params = read_params()
@@ -33,15 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     more += augmentation.augmentation_tables(augmented)
     write_text(METRICS / "summary.md", tables.summary(results, tests, more, sonnet_tests))
     write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented, sonnet_tests))
-    for task in results.tasks:
-        write_forest(task)
+    plot_tables.write(PLOTS / "tables", results, predictions, augmented)
     print("see plots/report.html and metrics/summary.md, or run `python -m pipeline.report.show`")
-
-
-def write_forest(task: Task) -> None:
-    """plots/forest/<task>.csv: the figures behind the forest plot."""
-    rows = [[row.name, row.value, row.low, row.high, row.reported] for row in task.rows]
-    write_csv(PLOTS / "forest" / f"{task.key}.csv", ["row", "value", "low", "high", "reported"], rows)
 
 
 if __name__ == "__main__":

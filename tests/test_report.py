@@ -75,8 +75,6 @@ def test_keys_of_the_metrics(project: Path) -> None:
     sonnet = read_json(Path("metrics/sonnets/top_p_tuned.json"))
     assert sonnet["draws"] == 3 and 0 < sonnet["copied_line_share"] < 1
     assert sonnet["delta_chrf"] == pytest.approx(sonnet["chrf_mean"] - 43.2194, abs=2e-6)
-    lines = Path("plots/confusion/paraphrase/baseline.csv").read_text().splitlines()
-    assert lines[0] == "actual,predicted" and len(lines) == 301
 
 
 def test_outputs_are_the_same_on_every_run(project: Path) -> None:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.evaluation.classification import wilson_interval
-from pipeline.files import Scalar
 from pipeline.prediction_files import Floats, Integers, Predictions
 
 BINS = 15
@@ -48,8 +47,3 @@ def reliability(predictions: Predictions, level: float, bins: int = BINS) -> lis
     low, high = wilson_interval(right[used], rows[used], level)
     columns = (used / bins, (used + 1) / bins, rows[used], confidence, right[used] / rows[used], low, high)
     return [Bin(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def reliability_table(predictions: Predictions, level: float) -> tuple[list[str], list[list[Scalar]]]:
-    """Header and rows of plots/reliability."""
-    return list(Bin._fields), [list(bin_) for bin_ in reliability(predictions, level)]

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.files import Scalar
 from pipeline.prediction_files import Floats, Integers, Predictions
 
 
@@ -127,9 +126,3 @@ def order_flip_rate(predictions: Predictions, swapped: Predictions) -> float:
 def majority_accuracy(predictions: Predictions) -> float:
     """Accuracy of always answering the most frequent class of these rows: the floor of the table."""
     return float(np.bincount(predictions.labels).max() / len(predictions.labels))
-
-
-def confusion_table(predictions: Predictions) -> tuple[list[str], list[list[Scalar]]]:
-    """Header and one line (actual, predicted) per row: the form that DVC's confusion template counts."""
-    pairs = zip(predictions.labels.tolist(), predictions.predicted.tolist(), strict=True)
-    return ["actual", "predicted"], [list(pair) for pair in pairs]

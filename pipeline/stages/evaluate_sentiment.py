@@ -1,4 +1,4 @@
-"""Score one sentiment row on dev: predictions/sentiment/<row> -> metrics/sentiment/<row>.json, plots/confusion.
+"""Score one sentiment row on dev: predictions/sentiment/<row> -> metrics/sentiment/<row>.json.
 
 python -m pipeline.stages.evaluate_sentiment sst_full
 """
@@ -12,12 +12,12 @@ from pipeline.errors import one_argument, stage_main
 from pipeline.evaluation import classification
 from pipeline.evaluation.calibration import expected_calibration_error
 from pipeline.evaluation.reported import SENTIMENT
-from pipeline.files import write_csv, write_json
+from pipeline.files import write_json
 from pipeline.prediction_files import read_predictions
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the scores and the confusion table of the row named by the only argument."""
+    """Write the scores of the row named by the only argument."""
     row = one_argument(arguments, "row")
     settings, seed = load_block("evaluation", Evaluation), load_seed()
     folder = Path("predictions/sentiment") / row
@@ -29,7 +29,6 @@ def main(arguments: Sequence[str]) -> None:
     metrics["majority_accuracy"] = classification.majority_accuracy(dev)
     if row in SENTIMENT:
         metrics |= {"handout_accuracy": SENTIMENT[row], "delta_accuracy": metrics["accuracy"] - SENTIMENT[row]}
-    write_csv(Path("plots/confusion/sentiment") / f"{row}.csv", *classification.confusion_table(dev))
     write_json(Path("metrics/sentiment") / f"{row}.json", metrics)
 
 

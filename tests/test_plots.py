@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import dom, needs_browser
 from report_project import ROOT
 from ruamel.yaml import YAML
 
@@ -24,9 +25,6 @@ from pipeline.report.results import Results, Row, Task
 PLOTS = YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"]
 FIGURES = {name: values for figure in PLOTS for name, values in figure.items()}
 EMPTY = "Loss before the tasks"  # this project has no curves of a backbone, a generator or first stages
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed: apt install chromium")
 OLD, NEW = "#945dd6", "#13adc7"  # DVC's colours of the first and second revision
 MATRICES = {"Confusion in sentiment", "Confusion in paraphrase detection"}  # coloured by share
 
@@ -159,11 +157,7 @@ class Drawn(HTMLParser):
 
 def drawn(page: Path, profile: Path) -> dict[str, Figure]:
     """The page in a browser that finds no host of any name."""
-    switches = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom"]
-    switches += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000"]
-    done = subprocess.run([str(BROWSER), *switches, page.as_uri()], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = Drawn(done.stdout)
+    found = Drawn(dom(page, profile))
     assert found.sources == []
     assert list(found.figures) == [name for name in FIGURES if name in found.figures]
     return found.figures

@@ -95,7 +95,7 @@ def fine_tune(
     with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
         model.save_pretrained(folder)
         copy_tokenizer(start, folder)
-        write_text(folder / "README.md", model_card(task, row, settings, best))
+        write_text(folder / "README.md", model_card(task, row, settings, len(rows), best))
         for name in splits:
             write(tables, name, model)
         for seed in seeds:

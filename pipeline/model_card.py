@@ -15,11 +15,21 @@ _USE = {
     "paraphrase": "whether two questions ask the same, class 1 is yes",
     "sonnet": "continuing a sonnet from its first three lines",
 }
+_SCORES = {
+    "sentiment": "Its scores on dev are in metrics/sentiment/{row}.json, its mistakes in plots/report.html.",
+    "paraphrase": "Its scores on dev are in metrics/paraphrase/{row}.json, its mistakes in plots/report.html.",
+    "sonnet": "Scores of the poems that systems write with it are in metrics/sonnets.",
+}
 _ADAPTED = "\nThe folder holds an adapter of models/backbone: load it in the project's folder.\n"
 
 
-def model_card(task: str, row: str, settings: Training, best: Path) -> str:
-    """Markdown with a metadata header; `best` is the kept checkpoint's folder, which holds its scores."""
+def model_card(task: str, row: str, settings: Training, rows: int, best: Path) -> str:
+    """Markdown with a metadata header.
+
+    Args:
+        rows: of training data.
+        best: the kept checkpoint's folder, which holds its scores.
+    """
     scores = read_json(best / "score.json")
     parameters = "\n".join(f"| {name} | {value} |" for name, value in settings.model_dump().items())
     selected = "\n".join(f"| {name} | {value} |" for name, value in scores.items())
@@ -32,6 +42,7 @@ model = {_LOADING[task]}.from_pretrained("models/{"backbone" if adapted else f"{
 {loading}
 model = PeftModel.from_pretrained(model, "models/{task}/{row}")"""
     return f"""---
+language: en
 library_name: {"peft" if adapted else "transformers"}
 pipeline_tag: {"text-generation" if task == "sonnet" else "text-classification"}
 tags: [gpt2, {task}]
@@ -39,8 +50,11 @@ tags: [gpt2, {task}]
 # {task} / {row}
 
 GPT-2 fine-tuned by the pipeline stage `train_{task}@{row}` for {_USE[task]}.
-It was trained on the `train` split and this checkpoint was chosen on the `select` split, which was carved out of the
-training file. Scores on dev are in metrics/; the data's licences and limits (README of the project) apply to the model.
+It was trained on {rows:,} rows of the `train` split{_training_set(settings)}, and this checkpoint was chosen on the
+`select` split, which was carved out of the training file. {_SCORES[task].format(row=row)}
+
+Limits: it has learnt from one corpus with one kind of text, carries the mistakes and prejudices of that corpus and of
+the backbone's, and was not tested on anything else. The licences of the data (README of the project) apply to it.
 
 ```python
 {loading}
@@ -54,6 +68,11 @@ training file. Scores on dev are in metrics/; the data's licences and limits (RE
 |---|---|
 {parameters}
 """
+
+
+def _training_set(settings: Training) -> str:
+    train = getattr(settings, "train", None)
+    return f" (data/{train})" if train else ""
 
 
 def _own_class_note(settings: Training) -> str:

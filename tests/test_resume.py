@@ -1,6 +1,7 @@
 """Training that is killed goes on from its last checkpoint and ends with the same bits."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -60,13 +61,19 @@ def test_a_killed_backbone_is_bit_equal(prepared: Path, with_backbone: Path) -> 
     ],
     ids=str,
 )
-def test_a_killed_row_is_bit_equal(with_backbone: Path, stage: str, row: str) -> None:
+def test_a_killed_row_is_bit_equal(with_backbone: Path, stage: str, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = copy_project(with_backbone, with_backbone.parent / f"whole_{row}")
     run(whole, stage, row)
     folder = copy_project(with_backbone, with_backbone.parent / f"killed_{row}")
     killed_twice(folder, stage, row)
     assert outputs(folder) == outputs(whole)
     assert not list(folder.glob("checkpoints/*/*/*")) or not checkpoints(folder)
+    if row == "prefix":
+        card = (folder / "models/sonnet/prefix/README.md").read_text()
+        monkeypatch.chdir(folder)
+        names: dict[str, Any] = {}
+        exec(card.split("```python")[1].split("```")[0], names)  # the model loads as its card says
+        assert names["model"].peft_config["default"].peft_type == "PREFIX_TUNING"
 
 
 def test_a_half_written_checkpoint_is_not_used(with_backbone: Path) -> None:

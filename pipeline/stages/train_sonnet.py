@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         for name, checkpoint in zip(FOLDERS, kept, strict=False):
             shutil.copytree(checkpoint, folder / name, dirs_exist_ok=True)
             copy_tokenizer(BACKBONE, folder / name)
-        write_text(folder / "README.md", model_card("sonnet", row, settings, kept[0]))
+        write_text(folder / "README.md", model_card("sonnet", row, settings, len(documents), kept[0]))
         write_curves(run, curves)
     shutil.rmtree(run)
 

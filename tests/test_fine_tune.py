@@ -1,25 +1,28 @@
-"""A row that is trained with several seeds: each gives what the row gives with that seed alone, and one spread."""
+"""What a classification row leaves behind: predictions of several seeds, and a model that loads as its card says."""
 
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, contents
 from tiny import TEXT, tiny_tokenizer, write_backbone
 from torch import Tensor, nn
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.classification import Split, fine_tune
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import scores, seed_scores
-from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
+from pipeline.pair_classifier import new_classifier
 from pipeline.prediction_files import PARAPHRASE_HEADER, read_predictions
 from pipeline.training import Rows
 
-PROMPTS = [tiny_tokenizer().encode(text[:size]).ids for text in TEXT for size in (30, 50, 70)]
+TOKENIZER = tiny_tokenizer()
+PROMPTS = [TOKENIZER.encode(text[:size]).ids for text in TEXT for size in (30, 50, 70)]
 LABELS = [index % 2 for index in range(len(PROMPTS))]
 SPLIT = Split([str(index) for index in range(len(PROMPTS))], PROMPTS, list(LABELS))
 
@@ -50,8 +53,12 @@ def train_baseline(killed_at: int = 0) -> int:
         return cross_entropy.loss(model, batch, cross_entropy.Options(label_smoothing=0.0))
 
     settings, backbone = load_paraphrase("baseline"), Path("models/backbone")
+
+    def new_model() -> PreTrainedModel:
+        return cast(PreTrainedModel, new_classifier(backbone, TOKENIZER, settings))
+
     fine_tune(
-        "paraphrase", "baseline", settings, lambda: build_classifier(backbone, 2, "last", 0.1, 0.1),
+        "paraphrase", "baseline", settings, new_model,
         Rows(PROMPTS, labels=LABELS), dict.fromkeys(("select", "dev"), SPLIT), objective, backbone, [],
         PARAPHRASE_HEADER, seeds=settings.seeds,
     )  # fmt: skip
@@ -80,6 +87,25 @@ def test_each_seed_gives_what_it_gives_alone_even_after_a_kill(tmp_path: Path, m
     weights = "paraphrase/baseline/model.safetensors"
     assert contents(Path("models"))[weights] == model[weights]
     assert not list(Path("checkpoints").rglob("*.safetensors")), "scratch is deleted on success"
+
+
+@pytest.mark.parametrize("adapter", [None, "lora"], ids=str)
+def test_the_model_loads_as_its_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str | None) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_backbone(Path("models/backbone"))
+    set_params(lr=0.01, adapter=adapter, r=adapter and 4, targets=adapter and ["c_attn"])
+    train_baseline()
+    card = Path("models/paraphrase/baseline/README.md").read_text()
+    assert f"trained on {len(PROMPTS)} rows" in card and "| select_accuracy |" in card
+    assert "| lr | 0.01 |" in card and "Limits:" in card
+    names: dict[str, Any] = {}
+    exec(card.split("```python")[1].split("```")[0], names)
+    model, dev = names["model"].eval(), read_predictions(Path("predictions/paraphrase/baseline/dev.csv"))
+    assert names["tokenizer"](TEXT[0])["input_ids"] == TOKENIZER.encode(TEXT[0]).ids
+    for prompt, expected in zip(PROMPTS, dev.probabilities.tolist(), strict=True):
+        with torch.no_grad():
+            found = model(torch.tensor([prompt])).logits.softmax(1)[0]
+        assert found.tolist() == pytest.approx(expected, abs=2e-6)
 
 
 def test_the_spread_is_that_of_students_t(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

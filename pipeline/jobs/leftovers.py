@@ -35,7 +35,8 @@ def remove(repo: Repo) -> Iterator[str]:
         wanted = [Path(out.fs_path) for out in repo.index.outs]
         forgotten = set()
         for name in names:
-            removed, kept = [], []
+            removed: list[Any] = []
+            kept: list[Any] = []
             for out in outputs(repo, name, entries[name]):
                 file = Path(out.fs_path)
                 if not out.exists or any(file in (w, *w.parents) or w in file.parents for w in wanted):

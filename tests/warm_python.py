@@ -4,6 +4,7 @@ As `make repro` runs its stages (pipeline/jobs/fork.py): a test that runs many r
 they do, not that of their imports.
 """
 
+import gc
 import json
 import os
 import signal
@@ -64,6 +65,7 @@ def serve(address: str) -> None:
 
     dvc.cli.parser.get_main_parser()  # imports the modules of all commands
     import_heavy()
+    gc.freeze()  # else every fork walks through, and so copies, all that is imported
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()

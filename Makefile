@@ -2,14 +2,13 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PLOTS_PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
 .PHONY: repro test lint plots profile search compare readme clean
 
-repro: $(VENV)/.installed $(PLOTS_PAGE)  ## run what is not up to date, JOBS stages side by side, then print the results
+repro: $(VENV)/.installed  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.checks.params
 	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
 	@python -m pipeline.report.show
@@ -20,7 +19,8 @@ test: $(VENV)/.installed-dev  ## the whole test suite
 lint: $(VENV)/.installed-dev
 	ruff check . && ruff format --check . && mypy
 
-plots: $(PLOTS_PAGE)  ## the page of all DVC plots, which works offline
+plots: $(VENV)/.installed  ## the page of all DVC plots, which works offline
+	@dvc repro --quiet plots_page
 	@dvc plots show
 
 profile:  ## make profile NAME=laptop: put a complete parameter file in place
@@ -41,9 +41,6 @@ $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
-
-$(PLOTS_PAGE): $(VENV)/.installed pipeline/report/plots_page.py pipeline/report/plots_page.html
-	@python -m pipeline.report.plots_page
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt

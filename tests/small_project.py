@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,19 @@ def small_params(data: str) -> dict[str, Any]:
     params["adversarial"]["generator"]["lm"].update(epochs=1, batch_size=4, checkpoint_steps=CHECKPOINT_STEPS)
     params["adversarial"].update(questions=5)
     params["adversarial"]["sampling"].update(candidates=2, retries=1)
+    return params
+
+
+def cut_rows(
+    params: dict[str, Any], methods: Mapping[str, list[str]], members: list[str], systems: list[str]
+) -> dict[str, Any]:
+    """Keep a few rows of each table, one first stage and one ensemble."""
+    for group, rows in methods.items():
+        params[group]["methods"] = {row: params[group]["methods"][row] for row in rows}
+    paraphrase = params["paraphrase"]
+    paraphrase["first_stages"] = {"simcse": paraphrase["first_stages"]["simcse"]}
+    paraphrase["ensembles"] = {"ensemble_weighted": {"members": members, "weights": "fitted"}}
+    params["sonnet"]["systems"] = {name: params["sonnet"]["systems"][name] for name in systems}
     return params
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from small_project import REPOSITORY, complete_checkpoints, write_project
+from small_project import REPOSITORY, complete_checkpoints, cut_rows, write_project
 
 from pipeline.checks import deps
 
@@ -88,18 +88,12 @@ def project(folder: Path) -> Path:
     """A DVC project with the real code and DAG, invented data and small parameters, some rows left out."""
     write_project(folder)
     params = YAML(typ="safe").load(folder / "params.yaml")
-    kept = {
+    rows = {
         "sentiment": ["sst_head"],
         "paraphrase": ["baseline", "back_translation", "lora_r8"],
         "sonnet": ["full_b8_lr1e5"],
     }
-    for group, rows in kept.items():
-        params[group]["methods"] = {row: params[group]["methods"][row] for row in rows}
-    params["paraphrase"]["first_stages"] = {"simcse": params["paraphrase"]["first_stages"]["simcse"]}
-    members = ["baseline", "lora_r8"]
-    params["paraphrase"]["ensembles"] = {"ensemble_weighted": {"members": members, "weights": "fitted"}}
-    systems = params["sonnet"]["systems"]
-    params["sonnet"]["systems"] = {name: systems[name] for name in ("top_p_untuned", "line_mbr")}
+    cut_rows(params, rows, ["baseline", "lora_r8"], ["top_p_untuned", "line_mbr"])
     params["training_sets"] = {"back_translation": params["training_sets"]["back_translation"]}
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)

@@ -71,7 +71,7 @@ def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, before = tmp_path_factory.mktemp("plots"), Path.cwd()
     os.chdir(folder)
     try:
-        shutil.copytree(ROOT / ".dvc/plots", ".dvc/plots", ignore=shutil.ignore_patterns("page.html"))
+        shutil.copytree(ROOT / ".dvc/plots", ".dvc/plots")
         shutil.copy(ROOT / ".dvc/config", ".dvc/config")
         with open("dvc.yaml", "w") as file:
             YAML(typ="safe").dump({"plots": PLOTS}, file)

@@ -16,14 +16,18 @@ def main() -> int:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    from pipeline.jobs import leftovers
+
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with Repo() as repo, repo.lock:
             stale = sorted(stage.addressing for stage in repo.index.stages if stage.changed(allow_missing=True))
+            gone = leftovers.gone(repo)
     except DvcException as error:
         print(f"dvc.yaml: cannot be checked: {error}", file=sys.stderr)
         return 2
     findings = [f"{name}: dvc.lock is older than its code, parameters or data; run `dvc repro`" for name in stale]
+    findings += [f"{name}: dvc.lock has it, dvc.yaml has not; run `python -m pipeline tidy`" for name in gone]
     print("\n".join(findings) or "dvc.lock is up to date")
     return 1 if findings else 0
 

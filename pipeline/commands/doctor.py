@@ -135,8 +135,8 @@ def plots() -> Iterator[Line]:
     except DvcException as error:
         raise InputError(f"DVC: {error}") from None
     if name := repo.config["plots"].get("html_template"):
-        page = Path(os.path.relpath(repo.dvc_dir)) / name
-        missing = "" if page.is_file() else " is missing: `dvc plots` stops without it; run `make plots`"
+        page = Path(os.path.relpath(os.path.join(repo.dvc_dir, name)))
+        missing = "" if page.is_file() else " is missing: `dvc plots` stops without it; run `dvc repro plots_page`"
         yield Line(not missing, f"{page}{missing or ' makes `dvc plots` work offline'}")
 
 

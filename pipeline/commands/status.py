@@ -19,8 +19,11 @@ def reasons() -> list[str]:
     """A line for each stage that is not as dvc.lock says, and one for the number of stages that depend on them."""
     from dvc.repo import lock_repo
 
+    from pipeline.jobs import leftovers
+
     repo, plan = _plan()
-    lines = [f"{name}: never run" for name in plan.new]
+    lines = [f"{name}: is gone, its files are not; run `python -m pipeline tidy`" for name in leftovers.gone(repo)]
+    lines += [f"{name}: never run" for name in plan.new]
     waiting = 0
     with lock_repo(repo):
         for name, stage in plan.stages.items():

@@ -5,6 +5,7 @@
 One process reads the graph and checks, in topological order, which stages are up to date; each of the others runs in a
 process of its own as soon as all it depends on is done. What is decided, restored from the run cache, run and written
 to dvc.lock is what `dvc repro` would, and both may be at work at the same time: they share DVC's locks.
+Before that, the files of removed rows are deleted (leftovers.py).
 Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupted.
 """
 
@@ -14,11 +15,12 @@ import os
 from collections.abc import Sequence
 
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 
 from pipeline.config.base import load_block
 from pipeline.config.training import Compute
 from pipeline.errors import InputError, stage_main
+from pipeline.jobs import leftovers
 from pipeline.jobs.plan import make_plan
 from pipeline.jobs.scheduler import Scheduler
 
@@ -34,7 +36,10 @@ def main(arguments: Sequence[str]) -> None:
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         repo = Repo(_wait_for_lock=True)
-        plan = make_plan(repo, options.stages)
+        with lock_repo(repo):  # dvc.yaml is read once for both
+            for line in leftovers.remove(repo):
+                print(line, flush=True)
+            plan = make_plan(repo, options.stages)
     except DvcException as error:
         raise InputError(f"dvc.yaml: {error}") from None
     if not plan.stale:

@@ -44,6 +44,15 @@ def names(path: Path) -> set[str]:
     return {title(block).strip().removesuffix(":") for block in ENTRY.split(path.read_text(encoding="utf-8"))[1:]}
 
 
+def remove_entries(path: Path, stages: Collection[str]) -> None:
+    """Delete the entries of `stages`; whatever else is in the file stays as it is."""
+    text = path.read_text(encoding="utf-8")
+    blocks = ENTRY.split(text)  # the first one is what stands before all entries
+    kept = [block for block in blocks if title(block).strip().removesuffix(":") not in stages]
+    if len(kept) < len(blocks):
+        write_text(path, "".join(kept))
+
+
 def plain(blocks: str) -> bool:
     """Is this a sequence of entries with a title line each, without aliases, other keys and comments between them?"""
     unusual = re.search(r"^\S|^ {0,2}[#?]|: [&*]id\d|- [&*]id\d", blocks, re.MULTILINE)

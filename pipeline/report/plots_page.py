@@ -2,7 +2,8 @@
 
     python -m pipeline.report.plots_page
 
-Makes what plots.html_template of .dvc/config names. The libraries come out of vl-convert-python and are not in git.
+The stage `plots_page`: its output is what plots.html_template of .dvc/config names. The libraries come out of
+vl-convert-python and are not in git.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pipeline.errors import InputError, stage_main
 from pipeline.files import write_text
 
 SOURCE = Path(__file__).with_name("plots_page.html")
-PAGE = Path(".dvc/plots/page.html")
+PAGE = Path("plots/page.html")
 VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
 
 

@@ -1,0 +1,112 @@
+"""`python` and `dvc` for PATH that run in forks of a process which has torch and DVC imported.
+
+As `make repro` runs its stages (pipeline/jobs/fork.py): a test that runs many real commands then takes the time of what
+they do, not that of their imports.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+REPOSITORY = Path(__file__).parents[1]
+CLIENT = f"""#!{sys.executable} -IS
+import json, os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.connect({{address!r}})
+request = json.dumps([{{first!r}} + sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
+server.sendall(request)
+sys.exit(int(server.recv(8) or b"1"))
+"""
+
+
+@contextmanager
+def warm_python() -> Iterator[Path]:
+    """A folder for the front of PATH, while its server runs."""
+    with TemporaryDirectory() as name:  # not pytest's folder: the address of a socket may have 107 characters
+        folder = Path(name)
+        for program, first in (("python", []), ("dvc", ["-m", "dvc"])):
+            (folder / program).write_text(CLIENT.format(address=f"{folder}/socket", first=first))
+            (folder / program).chmod(0o755)
+        server = subprocess.Popen(
+            [sys.executable, __file__, f"{folder}/socket"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+        try:
+            yield folder
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=60)  # until all that it runs has ended
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def serve(address: str) -> None:
+    """Run one fork for each connection."""
+    import dvc.cli
+    import dvc.cli.parser
+    import dvc.repo.experiments
+    import dvc.repo.reproduce
+
+    from pipeline.jobs.fork import import_heavy
+
+    dvc.cli.parser.get_main_parser()  # imports the modules of all commands
+    import_heavy()
+    gc.freeze()  # else every fork walks through, and so copies, all that is imported
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    print("ready", flush=True)
+    try:
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                os._exit(answer(connection))
+            connection.close()
+            reap(os.WNOHANG)
+    finally:
+        reap(0)
+
+
+def reap(options: int) -> None:
+    """Wait for forks."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+
+
+def answer(connection: socket.socket) -> int:
+    """Run a request with the files of the client, in a process of its own, and send its exit code."""
+    from pipeline.jobs import fork
+
+    size, files, _, _ = socket.recv_fds(connection, 8, 3)
+    words, folder, environment = json.loads(connection.makefile("rb").read(int.from_bytes(size, "big")))
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    unused, _ = Pipe()
+    process = get_context("fork").Process(target=fork._main, args=(words, folder, environment, unused))
+    process.start()
+    process.join()
+    connection.sendall(str(process.exitcode or 0).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    assert threading.active_count() == 1
+    serve(sys.argv[1])

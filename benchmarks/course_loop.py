@@ -1,7 +1,11 @@
-"""The reference: paraphrase training as a course's starter code does it. Plain, correct and slow; ours."""
+"""The reference: training, evaluation and writing as a course's starter code does them. Plain, correct and slow; ours.
 
-import random
-from collections.abc import Sequence
+Prompts are tokenised in the collator, batches are random and padded to their longest, query, key and value are separate
+products under a full mask, AdamW is not fused. Texts are written one at a time, and all of a text is read anew for
+every token.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from tokenizers import Tokenizer
@@ -10,6 +14,8 @@ from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import CLOZE
+
+LENGTH = 128  # tokens of a prompt, at most
 
 
 class CourseBlock(nn.Module):
@@ -40,7 +46,7 @@ class CourseBlock(nn.Module):
 
 
 class CourseModel(nn.Module):
-    """GPT-2 with a linear head on the last real token."""
+    """GPT-2 with a linear head on the last real token, and the language model of the same states."""
 
     def __init__(self, config: GPT2Config, labels: int = 2) -> None:
         super().__init__()
@@ -52,40 +58,131 @@ class CourseModel(nn.Module):
         self.ln = nn.LayerNorm(config.n_embd)
         self.head = nn.Linear(config.n_embd, labels, bias=False)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Logits (batch, labels) from ids and mask (1 at real tokens), both (batch, tokens)."""
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states (batch, tokens, width) of ids and mask (1 at real tokens), both (batch, tokens)."""
         hidden = self.dropout(self.words(ids) + self.places(torch.arange(ids.shape[1])))
         padding = (1.0 - mask[:, None, None].to(hidden.dtype)) * -1e4
         for block in self.blocks:
             hidden = block(hidden, padding)
-        hidden = self.ln(hidden)
-        return self.head(hidden[torch.arange(len(ids)), mask.sum(1) - 1])
+        return self.ln(hidden)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Logits (batch, labels)."""
+        return self.head(self.states(ids, mask)[torch.arange(len(ids)), mask.sum(1) - 1])
+
+    def read(self, text: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Of one text: states (tokens, width) and logits of the next token after each of its tokens."""
+        ids = torch.tensor([list(text)])
+        states = self.states(ids, torch.ones_like(ids))[0]
+        return states, states @ self.words.weight.T
 
 
-def train(model: CourseModel, tokenizer: Tokenizer, pairs: Sequence[Pair], steps: int, batch_size: int) -> None:
-    """`steps` steps over random batches, tokenised in the collator and padded to the longest; unfused AdamW."""
+def collate(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Token ids and mask of a batch, both (pairs, longest)."""
+    codes = [tokenizer.encode(CLOZE.format(pair.sentence1, pair.sentence2)).ids[:LENGTH] for pair in pairs]
+    longest = max(map(len, codes))
+    ids = torch.tensor([code + [0] * (longest - len(code)) for code in codes])
+    return ids, torch.tensor([[1] * len(code) + [0] * (longest - len(code)) for code in codes])
+
+
+def train(model: CourseModel, tokenizer: Tokenizer, batches: Iterable[Sequence[Pair]]) -> Iterator[float]:
+    """One step for every loss that is asked for."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=False, fused=False)
-    rng = random.Random(0)
-    for _ in range(steps):
-        batch = rng.sample(list(pairs), batch_size)
-        codes = [tokenizer.encode(CLOZE.format(pair.sentence1, pair.sentence2)).ids[:128] for pair in batch]
-        longest = max(map(len, codes))
-        ids = torch.tensor([code + [0] * (longest - len(code)) for code in codes])
-        mask = torch.tensor([[1] * len(code) + [0] * (longest - len(code)) for code in codes])
-        loss = nn.functional.cross_entropy(model(ids, mask), torch.tensor([pair.label for pair in batch]))
+    for batch in batches:
+        loss = nn.functional.cross_entropy(
+            model(*collate(tokenizer, batch)), torch.tensor([pair.label for pair in batch])
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        yield loss.item()
+
+
+@torch.no_grad()
+def predict(model: CourseModel, tokenizer: Tokenizer, pairs: Sequence[Pair], batch_size: int) -> Tensor:
+    """Probabilities (pairs, labels), in batches in the order of `pairs`."""
+    model.eval()
+    batches = [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
+    return torch.cat([model(*collate(tokenizer, batch)).softmax(-1) for batch in batches])
+
+
+@torch.no_grad()
+def top_p(
+    model: CourseModel, prompt: Sequence[int], uniforms: Sequence[float], p: float, temperature: float, end: int
+) -> list[int]:
+    """Sample a token for each of the uniform numbers (in [0, 1)) unless the end token comes before; new tokens."""
+    text = list(prompt)
+    for uniform in uniforms:
+        token = nucleus_token(model.read(text)[1][-1], uniform, p, temperature)
+        if token == end:
+            break
+        text.append(token)
+    return text[len(prompt) :]
+
+
+def nucleus_token(logits: Tensor, uniform: float, p: float, temperature: float) -> int:
+    """One token from logits (vocabulary,): sort, keep the likeliest until they reach p, draw among these."""
+    probabilities, tokens = (logits / temperature).softmax(-1).sort(descending=True)
+    before = probabilities.cumsum(-1) - probabilities
+    kept = torch.where(before < p, probabilities, 0).cumsum(-1)
+    return int(tokens[(kept <= uniform * kept[-1]).sum().clamp(max=len(tokens) - 1)])
+
+
+@torch.no_grad()
+def contrastive_search(
+    model: CourseModel, prompt: Sequence[int], k: int, alpha: float, context: int, end: int
+) -> list[int]:
+    """Contrastive search (Su et al. 2022) until the end token or `context` tokens: a pass for every candidate."""
+    text = list(prompt)
+    while len(text) < context:
+        probabilities, tokens = model.read(text)[1][-1].softmax(-1).topk(k)
+        scores = []
+        for probability, token in zip(probabilities, tokens.tolist(), strict=True):
+            states, _ = model.read([*text, token])
+            similarity = nn.functional.cosine_similarity(states[:-1], states[-1:], dim=-1).max()
+            scores.append(float((1 - alpha) * probability - alpha * similarity))
+        best = int(tokens[scores.index(max(scores))])
+        if best == end:
+            break
+        text.append(best)
+    return text[len(prompt) :]
+
+
+@torch.no_grad()
+def beam_search(
+    model: CourseModel, prompt: Sequence[int], beams: int, length_penalty: float, context: int, end: int
+) -> list[list[int]]:
+    """Finished texts, best first: a pass for every beam; texts end with the end token or after `context` tokens."""
+    running: list[tuple[float, list[int]]] = [(0.0, [])]
+    finished: list[tuple[float, list[int]]] = []
+    while running and len(finished) < beams:
+        every: list[tuple[float, list[int]]] = []
+        for total, text in running:
+            scores, tokens = model.read([*prompt, *text])[1][-1].log_softmax(-1).topk(2 * beams)
+            every += [
+                (total + score, [*text, token]) for score, token in zip(scores.tolist(), tokens.tolist(), strict=True)
+            ]
+        every.sort(key=lambda item: -item[0])
+        running = []
+        for rank, (total, text) in enumerate(every[: 2 * beams]):
+            if text[-1] == end or len(prompt) + len(text) == context:
+                if rank < beams:
+                    score = total / len(text) ** length_penalty
+                    finished.append((score, [token for token in text if token != end]))
+            elif len(running) < beams:
+                running.append((total, text))
+    return [text for _, text in sorted(finished, key=lambda item: -item[0])]
 
 
 def copy_weights(source: nn.Module, target: CourseModel) -> None:
-    """Put a GPT2Classifier's weights into the reference, whose products are separate."""
+    """Put a GPT2Classifier's or a GPT2LMHeadModel's weights into the reference, whose products are separate."""
     with torch.no_grad():
         gpt2 = source.transformer
         target.words.weight.copy_(gpt2.wte.weight)
         target.places.weight.copy_(gpt2.wpe.weight)
         target.ln.load_state_dict(gpt2.ln_f.state_dict())
-        target.head.weight.copy_(source.score.weight)
+        if hasattr(source, "score"):
+            target.head.weight.copy_(source.score.weight)
         for block, theirs in zip(target.blocks, gpt2.h, strict=True):
             block.ln_1.load_state_dict(theirs.ln_1.state_dict())
             block.ln_2.load_state_dict(theirs.ln_2.state_dict())

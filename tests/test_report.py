@@ -203,7 +203,7 @@ def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     write_text(Path("metrics/summary.md"), "# Results\n\nA line.\n\n## Sentiment\n\n| a |\n\n## Form\n\n| b |\n")
     write_text(Path("profiles/results/laptop/summary.md"), "# Results\n\nReal.\n")
-    marks = "<!-- laptop:begin -->\n<!-- laptop:end -->\n"
+    marks = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("laptop", "speed"))
     write_text(Path("README.md"), f"top\n<!-- results:begin -->\nold\n<!-- results:end -->\nend\n{marks}")
     with pytest.raises(InputError, match="readme"):
         readme.main(["--check"])
@@ -211,7 +211,7 @@ def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     readme.main(["--check"])
     expected = (
         "top\n<!-- results:begin -->\n\nA line.\n\n### Sentiment\n\n| a |\n\n<!-- results:end -->\nend\n"
-        "<!-- laptop:begin -->\n\nReal.\n\n<!-- laptop:end -->\n"
+        "<!-- laptop:begin -->\n\nReal.\n\n<!-- laptop:end -->\n<!-- speed:begin -->\n\n\n\n<!-- speed:end -->\n"
     )
     assert Path("README.md").read_text() == expected
     write_text(Path("README.md"), "no marks")

@@ -3,7 +3,8 @@
 python -m pipeline.report.readme [--check]
 
 Block `results` holds the leaderboards of the committed run (metrics/summary.md has all its tables), block `laptop` the
-tables of the laptop profile on real data (profiles/results/laptop/summary.md).
+tables of the laptop profile on real data (profiles/results/laptop/summary.md), block `speed` the tables of
+benchmarks/results.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError, stage_main
 from pipeline.files import write_text
+from pipeline.report import speed
 
 README = Path("README.md")
 BLOCKS = {"results": Path("metrics/summary.md"), "laptop": Path("profiles/results/laptop/summary.md")}
@@ -27,10 +29,11 @@ def main(arguments: Sequence[str]) -> None:
     for name, summary in BLOCKS.items():
         text = summary.read_text(encoding="utf-8")
         new = with_block(new, name, leaderboards(text) if name == "results" else text)
+    new = with_block(new, "speed", speed.summary(speed.RESULTS))
     if not arguments:
         write_text(README, new)
     elif new != old:
-        sources = " or ".join(map(str, BLOCKS.values()))
+        sources = " or ".join(map(str, [*BLOCKS.values(), speed.RESULTS]))
         raise InputError(f"{README}: the results differ from {sources}; run `python -m pipeline.report.readme`")
 
 

@@ -1,0 +1,26 @@
+"""The models of the benchmarks. Weights are random: speed does not depend on them."""
+
+from transformers.models.gpt2.configuration_gpt2 import GPT2Config
+
+SIZES = {"small": (4, 256, 4), "124M": (12, 768, 12)}  # layers, width, heads
+WORDS = {"small": "a GPT-2 of 4 layers and width 256 with GPT-2's vocabulary size", "124M": "GPT-2 124M"}
+VOCABULARY = 50257
+
+
+def config(size: str, dropout: float = 0.1, positions: int = 1024) -> GPT2Config:
+    """A GPT-2 with GPT-2's vocabulary size, and what GPT2Classifier wants to know."""
+    layers, width, heads = SIZES[size]
+    made = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=positions,
+        n_layer=layers,
+        n_embd=width,
+        n_head=heads,
+        resid_pdrop=dropout,
+        embd_pdrop=dropout,
+        attn_pdrop=dropout,
+        activation_function="gelu_pytorch_tanh",
+        pad_token_id=0,
+    )
+    made.num_labels, made.pooling, made.head_dropout, made.freeze_backbone = 2, "last", 0.0, False
+    return made

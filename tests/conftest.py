@@ -1,6 +1,7 @@
 """Settings of the whole suite, made before anything imports torch."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,32 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["DVC_NO_ANALYTICS"] = "1"
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+LONGEST = ("test_dag.py", "test_cookbook.py", "test_resume.py", "test_jobs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one of them at the end would keep one worker busy and the other waiting."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session")
+def warm_programs() -> Iterator[Path]:
+    """The folder with `python` and `dvc` of tests/warm_python.py."""
+    from warm_python import warm_python
+
+    with warm_python() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def warm(warm_programs: Path) -> Iterator[None]:
+    """They are the `python` and `dvc` of PATH."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(warm_programs), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,9 +64,9 @@ def write_project(folder: Path) -> Path:
 
 
 def start(folder: Path, stage: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start `python -m pipeline.stages.<stage>` in `folder`."""
+    """Start `python -m pipeline.stages.<stage>` in `folder`, with the `python` of PATH."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", f"pipeline.stages.{stage}", *arguments]
+    command = ["python", "-m", f"pipeline.stages.{stage}", *arguments]
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT)
 
 

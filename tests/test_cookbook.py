@@ -10,14 +10,12 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, cut_rows, write_project
-from warm_python import warm_python
 
 ROWS = {"sentiment": ["sst_head"], "paraphrase": ["baseline", "simcse", "lora_r8"], "sonnet": ["full_b8_lr1e5"]}
 LORA = {"train_paraphrase@lora_r8", "evaluate_paraphrase@lora_r8", "ensemble@ensemble_weighted", "report"}
@@ -28,8 +26,8 @@ MAYBE = {"evaluate_ensemble@ensemble_weighted"}
 class Copy:
     """A folder with a project, and its user."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
-        self.folder, self.programs = folder, programs
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def run(self, command: str, code: int = 0) -> str:
         """What a command of the cookbook prints."""
@@ -37,9 +35,8 @@ class Copy:
 
     def call(self, *command: str, code: int = 0) -> str:
         """What any command prints."""
-        path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
         user = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        environment = {**os.environ, **user, "PATH": path, "COLUMNS": "200"}
+        environment = {**os.environ, **user, "COLUMNS": "200"}
         done = subprocess.run(
             command, cwd=self.folder, env=environment, timeout=600, text=True, stdout=-1, stderr=subprocess.STDOUT
         )
@@ -53,7 +50,7 @@ class Copy:
     def duplicate(self, folder: Path) -> "Copy":
         """The project as it stands, with its cache."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Copy(folder, self.programs)
+        return Copy(folder)
 
     def edit(self, group: str, row: str, **values: float) -> None:
         """Change parameters of a row."""
@@ -77,7 +74,7 @@ class Copy:
 
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+def origin(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Copy:
     """The project, run and committed on main, with a folder as DVC remote to which it was pushed."""
     folder = tmp_path_factory.mktemp("cookbook") / "origin"
     write_project(folder)
@@ -94,16 +91,15 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     (folder / "requirements.txt").touch()
     (folder / ".venv").mkdir()
     (folder / ".venv/.installed").touch()  # so that make installs nothing
-    with warm_python() as programs:
-        project = Copy(folder, programs)
-        project.write(params)
-        project.call("git", "init", "-q", "-b", "main")
-        project.run("make repro JOBS=2")
-        project.run("dvc remote add --default storage ../storage")
-        project.commit()
-        project.run("dvc push")
-        assert project.call("git", "status", "--porcelain") == ""
-        yield project
+    project = Copy(folder)
+    project.write(params)
+    project.call("git", "init", "-q", "-b", "main")
+    project.run("make repro JOBS=2")
+    project.run("dvc remote add --default storage ../storage")
+    project.commit()
+    project.run("dvc push")
+    assert project.call("git", "status", "--porcelain") == ""
+    return project
 
 
 @pytest.fixture
@@ -189,7 +185,7 @@ def test_an_experiment_and_a_sweep(project: Copy) -> None:
 
 
 def test_results_are_shared_through_a_remote(origin: Copy) -> None:
-    whole, part = (Copy(origin.folder.parent / name, origin.programs) for name in ("whole", "part"))
+    whole, part = (Copy(origin.folder.parent / name) for name in ("whole", "part"))
     for clone in (whole, part):
         origin.call("git", "clone", "-q", ".", str(clone.folder))
     whole.run("dvc pull")

@@ -20,6 +20,8 @@ from pipeline.checks import deps
 STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
 PARAMS = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 
 @pytest.fixture(autouse=True)
 def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,14 +110,9 @@ def project(folder: Path) -> Path:
 
 def call(folder: Path, *command: str) -> str:
     """Run a command in the project; its output."""
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def environment() -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def stages_run(output: str) -> set[str]:
@@ -132,10 +129,14 @@ def edit_row(folder: Path, group: str, row: str, **values: float) -> None:
 
 
 def kill_repro_in_training(folder: Path) -> None:
-    """Start `dvc repro` and kill -9 it, with the stage it runs, at the first checkpoint of a paraphrase row."""
+    """Start `dvc repro` and kill -9 it, with the stage it runs, at the first checkpoint of a paraphrase row.
+
+    All in interpreters of their own: what they leave is compared with what forks leave.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        ["dvc", "repro"], cwd=folder, env={**os.environ, "PATH": path}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 300
     while not complete_checkpoints(folder, "paraphrase"):
@@ -175,8 +176,8 @@ def test_a_new_objective_is_one_file_and_one_row(tmp_path: Path) -> None:
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
     assert call(folder, "git", "status", "--short") == " M params.yaml\n?? pipeline/objectives/toy.py\n"
-    call(folder, sys.executable, "-m", "pipeline.checks.params")
-    call(folder, sys.executable, "-m", "pipeline.checks.deps")
+    call(folder, "python", "-m", "pipeline.checks.params")
+    call(folder, "python", "-m", "pipeline.checks.deps")
     needed = {"download", "prepare", "backbone"}
     assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == needed | {"train_paraphrase@toy"}
     assert (folder / "predictions/paraphrase/toy/dev.csv").exists()
@@ -189,7 +190,7 @@ def test_a_new_objective_is_one_file_and_one_row(tmp_path: Path) -> None:
 
 def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path: Path) -> None:
     first, second = project(tmp_path / "first"), project(tmp_path / "second")
-    call(second, sys.executable, "-m", "pipeline.jobs", "--jobs", "2")
+    call(second, "python", "-m", "pipeline.jobs", "--jobs", "2")
     assert stages_run(call(second, "dvc", "repro")) == set()
 
     # Killed and started again, it does what was not done, and no stage that was. The same hash for every output as in
@@ -206,7 +207,7 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     call(first, "git", "add", "-A")
     call(first, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "results")
     call(tmp_path, "git", "clone", "-q", str(first), str(tmp_path / "clone"))
-    assert "up to date" in call(tmp_path / "clone", sys.executable, "-m", "pipeline.checks.fresh")
+    assert "up to date" in call(tmp_path / "clone", "python", "-m", "pipeline.checks.fresh")
 
     # One parameter of one row: that row, its evaluation, the ensemble it is a member of and the report.
     edit_row(first, "paraphrase", "lora_r8", lr=0.003)
@@ -230,7 +231,8 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
 
     # The gate notices on the clone, with exit code 1 and one line a stage.
     edit_row(tmp_path / "clone", "sentiment", "sst_head", lr=0.004)
-    stale = subprocess.run([sys.executable, "-m", "pipeline.checks.fresh"], cwd=tmp_path / "clone",
-                           capture_output=True, text=True)  # fmt: skip
+    stale = subprocess.run(
+        ["python", "-m", "pipeline.checks.fresh"], cwd=tmp_path / "clone", capture_output=True, text=True
+    )
     assert stale.returncode == 1
     assert "train_sentiment@sst_head: dvc.lock is older" in stale.stdout

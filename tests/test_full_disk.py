@@ -3,8 +3,11 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from small_disk import small_disk
 from small_project import contents, run, start, write_project
+
+pytestmark = pytest.mark.usefixtures("warm")
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:

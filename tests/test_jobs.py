@@ -85,8 +85,7 @@ def serial(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "DVC_NO_ANALYTICS": "1", **variables}
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
 
 
 def start(folder: Path, *arguments: str, module: str = "pipeline.jobs") -> subprocess.Popen[str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,8 +46,7 @@ stages:
 
 
 def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    values = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": path, "DVC_NO_ANALYTICS": "1", **environment}
+    values = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     return subprocess.run(command, cwd=folder, env=values, capture_output=True, text=True)
 
 
@@ -59,14 +57,14 @@ def commit(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def project(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Iterator[Path]:
     """Three stages, run and committed."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "stage.py").write_text(STAGE)
     (folder / "dvc.yaml").write_text(PIPELINE)
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         assert call(folder, *command).returncode == 0
-    ran = call(folder, sys.executable, "-m", "pipeline.jobs", "--jobs", "1")
+    ran = call(folder, "python", "-m", "pipeline.jobs", "--jobs", "1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     commit(folder)
     yield folder
@@ -74,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def check(folder: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
     """Exit code, and the lines that are not those of the run."""
-    command = [sys.executable, "-m", "pipeline.checks.reproduce", "--jobs", "1", *arguments]
+    command = ["python", "-m", "pipeline.checks.reproduce", "--jobs", "1", *arguments]
     result = call(folder, *command, **environment)
     lines = (result.stdout + result.stderr).splitlines()
     return result.returncode, [line for line in lines if "note:" in line or "error:" in line or "paraphrase:" in line

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from small_project import complete_checkpoints, contents, copy_project, kill_when, run, start, write_project
 
 OUTPUTS = ("models", "predictions", "plots")
+pytestmark = pytest.mark.usefixtures("warm")
 
 
 @pytest.fixture(scope="module")

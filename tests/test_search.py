@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,8 @@ from ruamel.yaml import YAML
 
 from pipeline.config.search import Choices, Range, load_search
 from pipeline.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("warm")
 
 REPOSITORY = Path(__file__).parents[1]
 YAML_FILE = YAML(typ="safe")
@@ -60,12 +61,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": binaries, "DVC_NO_ANALYTICS": "1"}
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
 def search(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.search", *arguments]
+    command = ["python", "-m", "pipeline.search", *arguments]
     return subprocess.run(command, cwd=project, env=environment(), text=True, capture_output=True, check=False)
 
 

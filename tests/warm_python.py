@@ -1,7 +1,7 @@
 """`python` and `dvc` for PATH that run in forks of a process which has torch and DVC imported.
 
 As `make repro` runs its stages (pipeline/jobs/fork.py): a test that runs many real commands then takes the time of what
-they do, not that of their imports.
+they do, not that of their imports. Who kills the program that they started kills the fork as well.
 """
 
 import gc
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
-from multiprocessing.connection import Pipe
+from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -102,8 +102,11 @@ def answer(connection: socket.socket) -> int:
     unused, _ = Pipe()
     process = get_context("fork").Process(target=fork._main, args=(words, folder, environment, unused))
     process.start()
+    if connection in wait([process.sentinel, connection]):  # closed, as the client was killed: nothing more is sent
+        process.kill()
     process.join()
-    connection.sendall(str(process.exitcode or 0).encode())
+    with suppress(BrokenPipeError):
+        connection.sendall(str(process.exitcode or 0).encode())
     return 0
 
 

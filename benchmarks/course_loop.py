@@ -6,6 +6,7 @@ every token.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -177,12 +178,14 @@ def beam_search(
 def copy_weights(source: nn.Module, target: CourseModel) -> None:
     """Put a GPT2Classifier's or a GPT2LMHeadModel's weights into the reference, whose products are separate."""
     with torch.no_grad():
-        gpt2 = source.transformer
+        gpt2: Any = source.transformer
+        score: Any = getattr(source, "score", None)
+        block: Any
         target.words.weight.copy_(gpt2.wte.weight)
         target.places.weight.copy_(gpt2.wpe.weight)
         target.ln.load_state_dict(gpt2.ln_f.state_dict())
-        if hasattr(source, "score"):
-            target.head.weight.copy_(source.score.weight)
+        if score is not None:
+            target.head.weight.copy_(score.weight)
         for block, theirs in zip(target.blocks, gpt2.h, strict=True):
             block.ln_1.load_state_dict(theirs.ln_1.state_dict())
             block.ln_2.load_state_dict(theirs.ln_2.state_dict())

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from pipeline.augment import adversarial
 from pipeline.config.base import read_params
 from pipeline.evaluation.generation import tail
-from pipeline.files import write_csv, write_json, write_jsonl
+from pipeline.files import write_csv, write_json, write_jsonl, write_text
 from pipeline.prediction_files import write_predictions
 from pipeline.stages import (
     ensemble,
@@ -37,6 +37,7 @@ def make_project(folder: Path) -> None:
     for ensemble_ in params["paraphrase"]["ensembles"].values():
         ensemble_["members"] = ["baseline", "last_pooling", "mean_pooling"]
     yaml.dump(params, folder / "params.yaml")
+    write_text(folder / "profiles/sample.yaml", (ROOT / "profiles/sample.yaml").read_text(encoding="utf-8"))
     params, rng = read_params(), np.random.default_rng(0)
     _classifiers(params, rng)
     _sonnets(params, rng)

@@ -58,6 +58,8 @@ def cut_rows(
 def write_project(folder: Path) -> Path:
     """Invented course files and small parameters in `folder`."""
     write_course_folder(folder / "course")
+    (folder / "profiles").mkdir()
+    shutil.copy(REPOSITORY / "profiles/sample.yaml", folder / "profiles/sample.yaml")  # `report` names what differs
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(small_params("course"), file)
     return folder

@@ -214,7 +214,7 @@ def test_every_row_of_the_committed_results_stands_in_the_readme(path: Path) -> 
     assert path.stem in speed.ORDER
     result, readme = read_json(path), (ROOT / "README.md").read_text(encoding="utf-8")
     assert speed.section(result).replace("## ", "### ", 1).rstrip("\n") in readme
-    assert result["machine"] and result["rounds"] >= 3
+    assert result["machine"] and (result["rounds"] >= 3 or path.stem == "systems")  # which shows limits, not ratios
     for row in result["rows"]:
         assert row["peak_mib"] > 0 and row["values"]
         assert set(row) - {"values"} <= set(speed.LABELS)

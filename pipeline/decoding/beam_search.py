@@ -6,14 +6,18 @@ break or the end of the context. Of the 2 * beams likeliest continuations of a p
 is ranked by log-probability / length ** length_penalty, as transformers' `generate` ranks it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.cache import begin, positions
+from pipeline.decoding.head import output_head
 from pipeline.decoding.ngrams import ban_repeated
 from pipeline.decoding.sampling import Constrain
 from pipeline.models.prefix import text_length
@@ -76,6 +80,7 @@ def _run(
     constrain: Constrain | None,
 ) -> None:
     device, context, end = model.device, text_length(model), model.config.eos_token_id
+    head = output_head(model)
     ids, mask, cache = begin(model, [search.prompt for search in active])
     while active:
         hidden = model.transformer(
@@ -85,21 +90,25 @@ def _run(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
-        scores = model.lm_head(hidden).log_softmax(-1)
+        logits = head(hidden)
+        normaliser = logits.logsumexp(-1, keepdim=True)
         texts = [search.prompt + text for search in active for text, _ in search.running]
         if constrain:
-            scores = constrain(scores, texts)
+            logits = constrain(logits, texts)
         if options.no_repeat_ngram:
-            scores = ban_repeated(scores, texts, options.no_repeat_ngram)
+            logits = ban_repeated(logits, texts, options.no_repeat_ngram)
+        # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
+        likeliest = logits.topk(min(2 * options.beams, logits.shape[1]))
+        scores, candidates = (likeliest.values - normaliser).tolist(), likeliest.indices.tolist()
         parents, tokens, first, going = [], [], 0, []
         for search in active:
-            rows = range(first, first + len(search.running))
-            first = rows.stop
-            chosen = _step(search, scores[rows.start : rows.stop], options, breaks, end, context)
+            rows = slice(first, first + len(search.running))
+            chosen = _step(search, scores[rows], candidates[rows], options, breaks, end, context)
             if chosen:
                 going.append(search)
-                parents += [rows.start + parent for parent, _ in chosen]
+                parents += [first + parent for parent, _ in chosen]
                 tokens += [token for _, token in chosen]
+            first = rows.stop
         active = going
         if active:
             kept = torch.tensor(parents, device=device)
@@ -109,26 +118,44 @@ def _run(
 
 
 def _step(
-    search: _Search, scores: Tensor, options: BeamSearch, breaks: list[int], end: int, context: int
+    search: _Search,
+    scores: Sequence[list[float]],
+    candidates: Sequence[list[int]],
+    options: BeamSearch,
+    breaks: list[int],
+    end: int,
+    context: int,
 ) -> list[tuple[int, int]]:
-    """Extend one prompt's running texts by scores (texts, vocabulary); (parent, token) of those that go on."""
-    sums = (
-        scores + torch.tensor([total for _, total in search.running], device=scores.device, dtype=scores.dtype)[:, None]
-    )
-    values, places = sums.flatten().topk(min(2 * options.beams, sums.numel()))
+    """Extend one prompt's running texts by the candidates of each; (parent, token) of those that go on."""
+    sums = [
+        (total + score, parent, token)
+        for parent, (_, total) in enumerate(search.running)
+        for score, token in zip(scores[parent], candidates[parent], strict=True)
+        if score > -math.inf
+    ]
     running: list[tuple[list[int], float]] = []
     chosen: list[tuple[int, int]] = []
-    for rank, (total, place) in enumerate(zip(values.tolist(), places.tolist(), strict=True)):
-        parent, token = divmod(place, scores.shape[1])
+    for rank, (total, parent, token) in enumerate(nlargest(2 * options.beams, sums, key=itemgetter(0))):
         text = search.running[parent][0]
         written = text if token == end else [*text, token]
         lines = search.open_lines - sum(breaks[each] for each in written)
         length = len(text) + 1
         if token == end or lines <= 0 or len(search.prompt) + length >= context:
-            if rank < options.beams and total > -torch.inf:
+            if rank < options.beams:
                 search.finished.append((written, total / length**options.length_penalty))
-        elif len(running) < options.beams and total > -torch.inf:
+        elif len(running) < options.beams:
             running.append((written, total))
             chosen.append((parent, token))
-    search.running = running
-    return [] if len(search.finished) >= options.beams else chosen
+    order = _in_place([parent for parent, _ in chosen])
+    search.running = [running[place] for place in order]
+    return [] if len(search.finished) >= options.beams else [chosen[place] for place in order]
+
+
+def _in_place(parents: Sequence[int]) -> list[int]:
+    """An order of the texts that go on in which as many as can be stay in the row of their parent."""
+    rows: dict[int, int] = {}  # row -> text
+    for text, parent in enumerate(parents):
+        if parent < len(parents):
+            rows.setdefault(parent, text)
+    others = iter(sorted(set(range(len(parents))) - set(rows.values())))
+    return [rows[row] if row in rows else next(others) for row in range(len(parents))]

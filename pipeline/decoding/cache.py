@@ -54,6 +54,15 @@ class ReservingLayer(DynamicLayer):
         self.buffers[name] = (buffer[:, :, :tokens], buffer)
         return self.buffers[name][0]
 
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Row i becomes what row indices[i] is; where their number stays, only rows that change are copied."""
+        if len(indices) != len(self.keys):
+            super().batch_select_indices(indices)
+            return
+        changed = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
+        for states in (self.keys, self.values):
+            states[changed] = states[indices[changed]]
+
 
 def begin(model: GPT2LMHeadModel | PeftModel, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor, DynamicCache]:
     """Left-padded prompts and what comes before them.

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.cache import begin, positions
+from pipeline.decoding.head import output_head
 from pipeline.decoding.ngrams import ban_repeated
 from pipeline.decoding.sampling import Constrain
 from pipeline.models.prefix import text_length
@@ -87,7 +88,7 @@ class _Reader:
     """A model over its own cache."""
 
     def __init__(self, model: GPT2LMHeadModel, prompts: Sequence[list[int]]) -> None:
-        self.model = model
+        self.model, self.head = model, output_head(model)
         self.ids, self.mask, self.cache = begin(model, prompts)
 
     def logits(self) -> Tensor:
@@ -99,7 +100,7 @@ class _Reader:
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state
-        return self.model.lm_head(hidden[:, -1])
+        return self.head(hidden[:, -1])
 
     def write(self, tokens: Tensor) -> None:
         """Go on with one token (rows,) each."""

@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.cache import begin, positions
+from pipeline.decoding.head import output_head
 from pipeline.decoding.ngrams import ban_repeated
 from pipeline.decoding.sampling import Constrain
 from pipeline.models.prefix import text_length
@@ -65,6 +66,7 @@ def contrastive_search(
         return written
     device, end, context = model.device, model.config.eos_token_id, text_length(model)
     newlines = newlines.to(device)
+    head = output_head(model)
     ids, mask, cache = begin(model, prompts)
     texts, rows = [list(prompt) for prompt in prompts], torch.arange(len(prompts), device=device)
     real = mask[:, -ids.shape[1] :]  # without the model's prefix, which has no hidden states
@@ -80,7 +82,7 @@ def contrastive_search(
         if not len(rows):
             break
         so_far = [texts[row] for row in rows.tolist()]
-        logits = model.lm_head(states[:, -1])
+        logits = head(states[:, -1])
         logits = penalise(constrain(logits, so_far) if constrain else logits, so_far, options)
         probabilities, tokens = logits.softmax(-1).topk(options.k)
         siblings = _siblings(model, tokens, mask, cache)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.cache import begin, positions
+from pipeline.decoding.head import output_head
 from pipeline.models.prefix import text_length
 
 ROWS_PER_BATCH = 256
@@ -44,11 +45,12 @@ def sample(
     Returns:
         The new tokens of each prompt, without the end-of-text token.
     """
+    head = output_head(model)
     texts: list[list[int]] = []
     for start in range(0, len(prompts), ROWS_PER_BATCH):
         rows = slice(start, start + ROWS_PER_BATCH)
         texts += _sample_batch(
-            model, prompts[rows], seeds[rows], choose, newlines, max_lines, max_new_tokens, constrain
+            model, head, prompts[rows], seeds[rows], choose, newlines, max_lines, max_new_tokens, constrain
         )
     return texts
 
@@ -56,6 +58,7 @@ def sample(
 @torch.inference_mode()
 def _sample_batch(
     model: GPT2LMHeadModel,
+    head: Callable[[Tensor], Tensor],
     prompts: Sequence[list[int]],
     seeds: Sequence[int],
     choose: Choose,
@@ -84,7 +87,7 @@ def _sample_batch(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
-        logits = model.lm_head(hidden).float()
+        logits = head(hidden).float()
         if step == 0:  # every prompt was read once, however many texts begin with it
             logits, mask = logits[same], mask[same]
             cache.batch_select_indices(same)

@@ -13,7 +13,7 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
     """Sample one token a row.
 
     Args:
-        logits: (rows, vocabulary) float.
+        logits: (rows, vocabulary) float; probabilities have their type, sums are float64.
         uniforms: (rows, draws) float64 in [0, 1), one stream a row; the last one is kept for the sorted nucleus of a
             row whose other draws all miss.
         p: probability of the nucleus, in (0, 1].
@@ -22,32 +22,34 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
     Returns:
         (rows,) int64 tokens.
     """
-    scaled = logits.double() if temperature == 1 else logits.double() / temperature
-    probabilities = scaled.softmax(-1)
-    cumulative = probabilities.cumsum(-1)
+    probabilities = (logits if temperature == 1 else logits / temperature).softmax(-1)
+    cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     if p == 1:
-        target = uniforms[:, :1] * cumulative[:, -1:]
-        return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+        return _drawn(cumulative, uniforms[:, 0])
     tokens = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-    missing = torch.arange(len(logits), device=logits.device)
+    missing = torch.arange(len(logits), device=logits.device)  # the rows of `probabilities` and `cumulative`
     *draws, spare = uniforms.unbind(1)
     for draw in draws:
+        drawn = _drawn(cumulative, draw[missing])
+        own = probabilities.gather(1, drawn[:, None])
+        likelier = probabilities.where(probabilities > own, 0).sum(-1, dtype=torch.float64)
+        tokens[missing] = drawn
+        again = likelier >= p
+        missing, probabilities, cumulative = missing[again], probabilities[again], cumulative[again]
         if not len(missing):
             return tokens
-        target = draw[missing, None] * cumulative[missing, -1:]
-        drawn = torch.searchsorted(cumulative[missing], target, right=True).clamp(max=logits.shape[-1] - 1)
-        own = probabilities[missing].gather(1, drawn)
-        likelier = probabilities[missing].masked_fill(probabilities[missing] <= own, 0).sum(-1)
-        accepted = likelier < p
-        tokens[missing[accepted]] = drawn[accepted, 0]
-        missing = missing[~accepted]
-    tokens[missing] = _sorted_nucleus(probabilities[missing], spare[missing], p)
+    tokens[missing] = _sorted_nucleus(probabilities.double(), spare[missing], p)
     return tokens
 
 
+def _drawn(cumulative: Tensor, uniforms: Tensor) -> Tensor:
+    """(rows,) tokens by inverse CDF: of (rows, vocabulary) cumulative probabilities, one uniform number a row."""
+    tokens = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    return tokens[:, 0].clamp(max=cumulative.shape[1] - 1)
+
+
 def _sorted_nucleus(probabilities: Tensor, uniforms: Tensor, p: float) -> Tensor:
-    """Inverse-CDF sampling from the nucleus of (rows, vocabulary) probabilities, one uniform number a row."""
+    """Tokens of the nucleus of (rows, vocabulary) float64 probabilities, one uniform number a row."""
     ordered, tokens = probabilities.sort(-1, descending=True)
     nucleus = ordered.where(ordered.cumsum(-1) - ordered < p, 0).cumsum(-1)
-    drawn = torch.searchsorted(nucleus, uniforms[:, None] * nucleus[:, -1:], right=True)
-    return tokens.gather(1, drawn.clamp(max=probabilities.shape[-1] - 1))[:, 0]
+    return tokens.gather(1, _drawn(nucleus, uniforms)[:, None])[:, 0]

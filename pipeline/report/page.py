@@ -10,6 +10,7 @@ from pipeline.evaluation.classification import confusion
 from pipeline.prediction_files import Predictions
 from pipeline.report import augmentation, calibration, evidence, figures, slices, tables
 from pipeline.report.augmentation import Augmentation
+from pipeline.report.changed import changed_parameters
 from pipeline.report.evidence import Card, Mistake, PairedTest
 from pipeline.report.results import DATASETS, Results, Row, Task, rows_of
 from pipeline.report.tables import Table
@@ -92,6 +93,7 @@ def render(
             "examples": augmentation.examples(),
         },
         data=tables.data_table(results.data) if results.data else None,
+        changed=changed_parameters(results.params),
         parameters=_parameters(results.params),
     )
 

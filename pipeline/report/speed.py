@@ -8,7 +8,7 @@ from pipeline.files import read_json
 
 RESULTS = Path("benchmarks/results")
 ORDER = (
-    "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "mbr", "prepare",
+    "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "systems", "mbr", "prepare",
 )  # fmt: skip
 LABELS = {
     "name": "",
@@ -34,10 +34,11 @@ def section(result: Mapping[str, Any]) -> str:
     """One result as Markdown; columns that no row has, and lists, are left out."""
     rows = result["rows"]
     keys = [key for key in LABELS if any(row.get(key) is not None for row in rows)]
+    rounds = f"Medians of {result['rounds']} interleaved rounds" if result["rounds"] > 1 else "One round"
     lines = [
         f"## {result['title']}",
         "",
-        f"{result['what']} Medians of {result['rounds']} interleaved rounds; {result['machine']}.",
+        f"{result['what']} {rounds}; {result['machine']}.",
         "",
         "| " + " | ".join(LABELS[key] for key in keys) + " |",
         "| " + " | ".join("---" if key == "name" else "---:" for key in keys) + " |",

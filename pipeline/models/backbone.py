@@ -81,10 +81,11 @@ def from_scratch(scratch: Scratch, prepared: Path, run: Path, precision: str, se
 
 
 def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
-    """The training documents of a corpus: prompts, sentences, reviews, poems or plays; never select, dev or test."""
+    """The training documents of a corpus, never of select, dev or test: prompts (both orders), texts, poems, plays."""
     if corpus == "pairs":
-        pairs = read_pairs(prepared / "paraphrase" / "train.csv")
-        yield from (CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs)
+        for pair in read_pairs(prepared / "paraphrase" / "train.csv"):
+            yield CLOZE.format(pair.sentence1, pair.sentence2)
+            yield CLOZE.format(pair.sentence2, pair.sentence1)
     elif corpus in ("paraphrase", "etpc"):
         questions = (
             text for pair in read_pairs(prepared / corpus / "train.csv") for text in (pair.sentence1, pair.sentence2)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.losses.linear_cross_entropy import linear_cross_entropy
 from pipeline.models.prefix import prefix_cache
 from pipeline.models.trunk import states
 
@@ -27,5 +28,4 @@ def loss(model: GPT2LMHeadModel, batch: dict[str, Any]) -> tuple[Tensor, dict[st
     else:
         hidden = model.transformer(ids, past_key_values=prefix, use_cache=False).last_hidden_state
     predicts = torch.arange(ids.shape[1] - 1, device=ids.device) < (lengths[:, None] - 1)
-    logits = model.lm_head(hidden[:, :-1][predicts])
-    return nn.functional.cross_entropy(logits.float(), ids[:, 1:][predicts]), {}
+    return linear_cross_entropy(hidden[:, :-1][predicts], model.lm_head.weight, ids[:, 1:][predicts]), {}

@@ -1,0 +1,60 @@
+"""Cross-entropy over a large vocabulary without ever holding all logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Logits of so many rows stay in a CPU core's cache; a GPU wants larger products.
+ROWS_CPU, ROWS_CUDA = 256, 8192
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log softmax(hidden @ weight.T)[target], in nats; gradients for `hidden` and `weight`.
+
+    The same as `cross_entropy(linear(hidden, weight).float(), targets)`, computed some rows at a time, gradients
+    at once with the loss: (rows, vocabulary) numbers are never written to memory and read again.
+
+    Args:
+        hidden: (rows, width) float; under autocast the products have its type.
+        weight: (vocabulary, width) float.
+        targets: (rows,) int64.
+    """
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    loss: Tensor = _LinearCrossEntropy.apply(hidden.to(dtype), weight, targets)
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+        wants_hidden, wants_weight, _ = ctx.needs_input_grad
+        head = weight.to(hidden.dtype)
+        hidden_gradients: list[Tensor] = []
+        weight_gradient = torch.zeros_like(weight) if wants_weight else None
+        rows = ROWS_CUDA if hidden.is_cuda else ROWS_CPU
+        total = torch.zeros((), device=hidden.device, dtype=torch.promote_types(hidden.dtype, torch.float32))
+        for part, wanted in zip(hidden.split(rows), targets[:, None].split(rows), strict=True):
+            logits = (part @ head.T).to(total.dtype)
+            log_likelihoods = logits.sub_(logits.logsumexp(-1, keepdim=True))
+            chosen = log_likelihoods.gather(1, wanted)
+            total -= chosen.sum()
+            if not (wants_hidden or wants_weight):
+                continue
+            gradient = log_likelihoods.exp_().scatter_(1, wanted, chosen.exp() - 1).div_(len(hidden)).to(hidden.dtype)
+            if wants_hidden:
+                hidden_gradients.append(gradient @ head)
+            if weight_gradient is not None:
+                weight_gradient += gradient.T @ part
+        ctx.save_for_backward(torch.cat(hidden_gradients) if hidden_gradients else None, weight_gradient)
+        return total / len(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401 - torch's context
+        hidden, weight = ctx.saved_tensors
+        return (
+            None if hidden is None else hidden * gradient.to(hidden.dtype),
+            None if weight is None else weight * gradient.to(weight.dtype),
+            None,
+        )

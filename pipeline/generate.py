@@ -23,6 +23,7 @@ from pipeline.config.sonnet import (
     System,
     TopK,
     TopP,
+    Verse,
     Writer,
 )
 from pipeline.decoding.beam_search import BeamSearch, beam_search
@@ -34,6 +35,7 @@ from pipeline.decoding.mbr import line_mbr, mbr
 from pipeline.decoding.min_p import keep_min_p
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
+from pipeline.decoding.verse import verse
 from pipeline.models.prefix import text_length
 from pipeline.poems import encode_prompts, generated, newlines_per_token, sample_poems
 from pipeline.text.generated import SONNET_LINES, Generated
@@ -59,13 +61,17 @@ def generate(
     """Continue every prompt with the system's decoder; ordered by draw, then as `poems`.
 
     A sampler gives `system.draws` independent texts a prompt, the others one. `training_lines` teach the constraints
-    and are not used by `line_mbr`; `contrastive_decoding` needs an `amateur`.
+    and are not used by `line_mbr` and `verse`; `contrastive_decoding` needs an `amateur`.
     """
     constrain = constraints(tokenizer, training_lines, system)
     write = partial(_write, model, tokenizer, poems, constrain=constrain)
     if isinstance(system, Sampler):
         chooser = partial(choose, system=system)
         return Written(sample_poems(model, tokenizer, poems, system.draws, chooser, seed, constrain), [])
+    if isinstance(system, Verse):
+        chooser = partial(top_p, p=system.top_p, temperature=system.temperature)
+        whole = verse(model, tokenizer, poems, system.candidates, chooser, seed, set(training_lines), constrain)
+        return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, whole, strict=True)], [])
     if isinstance(system, Sampled):
         chooser = partial(choose, system=system)
         pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, constrain)

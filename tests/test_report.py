@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from pipeline.config.base import read_params
 from pipeline.errors import InputError
 from pipeline.files import read_json, write_json, write_text
-from pipeline.report import calibration, evidence, page, readme, show, slices, tables
+from pipeline.report import calibration, evidence, notes, page, readme, show, slices, tables
 from pipeline.report.results import Row, load_results
 from pipeline.stages import evaluate_floors, report
 
@@ -181,7 +181,7 @@ def test_tables_show_what_is_there() -> None:
     data = tables.data_table({"sst": {"train": {"rows": 8544, "label_0": 0.25, "dropped": 0}}, "seed": 3})
     assert data.rows == [["all", "–", "seed 3"], ["sst train", "8,544", "label 0 0.2500"]]
     assert "a\\|b &lt;i>" in tables.markdown(tables.Table("t", ["Row"], [["a|b <i>"]]))
-    assert tables.hidden_path("C:\\Users\\me\\data") == "data" and tables.hidden_path("data/sample") == "data/sample"
+    assert notes.hidden_path("C:\\Users\\me\\data") == "data" and notes.hidden_path("data/sample") == "data/sample"
 
 
 def test_ranking_keeps_datasets_together() -> None:

@@ -138,6 +138,15 @@ class EnsembleMBR(Beams):
     alpha: float = Field(ge=0, le=1)
 
 
+class Verse(Writer):
+    """pipeline/decoding/verse.py: line by line, for rhyme, metre and likelihood, from top-p samples of each line."""
+
+    decoder: Literal["verse"]
+    candidates: int = Field(ge=1)  # for each line
+    top_p: float = Field(gt=0, le=1)
+    temperature: float = Field(gt=0)
+
+
 System = (
     TopP
     | TopK
@@ -150,6 +159,7 @@ System = (
     | LineMBR
     | BeamMBR
     | EnsembleMBR
+    | Verse
 )
 DECODERS: dict[str, type[System]] = {
     "top_p": TopP,
@@ -163,6 +173,7 @@ DECODERS: dict[str, type[System]] = {
     "sampled_mbr": SampledMBR,
     "line_mbr": LineMBR,
     "ensemble_mbr": EnsembleMBR,
+    "verse": Verse,
 }
 
 

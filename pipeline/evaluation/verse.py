@@ -31,7 +31,7 @@ def rhymes(first: str, second: str) -> bool:
         return False
     one, two = first_words[-1], second_words[-1]
     if _phones(one) and _phones(two):
-        return bool(_rhyming_parts(one) & _rhyming_parts(two))
+        return bool(rhyming_parts(one) & rhyming_parts(two))
     return _spelled_ending(one) == _spelled_ending(two)
 
 
@@ -72,7 +72,7 @@ def _word_syllables(word: str) -> int:
     return max(len(VOWEL_GROUPS.findall(re.sub(r"(?<=[^aeiouy])e$", "", word))), 1)
 
 
-def _rhyming_parts(word: str) -> set[tuple[str, ...]]:
+def rhyming_parts(word: str) -> set[tuple[str, ...]]:
     parts = set()
     for phones in _phones(word):
         stressed = [index for index, phone in enumerate(phones) if STRESSED.match(phone)]

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.config.base import PARAMS, ROW_NAME, read_params
 from pipeline.errors import InputError
-from pipeline.report.tables import NOTHING, Table, hidden_path
+from pipeline.report.notes import hidden_path
+from pipeline.report.tables import NOTHING, Table
 
 PROFILES = Path("profiles")
 NO_KEY = object()

@@ -26,7 +26,7 @@ ERRORS = 5
 ERROR_CHARACTERS = 280
 PROMPTS = 3
 COPIED_WORDS = 5  # a shorter run in common with a training poem is no copy
-SHOWN = ("top_p_untuned", "contrastive", "top_p_tuned", "beam_tuned", "sampled_mbr", "line_mbr")  # poems side by side
+SHOWN = ("top_p_untuned", "top_p_tuned", "beam_tuned", "sampled_mbr", "line_mbr", "verse")  # poems side by side
 
 
 @dataclass(frozen=True)

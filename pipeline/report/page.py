@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.evaluation.chrf_test import ChrfTest
 from pipeline.evaluation.classification import confusion
 from pipeline.prediction_files import Predictions
-from pipeline.report import augmentation, calibration, evidence, figures, slices, tables
+from pipeline.report import augmentation, calibration, evidence, figures, notes, slices, tables
 from pipeline.report.augmentation import Augmentation
 from pipeline.report.changed import changed_parameters
 from pipeline.report.evidence import Card, Mistake, PairedTest
@@ -76,8 +76,8 @@ def render(
     return environment.get_template("page.html.j2").render(
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=(FOLDER / "page.js").read_text(encoding="utf-8"),
-        run=tables.run_line(results.params),
-        note=tables.comparability(results.params),
+        run=notes.run_line(results.params),
+        note=notes.comparability(results.params),
         confidence=f"{results.confidence * 100:g} %",
         sections=[
             _sentiment(results, predictions["sentiment"]),
@@ -203,4 +203,4 @@ def _parameters(params: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> Any:  # noqa: ANN401 - from YAML
     if isinstance(value, Mapping):
         return {key: _shown(item) for key, item in value.items()}
-    return tables.hidden_path(value) if isinstance(value, str) else value
+    return notes.hidden_path(value) if isinstance(value, str) else value

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pipeline.evaluation.chrf_test import ChrfTest
 from pipeline.report.evidence import BASELINE, SONNET_BASELINE, PairedTest
+from pipeline.report.notes import comparability, floors_line, optimal_line, run_line
 from pipeline.report.results import Results, Row, Task
 
 NOTHING = "–"
@@ -199,37 +199,6 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - from JSON
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
-def run_line(params: Mapping[str, Any]) -> str:
-    """What was run, in one line."""
-    backbone, compute = params["backbone"], params["compute"]
-    source = backbone["source"]
-    if source == "scratch":
-        own = backbone["scratch"]
-        model = f"{own['layers']} layers of width {own['width']}, trained from scratch on {own['tokens']:,} tokens"
-    else:
-        hub = backbone["hub"]
-        model = f"{hub['name']} at {hub['revision'][:7]}" if source == "hub" else hidden_path(backbone["path"])
-    data = hidden_path(params["data"]["path"])
-    settings = f"Profile {params['profile']}, seed {params['seed']}, {compute['precision']}"
-    return f"{settings}; data from {data}; backbone {model}."
-
-
-def comparability(params: Mapping[str, Any]) -> str:
-    """Whether the reported figures can be compared with ours."""
-    if params["backbone"]["source"] == "scratch":
-        return (
-            "The reported figures belong to GPT-2 (124M) on the full corpora. This run uses a small model of its own: "
-            "compare its rows with each other, not with the reported column."
-        )
-    return "Nothing was selected on dev: models and checkpoints are chosen on a part of train, and dev is scored once."
-
-
-def hidden_path(path: str) -> str:
-    """A path as it may be shown: an absolute one names its owner's machine, so only its last part is kept."""
-    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
-    return PureWindowsPath(path).name if absolute else path
-
-
 def markdown(table: Table) -> str:
     """A Markdown table: names left, figures right."""
     align = ["---", *("---:" if table.figures else "---" for _ in table.header[1:])]
@@ -259,28 +228,9 @@ def summary(
     notes = {
         results.sentiment.title: floors_line(results.data, "sst cfimdb"),
         results.paraphrase.title: floors_line(results.data, "paraphrase"),
-        results.sonnets.title: chrf_optimal_line(results.params),
+        results.sonnets.title: optimal_line(results.params),
     }
     return intro + "".join(f"\n## {table.title}\n\n{markdown(table)}{notes.get(table.title, '')}" for table in tables)
-
-
-def chrf_optimal_line(params: Mapping[str, Any]) -> str:
-    """Which systems are made to score high, if any."""
-    names = [name for name, system in params["sonnet"]["systems"].items() if system["decoder"] == "line_mbr"]
-    text = "chrF-optimal: put together line by line so as to score high, which does not make it the best poem"
-    return f"\n{', '.join(names)}: {text}.\n" if names else ""
-
-
-def floors_line(data: Mapping[str, Any], corpora: str) -> str:
-    """What answers that read nothing, or only count shared words, score on dev."""
-    names = {"majority": "the majority class", "word_overlap": "word overlap"}
-    floors = [
-        f"{names[key]} {number(data[corpus]['dev'][key])}" + (f" ({corpus})" if " " in corpora else "")
-        for corpus in corpora.split()
-        for key in names
-        if key in data.get(corpus, {}).get("dev", {})
-    ]
-    return f"\nFloors on dev: {', '.join(floors)}.\n" if floors else ""
 
 
 def print_results(results: Results) -> None:

@@ -1,0 +1,125 @@
+"""Verse: lines that must rhyme do, nothing forbidden is used, and a poem does not depend on the others."""
+
+from functools import partial
+
+import pytest
+import torch
+from tiny import END, tiny_model
+from tokenizers import Tokenizer
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+from pipeline.config.sonnet import Verse
+from pipeline.decoding import verse as module
+from pipeline.decoding.constraints import Constraints
+from pipeline.decoding.top_p import top_p
+from pipeline.decoding.verse import PARTNERS, Line, Reader, Rhymes, split, verse
+from pipeline.evaluation.verse import rhymes
+from pipeline.generate import generate
+from pipeline.models.backbone import train_tokenizer
+from pipeline.text.prepared import Poem
+
+WORDS = "day way may stay say night light sight bright love dove above heart part art time rhyme climb eyes skies lies"
+PROMPTS = [
+    "When summer came to shine upon the day\nI saw the moon that wandered in the night\nAnd sang of love along the way",
+    "The silver moon\nan orange\nand the heart",  # nothing rhymes with orange
+]
+POEMS = [Poem(number, prompt, None) for number, prompt in enumerate(PROMPTS)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    line = " and".join(f" {word}" for word in WORDS.split())
+    return train_tokenizer([f"{prompt}\n{line},\n" * 9 for prompt in PROMPTS], 420)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer) -> GPT2LMHeadModel:
+    end = tokenizer.token_to_id(END)
+    found = tiny_model(tokenizer.get_vocab_size(), end, positions=512, spread=0.2).double()
+    with torch.no_grad():  # words and line breaks often enough that lines are lines
+        breaks = [token for token in range(tokenizer.get_vocab_size()) if "\n" in tokenizer.decode([token])]
+        whole = [*Rhymes(tokenizer).words, *breaks]
+        found.transformer.wte.weight[whole] += 0.5 * found.transformer.ln_f.weight
+        found.transformer.ln_f.bias += 0.5
+    return found
+
+
+def write(
+    model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbidden: set[str] | None = None
+) -> list[str]:
+    choose = partial(top_p, p=0.95, temperature=1.0)
+    short = Constraints(tokenizer, ["and the night", "I saw the moon that wandered in the night"], True, True, None)
+    return verse(model, tokenizer, poems, 6, choose, 5, forbidden or set(), short)
+
+
+def test_words_that_rhyme_are_found(tokenizer: Tokenizer) -> None:
+    index = Rhymes(tokenizer)
+    found = {index.words[token] for token in index.of("Day")}
+    assert {"way", "may", "stay", "say"} <= found and "day" not in found
+    assert all(rhymes("day", word) for word in found)
+    assert index.of("orange") == []
+
+
+def test_every_line_that_can_rhyme_does(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
+    index = Rhymes(tokenizer)
+    rhymed = 0
+    for poem, text in zip(POEMS, write(model, tokenizer, POEMS), strict=True):
+        lines = text.split("\n")
+        assert text.startswith(poem.prompt) and len(lines) == 14 == len(set(lines))
+        for second, first in PARTNERS.items():
+            if second < 3:
+                continue
+            partner = split(lines[first])
+            assert partner is not None
+            if index.of(partner.word):
+                rhymed += 1
+                assert rhymes(lines[first], lines[second]), (lines[first], lines[second])
+    assert rhymed >= 10  # of 12; the second prompt has an orange
+
+
+def test_a_poem_depends_on_its_own_prompt_alone(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
+    together = write(model, tokenizer, POEMS)
+    assert together == [write(model, tokenizer, [poem])[0] for poem in POEMS]
+    assert together[::-1] == write(model, tokenizer, POEMS[::-1])
+
+
+def test_forbidden_lines_are_not_used(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
+    lines = write(model, tokenizer, POEMS)[0].split("\n")
+    others = write(model, tokenizer, POEMS, {lines[3], lines[5]})[0].split("\n")
+    assert others[:3] == lines[:3] and not {lines[3], lines[5]} & set(others)
+
+
+@pytest.mark.parametrize("rows", [2, 32])
+def test_likelihoods_are_those_of_a_pass_without_a_cache(
+    model: GPT2LMHeadModel, tokenizer: Tokenizer, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS", rows)
+    reader = Reader(model, module.output_head(model), tokenizer, Rhymes(tokenizer))
+    prompt, texts = [0, 7, 90, 33], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
+    sums, following = module._read(reader, prompt, texts)
+    for text, total, last in zip(texts, sums, following, strict=True):
+        with torch.inference_mode():
+            plain = model(torch.tensor([prompt + text])).logits[0].log_softmax(-1)
+        expected = sum(plain[len(prompt) - 1 + place, token].item() for place, token in enumerate(text))
+        assert total == pytest.approx(expected, abs=1e-9)
+        torch.testing.assert_close(last, plain[-1])
+
+
+def test_the_last_word_of_a_line() -> None:
+    assert split("Thy love's fair 'tis,") == Line("Thy love's fair ", "'tis", ",")
+    assert split("alone.") == Line("", "alone", ".")
+    assert split("...") is None
+
+
+def test_a_context_that_ends_ends_the_poem(tokenizer: Tokenizer) -> None:
+    small = tiny_model(tokenizer.get_vocab_size(), tokenizer.token_to_id(END), positions=64, spread=0.2)
+    for text in write(small, tokenizer, POEMS):
+        assert 3 <= len(text.split("\n")) < 14
+
+
+def test_a_system_writes_it(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
+    options = {"exact_lines": True, "line_length": True, "no_copy_words": None}
+    system = Verse(model="backbone", decoder="verse", candidates=4, top_p=0.9, temperature=1.0, **options)
+    written = generate(model, tokenizer, POEMS, system, 1, [PROMPTS[0].split("\n")[0]])
+    assert [poem.id for poem in written.poems] == [0, 1] and written.pool == []
+    assert all(len(poem.lines) == 14 for poem in written.poems)

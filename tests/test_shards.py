@@ -11,6 +11,7 @@ import pytest
 from project_user import Copy, ran
 from small_project import REPOSITORY, write_project
 
+from pipeline.augment.back_translation import TRANSLATIONS, Translation, read_translations, write_translations
 from pipeline.augment.shards import blocks_of
 from pipeline.config.adversarial import Adversarial
 from pipeline.config.base import check, read_params
@@ -18,6 +19,7 @@ from pipeline.config.shards import read_shard
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.stages.adversarial import common_about
+from pipeline.stages.translate import comparison
 
 CANDIDATES = ("data/augmented/back_translation/es/candidates.csv", "data/augmented/adversarial/candidates.csv")
 PARTS = (
@@ -107,6 +109,20 @@ def test_shards_of_different_gates_are_not_joined(tmp_path: Path) -> None:
     assert common_about([tmp_path / "0", tmp_path / "0"]) == {"generator": "lm", "meaning_gate": "nli a"}
     with pytest.raises(InputError, match="/1 and .*/0: meaning_gate is 'nli b' and 'nli a'"):
         common_about([tmp_path / "0", tmp_path / "1"])
+
+
+def test_translations_of_all_shards_are_read_and_must_be_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with comparison(False) as compare:
+        similarities = compare([("a?", "A\r?"), ("b?", "")])
+    rows = [Translation("a?", "A\r?", similarities[0]), Translation("b?", "", 0.5)]
+    for shard, row in enumerate(rows):
+        write_translations(TRANSLATIONS / "es" / str(shard), [row])
+    assert read_translations("es", [0, 1], ["b?", "a?"]) == {"a?": rows[0], "b?": rows[1]}
+    with pytest.raises(InputError, match="data/augmented/translations/es: 'b\\?' is missing; run `dvc repro`"):
+        read_translations("es", [0], ["a?", "b?"])
 
 
 @pytest.mark.parametrize("shards", [[], [1], [0, 2], [1, 0], [0, 0], [False]])

@@ -22,15 +22,19 @@ from pipeline.augment.adversarial import (
     REPEATED,
     UNFINISHED,
     UNRELATED,
+    Candidate,
     Gates,
+    choose_questions,
     figures,
+    in_rounds,
     search,
     verdict,
 )
+from pipeline.augment.shards import blocks_of
 from pipeline.config.adversarial import Checkpoint, Sampling
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
-from pipeline.stages.adversarial import choose_questions, generate_round, open_generator
+from pipeline.stages.adversarial_search import generate_block, open_generator
 from pipeline.stages.generator import fetch
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import CLOZE
@@ -159,16 +163,29 @@ def test_a_killed_search_reads_what_it_had_generated(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
             return [[f"{question} {retry}"] for question in questions]
 
-    questions, model = [f"q{number}" for number in range(130)], Counting()
+    blocks, model = [["q0", "q1"], ["q2"]], Counting()
     with pytest.raises(KeyboardInterrupt):
-        generate_round(questions, 0, model, SAMPLING, 0, tmp_path)  # type: ignore[arg-type]
-    texts = generate_round(questions, 0, model, SAMPLING, 0, tmp_path)  # type: ignore[arg-type]
-    assert texts == [[f"{question} 0"] for question in questions]
-    assert model.calls == 1 + 1 + 2  # the first chunk was not generated again
+        [generate_block(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
+    texts = [generate_block(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
+    assert texts == [[["q0 0"], ["q1 0"]], [["q2 0"]]]
+    assert model.calls == 2 + 1  # the first block was not generated again
     # Under another gate other questions are open: what was saved for these is not taken for theirs.
-    others = questions[64:] + questions[:64]
-    texts = generate_round(others, 0, model, SAMPLING, 0, tmp_path)  # type: ignore[arg-type]
-    assert texts == [[f"{question} 0"] for question in others]
+    assert generate_block(["q1"], 0, model, SAMPLING, 0, tmp_path) == [["q1 0"]]  # type: ignore[arg-type]
+
+
+def test_parts_are_put_together_in_the_order_of_one_search() -> None:
+    questions, given = [f"q{number}" for number in range(10)], {f"q{number}": [f"b{number}"] for number in (1, 4, 8)}
+    solved = {pair: 1.0 for q, c in (("q1", "b1"), ("q3", "q3 0"), ("q8", "q8 1")) for pair in ((q, c), (c, q))}
+
+    def find(some: Sequence[str]) -> list[Candidate]:
+        generate = lambda open_questions, retry: [[f"{question} {retry}"] * 2 for question in open_questions]  # noqa: E731
+        return search(some, generate, "lm", 2, gates(solved, {}), given)
+
+    whole = find(questions)
+    for shards in (1, 2, 3, 7):
+        parts = [block for shard in range(shards) for block in blocks_of(questions, 2, shard, shards)]
+        assert sorted(question for part in parts for question in part) == questions
+        assert in_rounds([candidate for part in parts for candidate in find(part)], questions) == whole
 
 
 def test_questions_with_back_translations_come_first() -> None:

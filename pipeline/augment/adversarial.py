@@ -5,13 +5,15 @@ gate in both directions, and look different, by the surface gate. Candidates tha
 scores: they are the ordinary positives and the hard negatives of the training set.
 """
 
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
-from pipeline.files import read_csv, write_csv
+from pipeline.files import read_csv, read_jsonl, write_csv, write_jsonl
+from pipeline.text.prepared import Pair
 
 ADVERSARIAL = "adversarial"  # mutually implicative, different in surface: positive
 ORDINARY = "ordinary"  # mutually implicative, alike in surface: positive
@@ -19,8 +21,10 @@ HARD_NEGATIVE = "hard_negative"  # not mutually implicative, alike in surface: n
 UNRELATED = "unrelated"  # neither: of no use
 UNFINISHED, COPY, REPEATED = "unfinished", "copy", "repeated"  # not scored
 VERDICTS = (ADVERSARIAL, ORDINARY, HARD_NEGATIVE, UNRELATED, UNFINISHED, COPY, REPEATED)
+BACK_TRANSLATION = "back_translation"  # the origin of candidates that no generator has written
 LABELS = {ADVERSARIAL: 1, ORDINARY: 1, HARD_NEGATIVE: 0}
 
+SEARCH = Path("data/augmented/adversarial_search")  # of the shards: a folder each
 Score = Callable[[Sequence[tuple[str, str]]], Sequence[float]]  # (first, second) pairs -> one score each
 
 
@@ -48,6 +52,13 @@ class Gates:
     surface_threshold: float  # the mean of both directions stays below it
 
 
+def choose_questions(pairs: Sequence[Pair], limit: int | None, given: Mapping[str, object], seed: int) -> list[str]:
+    """Distinct training questions in random order, those that have back-translations first, at most `limit`."""
+    questions = list(dict.fromkeys(text for pair in pairs for text in (pair.sentence1, pair.sentence2)))
+    random.Random(f"{seed} adversarial").shuffle(questions)
+    return sorted(questions, key=lambda question: question not in given)[:limit]
+
+
 def search(
     questions: Sequence[str],
     generate: Callable[[Sequence[str], int], Sequence[Sequence[str]]],
@@ -69,7 +80,7 @@ def search(
     known = {question: {plain(question)} for question in questions}
     open_questions = list(questions)
     for retry in range(retries + 1):
-        proposals = [(question, text, "back_translation") for question in questions for text in given.get(question, ())]
+        proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
         proposals = [] if retry else proposals
         for question, texts in zip(open_questions, generate(open_questions, retry), strict=True):
             proposals += [(question, text, origin) for text in texts]
@@ -79,6 +90,12 @@ def search(
         if not open_questions:
             break
     return found
+
+
+def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Candidate]:
+    """What searches have found for parts of the questions, in the order in which one for all of them finds it."""
+    place = {question: number for number, question in enumerate(questions)}
+    return sorted(found, key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
 
 
 def judge(
@@ -156,6 +173,16 @@ def _by(name: str, scored: Sequence[tuple[str, Candidate]]) -> dict[str, float]:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
+
+
+def write_part(folder: Path, candidates: Sequence[Candidate]) -> None:
+    """What one shard has found."""
+    write_jsonl(folder / "candidates.jsonl", map(asdict, candidates))
+
+
+def read_part(folder: Path) -> list[Candidate]:
+    """What `write_part` wrote."""
+    return [Candidate(**row) for row in read_jsonl(folder / "candidates.jsonl")]
 
 
 COLUMNS = [field.name for field in fields(Candidate)]

@@ -88,7 +88,7 @@ def _chunks(pairs: Sequence[Sentences], name: str) -> Iterator[list[Sentences]]:
     from tqdm import tqdm
 
     ordered = sorted(pairs, key=lambda pair: (-len(pair[0]) - len(pair[1]), pair))
-    with tqdm(total=len(ordered), desc=f"score {name}", unit="pair") as bar:
+    with tqdm(total=len(ordered), desc=f"score {name}", unit="pair", leave=False) as bar:
         for start in range(0, len(ordered), CHUNK):
             chunk = ordered[start : start + CHUNK]
             yield chunk

@@ -31,7 +31,7 @@ from pipeline.report.compare import HEADLINES, Metrics, interval
 MODEL_STAGES = {
     "backbone",
     "generator",
-    "adversarial",  # samples from the generator
+    "adversarial_search",  # samples from the generator
     "train_sentiment",
     "train_first_stage",
     "train_paraphrase",

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Block
+from pipeline.config.shards import Shards
 from pipeline.config.training import Training
 
 
@@ -52,11 +53,12 @@ class Surface(Block):
 
 
 class Adversarial(Block):
-    """The whole block; the stage `generator` reads `generator`, the stage `adversarial` the rest."""
+    """The whole block; the stage `generator` reads `generator`, the stage `adversarial_search` the rest."""
 
     generator: Generator
     questions: int | None = Field(ge=1)  # training questions to paraphrase; null takes all
     back_translations: bool  # candidates from back-translation besides the generator's
+    shards: Shards
     sampling: Sampling
     meaning: Meaning
     surface: Surface

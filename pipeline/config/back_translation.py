@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from pipeline.config.base import Block
+from pipeline.config.shards import Shards
+from pipeline.errors import InputError
 
 
 def _unique(items: list) -> list:
@@ -78,6 +80,14 @@ class BackTranslation(Block):
     """Back-translation of training sentences through each of `languages`."""
 
     languages: Annotated[list[Language], Field(min_length=1), AfterValidator(_unique)]
+    shards: Shards  # of each language
     translator: Translator
     selection: Selection
     checks: Checks
+
+
+def named_language(argument: str, block: BackTranslation) -> str:
+    """The language that a stage's argument names."""
+    if argument not in block.languages:
+        raise InputError(f"params.yaml: back_translation.languages has no {argument!r}")
+    return argument

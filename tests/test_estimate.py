@@ -12,10 +12,10 @@ from small_project import REPOSITORY, small_params
 from tiny import TEXT, tiny_tokenizer, write_backbone, write_prepared
 
 from pipeline.__main__ import main
-from pipeline.commands.estimate import duration, print_estimate, size
+from pipeline.commands.estimate import duration, print_check, print_estimate, size
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.errors import InputError
-from pipeline.estimate import calibration, counts
+from pipeline.estimate import calibration, check, counts
 from pipeline.estimate.calibration import Calibration, Line, fit
 from pipeline.estimate.classifiers import Project
 from pipeline.estimate.cost import cost, longest_path, more_data, open_project, side_by_side, stages, total
@@ -151,6 +151,28 @@ def test_a_run_is_no_shorter_than_its_longest_path(project: Project) -> None:
     assert times[0] > times[1] > times[2]
 
 
+def test_a_run_is_compared_by_kind_of_stage(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "times.tsv"
+    rows = [("stage", "result", "command_cpu_s"), ("generator", "done", 4), ("train_sentiment@sst_head", "done", 1),
+            ("train_sentiment@sst_full", "failed", 9), ("train_sentiment@cfimdb_head", "done", 2)]  # fmt: skip
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    real = check.measured(path)
+    assert real == {"generator": 4.0, "train_sentiment@sst_head": 1.0, "train_sentiment@cfimdb_head": 2.0}
+    estimated = {"generator": 5.0, "train_sentiment@sst_head": 2.0, "train_sentiment@cfimdb_head": 3.0, "report": 7.0}
+    assert check.compared(estimated, real) == [
+        ("generator", 1, 5.0, 4.0), ("train_sentiment", 2, 5.0, 3.0), ("all", 3, 10.0, 7.0)
+    ]  # fmt: skip
+    print_check(stages(project), FAKE, real)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["generator", "1"], ["train_sentiment", "2"], ["all", "3"]
+    ]  # fmt: skip
+    path.write_text("stage\tresult\tcommand_cpu_s\nreport\tunchanged\t0\n")
+    with pytest.raises(InputError, match="no stage in it ran to its end"):
+        check.measured(path)
+
+
 def test_lines_are_fitted_without_negative_parts() -> None:
     line = Line(0.01, 2e-5, 3e-8)
     again = fit(((8, 20), (16, 44), (8, 128), (2, 256)), line.seconds)
@@ -191,6 +213,7 @@ def test_what_is_measured_is_there_for_a_tiny_model(project: Project, monkeypatc
             "data.path data/sources/course.yaml is no folder on this machine; name one with --data FOLDER",
         ),
         (["--profile", "sample", "--data", "tests"], "tests: no file quora-train.csv"),
+        (["--check", "none.tsv"], "none.tsv: no such file; `make repro` writes .dvc/tmp/jobs/times.tsv"),
         (["--jobs", "0"], "--jobs: expected a positive number, got 0"),
     ],
 )

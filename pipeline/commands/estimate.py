@@ -7,7 +7,7 @@ Nothing is written. Times hold for this machine as it is now: what else runs on 
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="a folder in the course layout instead of the profile's data.path")
     parser.add_argument("--jobs", type=int, help="stages at once (default: as `make repro`)")
     parser.add_argument("--rows", action="store_true", help="a line for each stage")
+    parser.add_argument("--check", type=Path, metavar="TIMES", help="compare with the CPU seconds of a run's times.tsv")
     parser.set_defaults(run=run)
 
 
@@ -42,10 +43,15 @@ def run(options: argparse.Namespace) -> None:
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs: expected a positive number, got {options.jobs}")
     from pipeline.estimate.calibration import calibrate
+    from pipeline.estimate.check import measured
     from pipeline.estimate.cost import open_project, operations, stages
 
+    real = measured(options.check) if options.check else None
     project = open_project(path, options.data)
     found = stages(project)
+    if real is not None:
+        print_check(found, calibrate(project, operations(found), cpu_time=True), real)
+        return
     calibration = calibrate(project, operations(found))
     print_estimate(project, found, calibration, options.jobs, options.rows)
 
@@ -88,6 +94,19 @@ def print_estimate(
             f"{size(added.disk_mib)} of disk, {size(added.memory_mib)} for the largest process"
             + (f" ({size(held)} of it for the additional rows)" if held > 1 else "")
         )
+
+
+def print_check(found: "Sequence[Stage]", calibration: "Calibration", real: Mapping[str, float]) -> None:
+    """CPU seconds by kind of stage, estimated and real, and their ratio."""
+    from pipeline.estimate.check import compared
+    from pipeline.estimate.cost import cost
+
+    estimated = {stage.name: cost(stage, calibration).seconds for stage in found}
+    rows = [
+        [kind, str(count), f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}" if theirs else "–"]
+        for kind, count, ours, theirs in compared(estimated, real)
+    ]
+    print_table(["Stage", "Stages", "Estimated CPU s", "Real CPU s", "Ratio"], rows)
 
 
 def default_jobs(project: "Project") -> int:

@@ -73,8 +73,9 @@ def calibrate(project: Project, operations: Collection[str], cpu_time: bool = Fa
     clock = time.process_time if on_cpu else time.perf_counter
     bench = Bench(project.model, compute.precision, clock, BUDGET)
     imports, own, memory = start_up(on_cpu)
-    lines = {"start": Line(own), "read": Line(READ)} | text_operations(project, bench, operations)
+    lines = {"start": Line(own), "read": Line(READ)}
     with quiet():
+        lines |= text_operations(project, bench, operations)
         lines |= training_lines(bench, operations) | decoding_lines(bench, operations, lines)
         if "predict" in operations:
             lines["predict"] = whole(bench, fit(BATCH_SHAPES if not reduced(bench) else LARGE_SHAPES, bench.prediction))

@@ -19,7 +19,7 @@ from pipeline.estimate.runs import Bench, quiet
 from pipeline.estimate.texts import text_operations
 
 BUDGET = 0.3  # seconds of one run: about 40 of them make half a minute
-READ = 1.2e-4  # seconds a raw row: not measured, for the files may not be here
+READ = 3e-5  # seconds a raw row, by benchmarks/results/prepare.json: the files may not be here to be timed
 STEP_SHAPES = ((8, 20), (16, 44), (8, 128), (2, 256))  # rows, tokens
 LARGE_SHAPES = ((4, 16), (8, 44), (2, 128))  # of a model whose blocks are not all run
 BATCH_SHAPES = ((32, 20), (128, 44), (16, 240))

@@ -1,0 +1,137 @@
+"""The stages around the models: data, augmented pairs, scores and the report."""
+
+from collections.abc import Iterator
+
+from pipeline.config.adversarial import Adversarial
+from pipeline.config.back_translation import BackTranslation
+from pipeline.config.base import load_block
+from pipeline.config.ensemble import load_ensemble
+from pipeline.config.sonnet import Sampler, load_system
+from pipeline.config.training_sets import load_training_set, training_sets
+from pipeline.estimate.classifiers import Project, training_set
+from pipeline.estimate.demand import Stage, Work
+from pipeline.estimate.model import MIB
+
+MARIAN, NLI, BLEURT = 77e6, 355e6, 110e6  # weights
+APERTIUM = 300.0  # round trips a second, as once measured
+ROUND_TRIPS = 2  # passes of a sentence: there and back
+ENCODER_MIB = 350.0  # MiniLM and its batches
+TEXT_BYTES = 400.0  # a candidate with its scores, as CSV
+SMALL = 0.05  # MiB: a few metrics
+
+
+def data(project: Project) -> Iterator[Stage]:
+    """download and prepare."""
+    counts = project.counts
+    rows = sum(texts.rows for name, texts in counts.texts.items() if "/" in name and not name.startswith("prompts"))
+    size = 2 * sum(texts.rows * texts.characters for texts in counts.texts.values()) / MIB
+    yield Stage("download", None, frozenset(), (Work("start", 0.3),), 0, size, f"{size / 2:,.1f} MiB of text")
+    work = (Work("start", 0.3), Work("read", rows))
+    yield Stage("prepare", None, frozenset({"download"}), work, 6 * size, size, f"{rows:,} rows")
+
+
+def back_translations(project: Project) -> Iterator[Stage]:
+    """back_translate: the translator is not measured, the checks are."""
+    settings, counts = load_block("back_translation", BackTranslation, project.path), project.counts
+    pairs = min(settings.selection.pairs or counts["paraphrase/train"].rows, counts["paraphrase/train"].rows)
+    texts, tokens = pairs * len(settings.selection.sentences), counts["paraphrase/questions"].tokens
+    work = [Work("start", 1), Work("chrf", texts)]
+    if settings.checks.similarity is not None:
+        work.append(Work("embed", 2 * texts, 1, tokens))
+    backend, assumed = settings.translator.backend, 0.0
+    if backend == "marian":
+        work.append(like_model(project, MARIAN, ROUND_TRIPS * settings.translator.marian.beams * texts, tokens))
+    elif backend == "apertium":
+        assumed = texts / APERTIUM
+    elif backend != "memory":
+        assumed = ROUND_TRIPS * texts / settings.translator.network.requests_per_second
+    for language in settings.languages:
+        driver = f"{texts:,} sentences, {backend}" + (" (speed assumed)" if assumed else "")
+        disk = 2 * texts * TEXT_BYTES / MIB
+        needs = frozenset({"prepare"})
+        yield Stage("back_translate", language, needs, tuple(work), ENCODER_MIB, disk, driver, assumed)
+
+
+def adversarial(project: Project) -> Iterator[Stage]:
+    """Candidates for every question in every round, and two gates in both directions."""
+    settings, counts, own = load_block("adversarial", Adversarial, project.path), project.counts, project.model
+    tokens = counts["paraphrase/questions"].tokens
+    questions = min(settings.questions or 2 * counts["paraphrase/train"].rows, 2 * counts["paraphrase/train"].rows)
+    rounds, width = 1 + settings.sampling.retries, min(256, 64 * settings.sampling.candidates)
+    texts = questions * rounds * settings.sampling.candidates
+    given = len(list(back_translations(project))) if settings.back_translations else 0  # of a question
+    # Some text of a batch goes on to the last token.
+    work = [Work("start", 1), Work("sample", texts / width * settings.sampling.max_new_tokens, width)]
+    texts += given * questions
+    if settings.meaning.gate == "nli":
+        work.append(like_model(project, NLI, 2 * texts, 2 * tokens))
+    else:
+        work.append(Work("embed", texts + questions, 1, tokens))
+    if settings.surface.gate == "bleurt":
+        work.append(like_model(project, BLEURT, 2 * texts, 2 * tokens))
+    else:
+        work.append(Work("chrf", 2 * texts))
+    needs = {"generator", "prepare", *(stage.name for stage in back_translations(project))}
+    if settings.classifier != "models/backbone":
+        needs.add(f"train_paraphrase@{settings.classifier.rpartition('/')[2]}")
+    memory = own.mib + ENCODER_MIB + width * own.vocabulary * 16 / MIB
+    driver = f"{questions:,} questions, up to {rounds} rounds of {settings.sampling.candidates}"
+    yield Stage("adversarial", None, frozenset(needs), tuple(work), memory, 2 * texts * TEXT_BYTES / MIB, driver)
+
+
+def like_model(project: Project, weights: float, rows: float, tokens: float) -> Work:
+    """Passes of another model: as the backbone's predictions, by the arithmetic that its weights ask for."""
+    own = project.model.layers * project.model.block
+    return Work("predict", weights / own * rows / 64, 64, tokens)
+
+
+def training_set_stages(project: Project) -> Iterator[Stage]:
+    """training_set: reading and writing pairs."""
+    for row in training_sets(project.path):
+        mixture, rows = load_training_set(row, project.path), training_set(project, f"augmented/paraphrase/{row}")
+        source = {
+            "augmented/back_translation": {stage.name for stage in back_translations(project)},
+            "augmented/adversarial": {"adversarial"},
+        }.get(mixture.source, set())
+        size = 2 * rows.rows * project.counts["paraphrase/train"].characters / MIB
+        work = (Work("start", 0.3), Work("read", rows.rows / 4))
+        yield Stage("training_set", row, frozenset({"prepare", *source}), work, 5 * size, size, f"{rows.rows:,} rows")
+
+
+def scores(project: Project) -> Iterator[Stage]:
+    """ensemble, evaluate_*, report and the page of plots."""
+    counts = project.counts
+    held_out = counts["paraphrase/dev"].rows + counts["ap_h/dev"].rows
+    members = {row: load_ensemble(row, project.path).members for row in project.rows("paraphrase", "ensembles")}
+    for row, names in members.items():
+        work = (Work("start", 0.3), Work("score", len(names), held_out))
+        needs = frozenset(f"train_paraphrase@{name}" for name in project.rows("paraphrase", "methods"))
+        yield Stage("ensemble", row, needs, work, 50, held_out * 2e-4, f"{len(names)} rows")
+    for kind, group, table, upstream, size in (
+        ("evaluate_sentiment", "sentiment", "methods", "train_sentiment", counts["sst/dev"].rows),
+        ("evaluate_paraphrase", "paraphrase", "methods", "train_paraphrase", held_out),
+        ("evaluate_ensemble", "paraphrase", "ensembles", "ensemble", held_out),
+    ):
+        for row in project.rows(group, table):
+            work = (Work("start", 0.5), Work("score", 3, size / 2))  # dev, select, AP_H
+            yield Stage(kind, row, frozenset({f"{upstream}@{row}"}), work, 50, SMALL, f"{size:,} rows of dev")
+    poems = counts["prompts/dev"].rows
+    yield Stage("evaluate_floors", None, frozenset({"prepare"}), (Work("start", 1), Work("verse", 21 * poems)), 100,
+                SMALL, f"{poems} poems")  # fmt: skip
+    for row in project.rows("sonnet", "systems"):
+        system = load_system(row, project.path)
+        texts = poems * (system.draws if isinstance(system, Sampler) else 1)
+        work = (Work("start", 1), Work("verse", texts))
+        yield Stage("evaluate_sonnets", row, frozenset({f"generate_sonnets@{row}"}), work, 100, SMALL, f"{texts} poems")
+    yield from _report(project, held_out)
+
+
+def _report(project: Project, held_out: int) -> Iterator[Stage]:
+    rows = project.rows("paraphrase", "methods")
+    needs = {f"evaluate_sentiment@{row}" for row in project.rows("sentiment", "methods")}
+    needs |= {f"evaluate_paraphrase@{row}" for row in rows} | {"evaluate_floors", "adversarial"}
+    needs |= {f"evaluate_ensemble@{row}" for row in project.rows("paraphrase", "ensembles")}
+    needs |= {f"evaluate_sonnets@{row}" for row in project.rows("sonnet", "systems")}
+    work = (Work("start", 2), Work("score", 5 * len(rows), held_out))
+    yield Stage("report", None, frozenset(needs), work, 200, 4, f"{len(rows)} rows compared")
+    yield Stage("plots_page", None, frozenset(), (Work("start", 0.5),), 20, 6, "the page of the plots")

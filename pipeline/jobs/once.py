@@ -30,8 +30,9 @@ def each_file_once(repo: Repo, stages: Sequence[Stage]) -> Iterator[None]:
         context.enter_context(replaced(param, "dpath", SimpleNamespace(get=parameter)))
         context.enter_context(replaced(Output, "get_hash", once_a_path(Output.get_hash)))
         files = [item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]
+        hardlink = repo.config["core"].get("hardlink_lock", False)
         try:
-            context.enter_context(rwlock.rwlock(repo.tmp_dir, repo.fs, "pipeline.jobs", files, [], False))
+            context.enter_context(rwlock.rwlock(repo.tmp_dir, repo.fs, "pipeline.jobs", files, [], hardlink))
         except LockError:
             pass  # a process is writing some of them: DVC has to ask stage by stage
         else:

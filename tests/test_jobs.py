@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_project import REPOSITORY
 
-from pipeline.jobs.__main__ import default_jobs
+from pipeline.jobs.__main__ import default_jobs, share_cores
 from pipeline.jobs.lockfile import write_entry
 
 # A stage writes its name to `started`, then waits for the files it is told to wait for: nothing here depends on speed.
@@ -279,6 +279,17 @@ def test_default_is_the_cores_divided_by_the_threads(tmp_path: Path, monkeypatch
     for threads, jobs in (("null", 1), ("1", 6), ("4", 1), ("2", 3), ("8", 1)):
         (tmp_path / "params.yaml").write_text(params.replace("threads: null", f"threads: {threads}"))
         assert default_jobs() == jobs
+
+
+def test_jobs_side_by_side_divide_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    for jobs, threads in ((1, None), (2, "3"), (4, "1"), (8, "1")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        share_cores(jobs)
+        assert os.environ.get("OMP_NUM_THREADS") == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # what the user has set stays
+    share_cores(3)
+    assert os.environ["OMP_NUM_THREADS"] == "2"
 
 
 VALUES = st.recursive(

@@ -45,13 +45,25 @@ def main(arguments: Sequence[str]) -> None:
     if not plan.stale:
         print(f"{len(plan.stages)} stages are up to date")
         return
-    raise SystemExit(Scheduler(repo, plan, options.jobs or default_jobs()).run())
+    jobs = options.jobs or default_jobs()
+    share_cores(jobs)
+    raise SystemExit(Scheduler(repo, plan, jobs).run())
 
 
 def default_jobs() -> int:
     """As many as there are cores for, at `compute.threads` each (null: all of them)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // (load_block("compute", Compute).threads or cores))
+    return max(1, cores() // (load_block("compute", Compute).threads or cores()))
+
+
+def share_cores(jobs: int) -> None:
+    """With `compute.threads: null`, stages side by side divide the cores: each torch would start a thread for all."""
+    if jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))  # before torch is imported
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

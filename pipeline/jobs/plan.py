@@ -1,18 +1,16 @@
 """Which stages are not up to date, and what they wait for."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from dvc.dependency import param
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
 
 from pipeline.jobs import lockfile
+from pipeline.jobs.once import each_file_once
 
 
 @dataclass
@@ -27,16 +25,17 @@ class Plan:
 
 def make_plan(repo: Repo, targets: Sequence[str]) -> Plan:
     """Read dvc.yaml and dvc.lock and find out what is up to date, as `dvc status` does."""
-    with lock_repo(repo), parameters_read_once():
+    with lock_repo(repo):
         graph = get_active_graph(repo.index.graph)  # from a stage to what it needs
         roots = collect_stages(repo, targets) if targets else [s for s in graph if s.path_in_repo == "dvc.yaml"]
         wanted = set(plan_repro(graph, roots))
         order = [stage for stage in plan_repro(graph) if stage in wanted]
         needs = {stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in order}
         fresh: set[str] = set()
-        for stage in order:
-            if needs[stage.addressing] <= fresh and is_fresh(stage):
-                fresh.add(stage.addressing)
+        with each_file_once(repo, order):
+            for stage in order:
+                if needs[stage.addressing] <= fresh and is_fresh(stage):
+                    fresh.add(stage.addressing)
     heights: dict[str, int] = {}
     for name in reversed(needs):
         heights.setdefault(name, 0)
@@ -46,16 +45,6 @@ def make_plan(repo: Repo, targets: Sequence[str]) -> Plan:
     known = lockfile.names(Path(repo.root_dir, "dvc.lock"))
     new = [stage.addressing for stage in order if stage.addressing not in known]
     return Plan({stage.addressing: stage for stage in order}, needs, stale, new)
-
-
-@contextmanager
-def parameters_read_once() -> Iterator[None]:
-    """DVC parses params.yaml anew for each stage, which for all of them takes longer than everything else here."""
-    load, param.load_path = param.load_path, cache(param.load_path)
-    try:
-        yield
-    finally:
-        param.load_path = load
 
 
 def is_fresh(stage: Stage) -> bool:

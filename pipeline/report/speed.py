@@ -9,12 +9,15 @@ from pipeline.files import read_json
 RESULTS = Path("benchmarks/results")
 ORDER = (
     "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "systems", "mbr", "prepare",
+    "dag", "dag_jobs",
 )  # fmt: skip
 LABELS = {
     "name": "",
     "pairs_per_second": "pairs/s",
     "tokens_per_second": "tokens/s",
     "seconds": "s",
+    "share": "% of the run",
+    "of_one_job": "x JOBS=1",
     "times_as_fast": "x sacrebleu",
     "of_course_loop": "x course loop",
     "of_trainer": "x Trainer",

@@ -135,6 +135,11 @@ def _join() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if there else "gloo")
     _place.rank, _place.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if _place.rank > 0 and "transformers" in sys.modules:  # one process shows what it loads
+        from transformers.utils import logging as messages
+
+        messages.set_verbosity_error()
+        messages.disable_progress_bar()
 
 
 def _leave() -> None:

@@ -106,7 +106,7 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
         losses = -logits.transpose(1, 2).log_softmax(1).gather(1, ids[:, 1:][:, None])[:, 0]
         scored = []
         for poem, document, prompt, row in zip(
-            poems[batch], documents[batch], prompts[batch], losses.double(), strict=True
+            poems[batch], documents[batch], prompts[batch], losses.double().cpu(), strict=True
         ):
             own = row[len(prompt) - 1 : len(document) - 2]
             scored.append(replace(poem, nll=own.mean().item() if len(own) else None))

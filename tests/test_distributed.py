@@ -87,8 +87,9 @@ def test_training_is_that_of_one_process(one: dict[str, Any], two: dict[str, Any
         np.testing.assert_allclose(tables[0], tables[1], rtol=0, atol=2e-6)
 
 
-def test_poems_are_those_of_one_process(one: dict[str, Any], two: dict[str, Any]) -> None:
+def test_poems_and_predictions_are_those_of_one_process(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert two["written"] == one["written"]
+    assert len(two["written"]["predicted"]) == 300, "several batches"
     assert len(two["written"]["top_p"][0]) == 15 and two["written"]["beam_mbr"][1]
 
 

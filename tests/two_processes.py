@@ -141,13 +141,16 @@ def _train(
 
 
 def written() -> dict[str, Any]:
-    """By system: poems with their likelihoods, and the candidates."""
+    """By system: poems with their likelihoods, and the candidates; and the predictions of a fresh classifier."""
+    import torch
     from tiny import tiny_tokenizer
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
     from pipeline.config import sonnet
     from pipeline.generate import generate
-    from pipeline.poems import with_nll
+    from pipeline.models.classifier import build_classifier
+    from pipeline.poems import encode_prompts, with_nll
+    from pipeline.predict import predict
     from pipeline.text.prepared import read_poems
 
     kinds = (sonnet.TopP, sonnet.Contrastive, sonnet.ContrastiveDecoding, sonnet.BeamMBR)
@@ -158,7 +161,10 @@ def written() -> dict[str, Any]:
     for kind, (name, values) in zip(kinds, SYSTEMS.items(), strict=True):
         texts, pool = generate(model, tokenizer, poems, kind.model_validate(values | shared), 5, [], model)
         found[name] = (with_nll(model, tokenizer, texts), pool)
-    return found
+    torch.manual_seed(5)
+    classifier = build_classifier(Path("models/backbone"), 2, "last", 0.0, 0.0)
+    prompts = [prompt * (1 + number % 3) for number, prompt in enumerate(encode_prompts(tokenizer, poems, 96))] * 60
+    return found | {"predicted": predict(classifier, prompts).tolist()}
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _launch(module: str, arguments: Sequence[str], processes: int) -> None:
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
         raise InputError(f"params.yaml: compute.processes: {processes} processes need a GPU each, there are {gpus}")
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what went wrong is said below
+    logging.disable(logging.CRITICAL)  # this process only waits; what went wrong is said below, in one line
     os.environ[LAUNCHER] = str(os.getpid())
     config = LaunchConfig(
         1, 1, processes, DefaultLogsSpecs(), uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
@@ -109,7 +109,7 @@ def _join_and_run(main: Main, arguments: Sequence[str]) -> None:
     """Connect to the other processes and do the stage with them."""
     launched = os.environ.get(LAUNCHER)
     if launched:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the launcher too, which ends this process
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # after Ctrl-C the launcher speaks, this process just ends
         threading.Thread(target=_end_with, args=(int(launched),), daemon=True).start()
     try:
         _join()

@@ -50,17 +50,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(before)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def begin(*arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY}/tests"}
     command = [sys.executable, "-m", "two_processes", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Exit code and standard error."""
+    process = begin(*arguments)
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
 
 
 @pytest.fixture(scope="module")
 def two(project: Path) -> dict[str, Any]:
-    result = run("train")
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stderr and "error" not in result.stderr.lower()
+    code, errors = run("train")
+    assert code == 0, errors
+    assert "Traceback" not in errors and "error" not in errors.lower()
     found: dict[str, Any] = torch.load(two_processes.OUT, weights_only=False)
     assert found["places"] == [0, 1]
     return found
@@ -94,8 +101,17 @@ def test_poems_and_predictions_are_those_of_one_process(one: dict[str, Any], two
 
 
 def test_an_error_is_said_once(project: Path) -> None:
-    result = run("fail")
-    assert (result.returncode, result.stderr) == (1, "error: something is wrong\n")
+    assert run("fail") == (1, "error: something is wrong\n")
+
+
+def test_an_interruption_is_said_once_and_ends_all(project: Path) -> None:
+    process, marks = begin("wait"), [Path(f"waiting_{rank}") for rank in range(2)]
+    while not all(mark.exists() for mark in marks):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)  # it waits for the others, which would sleep for longer
+    assert (process.returncode, errors) == (130, "error: interrupted; run the same command again to go on\n")
 
 
 def test_parameters_must_say_what_is_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """What the processes of tests/test_distributed.py run: training of several kinds of rows, and writing with systems.
 
-python -m two_processes train|fail     # in a folder with models/backbone, data/prepared and params.yaml
+python -m two_processes train|fail|wait   # in a folder with models/backbone, data/prepared and params.yaml
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,10 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 def main(arguments: Sequence[str]) -> None:
     if arguments == ["fail"]:
         raise InputError("something\nis wrong")
+    if arguments == ["wait"]:
+        Path(f"waiting_{rank()}").touch()
+        gathered(None)
+        time.sleep(100)
     import torch
 
     found = {"trained": trained(Path("two")), "written": written(), "places": gathered(rank())}

@@ -10,6 +10,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
+from pipeline.distributed import gathered, rank
 from pipeline.files import new_folder, read_json, write_json, write_text
 
 COMPLETE = "complete"  # written into a checkpoint after everything else
@@ -54,6 +55,9 @@ class Checkpoints(TrainerCallback):
         model: nn.Module,
         **_: object,
     ) -> None:
+        gathered(None)  # until every process has saved the state of its random numbers
+        if rank() > 0:
+            return
         newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if not isinstance(model, PreTrainedModel):
             # peft saves what an adapter comes to, a prefix after its projection; the Trainer goes on from this file.

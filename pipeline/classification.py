@@ -11,6 +11,7 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute, Training
 from pipeline.determinism import make_deterministic
+from pipeline.distributed import agreed, rank
 from pipeline.files import new_folder, write_text
 from pipeline.model_card import model_card
 from pipeline.models.weights import load_weights
@@ -70,9 +71,11 @@ def fine_tune(
         load_weights(model, best)
         return best
 
-    def write(folder: Path, name: str, model: PreTrainedModel) -> None:
+    def predictions_of(name: str, model: PreTrainedModel) -> tuple[np.ndarray, np.ndarray | None]:
+        return probabilities(model, splits[name], precision, both_orders, swapped=name == "dev")
+
+    def write(folder: Path, name: str, found: np.ndarray, swapped: np.ndarray | None) -> None:
         split = splits[name]
-        found, swapped = probabilities(model, split, precision, both_orders, swapped=name == "dev")
         write_predictions(folder, name, split.ids, split.labels, found, submission_header)
         if swapped is not None:
             write_predictions(folder, f"{name}_swapped", split.ids, split.labels, swapped, submission_header)
@@ -87,17 +90,22 @@ def fine_tune(
     }  # fmt: skip
     best = train_best(model, own)
     for seed in seeds:
-        if not (runs[seed] / "dev.csv").exists():  # else it was done before this stage was killed
+        if not agreed((runs[seed] / "dev.csv").exists):  # else it was done before this stage was killed
             other = fresh_model(seed)
             train_best(other, seed)
-            write(runs[seed], "dev", other)
+            found = predictions_of("dev", other)
+            if rank() == 0:
+                write(runs[seed], "dev", *found)
+    predicted = {name: predictions_of(name, model) for name in splits}
+    if rank() > 0:
+        return
     model_path, predictions, curves = (Path(top) / task / row for top in ("models", "predictions", "plots/curves"))
     with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
         model.save_pretrained(folder)
         copy_tokenizer(start, folder)
         write_text(folder / "README.md", model_card(task, row, settings, len(rows), best))
         for name in splits:
-            write(tables, name, model)
+            write(tables, name, *predicted[name])
         for seed in seeds:
             shutil.copyfile(runs[seed] / "dev.csv", tables / f"dev_seed_{seed}.csv")
         write_curves(runs[own], plots)

@@ -1,6 +1,8 @@
 """The same bits on every run of one machine."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -10,10 +12,24 @@ def make_deterministic(seed: int, threads: int | None) -> None:
 
     A sum over several threads is added up in another order than over one, so the last bits depend on their number.
     """
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torch's launcher on this machine
     if threads is not None:
         torch.set_num_threads(threads)
+    elif beside > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     # Filling every torch.empty with NaN only serves to find bugs and costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def any_order() -> Iterator[None]:
+    """Allow algorithms whose sums may differ in their last bits, where CUDA has no others."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

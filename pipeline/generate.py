@@ -1,4 +1,7 @@
-"""Write with a system: the decoder that params.yaml names, on every prompt at once."""
+"""Write with a system: the decoder that params.yaml names, on every prompt at once.
+
+Several processes share the prompts, and each gets all texts.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,6 +39,7 @@ from pipeline.decoding.min_p import keep_min_p
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.verse import verse
+from pipeline.distributed import shared
 from pipeline.models.prefix import text_length
 from pipeline.poems import encode_prompts, generated, newlines_per_token, sample_poems
 from pipeline.text.generated import SONNET_LINES, Generated
@@ -70,7 +74,8 @@ def generate(
         return Written(sample_poems(model, tokenizer, poems, system.draws, chooser, seed, constrain), [])
     if isinstance(system, Verse):
         chooser = partial(top_p, p=system.top_p, temperature=system.temperature)
-        whole = verse(model, tokenizer, poems, system.candidates, chooser, seed, set(training_lines), constrain)
+        used = set(training_lines)
+        whole = shared(poems, lambda own: verse(model, tokenizer, own, system.candidates, chooser, seed, used, constrain))
         return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, whole, strict=True)], [])
     if isinstance(system, Sampled):
         chooser = partial(choose, system=system)
@@ -86,14 +91,17 @@ def generate(
     elif isinstance(system, ContrastiveDecoding):
         assert amateur is not None
         prompts, newlines = encode_prompts(tokenizer, poems, text_length(model)), newlines_per_token(tokenizer)
-        texts = contrastive_decoding(
-            model, amateur, prompts, system.alpha, system.no_repeat_ngram, newlines, SONNET_LINES, constrain
+        texts = shared(
+            prompts,
+            lambda own: contrastive_decoding(
+                model, amateur, own, system.alpha, system.no_repeat_ngram, newlines, SONNET_LINES, constrain
+            ),
         )
         pool = [generated(poem, 0, tokenizer, text) for poem, text in zip(poems, texts, strict=True)]
     else:
         pool = write(_beams(system))
     if isinstance(system, Sampled | BeamMBR | EnsembleMBR):
-        return Written([_chosen(poem, pool, system, training_lines) for poem in poems], pool)
+        return Written(shared(poems, lambda own: [_chosen(poem, pool, system, training_lines) for poem in own]), pool)
     return Written([text for text in pool if text.draw == 0], [])
 
 
@@ -117,11 +125,13 @@ def _write(
 ) -> list[Generated]:
     """All texts of a search, ordered as `poems`, then by rank, which is their `draw`."""
     prompts, newlines = encode_prompts(tokenizer, poems, text_length(model)), newlines_per_token(tokenizer)
-    if isinstance(options, BeamSearch):
-        found = beam_search(model, prompts, options, newlines, SONNET_LINES, constrain)
-    else:
-        texts = contrastive_search(model, prompts, options, newlines, SONNET_LINES, constrain)
-        found = [[text] for text in texts]
+
+    def search(own: Sequence[list[int]]) -> list[list[list[int]]]:
+        if isinstance(options, BeamSearch):
+            return beam_search(model, own, options, newlines, SONNET_LINES, constrain)
+        return [[text] for text in contrastive_search(model, own, options, newlines, SONNET_LINES, constrain)]
+
+    found = shared(prompts, search)
     return [
         generated(poem, rank, tokenizer, tokens)
         for poem, texts in zip(poems, found, strict=True)

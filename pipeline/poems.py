@@ -11,6 +11,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.constraints import visible
 from pipeline.decoding.sampling import Choose, Constrain, sample
+from pipeline.distributed import shared
 from pipeline.errors import InputError
 from pipeline.models.prefix import text_length
 from pipeline.text.batch import pad
@@ -31,12 +32,22 @@ def sample_poems(
     seed: int,
     constrain: Constrain | None = None,
 ) -> list[Generated]:
-    """`draws` independent continuations of every prompt, ordered by draw, then as `poems`."""
+    """`draws` independent continuations of every prompt, ordered by draw, then as `poems`.
+
+    Several processes share them: a text has its own random stream, so that it does not matter who writes it.
+    """
     prompts = encode_prompts(tokenizer, poems, text_length(model))
-    seeds = [stream_seed(seed, poem.id, draw) for draw in range(draws) for poem in poems]
     newlines = newlines_per_token(tokenizer)
-    written = sample(model, prompts * draws, seeds, choose, newlines, SONNET_LINES, None, constrain)
     jobs = [(draw, poem) for draw in range(draws) for poem in poems]
+    texts = [
+        (prompt, stream_seed(seed, poem.id, draw)) for (draw, poem), prompt in zip(jobs, prompts * draws, strict=True)
+    ]
+
+    def write(part: Sequence[tuple[list[int], int]]) -> list[list[int]]:
+        own, seeds = [prompt for prompt, _ in part], [stream for _, stream in part]
+        return sample(model, own, seeds, choose, newlines, SONNET_LINES, None, constrain)
+
+    written = shared(texts, write)
     return [generated(poem, draw, tokenizer, tokens) for (draw, poem), tokens in zip(jobs, written, strict=True)]
 
 
@@ -87,15 +98,20 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
     context = model.config.n_positions
     prompts = encode_prompts(tokenizer, [Poem(poem.id, poem.prompt, None) for poem in poems], context)
     documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
-    scored = []
-    for start in range(0, len(poems), SCORED):
-        batch = slice(start, start + SCORED)
+
+    def score(batch: slice) -> list[Generated]:
         ids = pad([document[:-1] for document in documents[batch]])[0].to(model.device)
         logits = model(ids).logits[:, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        # As `cross_entropy`, whose form for more than two dimensions is not deterministic on CUDA and refused there.
+        losses = -logits.transpose(1, 2).log_softmax(1).gather(1, ids[:, 1:][:, None])[:, 0]
+        scored = []
         for poem, document, prompt, row in zip(
-            poems[batch], documents[batch], prompts[batch], losses.double(), strict=True
+            poems[batch], documents[batch], prompts[batch], losses.double().cpu(), strict=True
         ):
             own = row[len(prompt) - 1 : len(document) - 2]
             scored.append(replace(poem, nll=own.mean().item() if len(own) else None))
-    return scored
+        return scored
+
+    batches = [slice(start, start + SCORED) for start in range(0, len(poems), SCORED)]
+    parts = shared(batches, lambda own: [score(batch) for batch in own])
+    return [poem for part in parts for poem in part]

@@ -3,6 +3,8 @@
 A run lives in checkpoints/<task>/<row>/<fingerprint>/ until its stage has written its outputs. The fingerprint covers
 the parameters, the input files, the code and the library versions: a killed run goes on from its last checkpoint when
 nothing has changed (with bit-equal results on the same machine) and starts anew when anything has.
+
+Several processes train together (pipeline/data_parallel.py); the first one writes.
 """
 
 import hashlib
@@ -12,13 +14,15 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers.modeling_utils import PreTrainedModel
 from transformers.trainer import Trainer
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl
@@ -28,12 +32,14 @@ from transformers.utils import logging
 from pipeline.callbacks import Checkpoints, KeepBest, Progress, newest_complete
 from pipeline.config.training import Training
 from pipeline.curves import Curves
+from pipeline.data_parallel import average_gradients
+from pipeline.distributed import agreed, rank, world
 from pipeline.errors import InputError
 from pipeline.files import naming
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.precision import autocast
 from pipeline.sampler import ByLength
-from pipeline.text.batch import collate
+from pipeline.text.batch import training_batch
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
 Evaluator = Callable[[Any], dict[str, float]]
@@ -113,7 +119,7 @@ def scratch_folder(task: str, row: str, params: object, inputs: Sequence[Path]) 
             digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     folder = CHECKPOINTS / task / row / digest.hexdigest()[:16]
     for other in folder.parent.glob("*") if folder.parent.is_dir() else []:
-        if other != folder:
+        if other != folder and rank() == 0:
             shutil.rmtree(other)
     return folder
 
@@ -148,13 +154,15 @@ def train(
     logging.disable_progress_bar()
     use_fast_dropout(model)
     keeper = KeepBest(scratch / "kept", best, keep)
-    callbacks = [Progress(), Curves(scratch / "curves"), Checkpoints(), keeper]
-    loop = Loop(model, rows, objective, plan, scratch, evaluate, callbacks)
+    writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
+    loop = Loop(model, rows, objective, plan, scratch, evaluate, [*writers, Checkpoints()])
     loop.remove_callback(PrinterCallback)
+    if world() > 1:
+        torch.manual_seed(plan.seed + rank())  # dropout masks of its own; the models were begun alike
     with naming(scratch):
-        loop.train(resume_from_checkpoint=newest_complete(scratch))
+        loop.train(resume_from_checkpoint=agreed(lambda: newest_complete(scratch)))
     model.eval()
-    return keeper.ranking()
+    return agreed(keeper.ranking)
 
 
 def write_curves(scratch: Path, destination: Path) -> None:
@@ -180,11 +188,18 @@ class Loop(Trainer):
         self.parts: dict[str, list[Tensor]] = {}
         arguments = _arguments(plan, scratch, evaluates=evaluator is not None)
         self.control: TrainerControl
-        super().__init__(model, arguments, collate, rows, eval_dataset=rows, callbacks=callbacks)
+        super().__init__(model, arguments, training_batch, rows, eval_dataset=rows, callbacks=callbacks)
+        # Called like this it does not wrap the model for parallel training: see pipeline/data_parallel.py.
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> ByLength:
-        lengths = [len(row["input_ids"]) for row in self.rows.rows]
-        return ByLength(lengths, self.args.per_device_train_batch_size, self.args.seed)
+    def get_train_dataloader(self) -> DataLoader:
+        """The batches, all of each in every process; to a GPU they are copied while it works on the one before."""
+        size, device = self.args.per_device_train_batch_size, self.args.device
+        sampler = ByLength([len(row["input_ids"]) for row in self.rows.rows], size, self.args.seed)
+        loader = DataLoader(
+            self.rows, size, sampler=sampler, collate_fn=training_batch, pin_memory=device.type == "cuda"
+        )
+        return prepare_data_loader(loader, device, 1, 0, put_on_device=True, non_blocking=True)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: object
@@ -195,6 +210,12 @@ class Loop(Trainer):
             loss, parts = self.objective(model, inputs)
         for name, value in parts.items():
             self.parts.setdefault(name, []).append(value.detach())
+        return loss
+
+    def training_step(self, model: nn.Module, *arguments: object, **named: object) -> Tensor:
+        loss: Tensor = super().training_step(model, *arguments, **named)
+        if world() > 1:
+            average_gradients(model.parameters())
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -217,7 +238,7 @@ class Loop(Trainer):
 
 
 def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(scratch),
         learning_rate=plan.lr,
         max_steps=plan.steps,
@@ -237,4 +258,7 @@ def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
         report_to="none",
         remove_unused_columns=False,
         disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it asks a GPU for the loss in every step; `Loop.log` finds what is not finite
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # with more the Trainer would wrap the model in DataParallel
+    return arguments

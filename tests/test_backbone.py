@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from pipeline.config.backbone import Hub, Scratch
 from pipeline.errors import InputError, one_line
-from pipeline.models.backbone import corpus_texts, from_hub, from_path, from_scratch, train_tokenizer
+from pipeline.models.backbone import corpus_texts, from_hub, from_path, from_scratch, save, train_tokenizer
 from pipeline.text.tokenizer import copy_tokenizer, end_of_text, load_tokenizer
 
 SCRATCH = Scratch(
@@ -137,7 +137,7 @@ def test_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def trained(prepared: Path, folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        from_scratch(SCRATCH, prepared, folder / "run", "fp32", 7, folder / "out")
+        save(*from_scratch(SCRATCH, prepared, folder / "run", "fp32", 7), folder / "out")
     return folder / "out"
 
 
@@ -176,13 +176,13 @@ def scratch(**changes: object) -> Scratch:
 
 def test_empty_corpora_are_an_input_error(prepared: Path, tmp_path: Path) -> None:
     settings = scratch(corpora=["etpc", "plays"])
-    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7, tmp_path / "out"))
+    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7))
     assert message.startswith("params.yaml: backbone.scratch.corpora: ") and "data/prepared" in message
 
 
 def test_less_text_than_one_batch_is_an_input_error(prepared: Path, tmp_path: Path) -> None:
     settings = scratch(batch_size=2000, tokens=64000)
-    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7, tmp_path / "out"))
+    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7))
     assert "less than one batch of 2000" in message and "lower block or batch_size" in message
 
 

@@ -276,8 +276,11 @@ def test_default_is_the_cores_divided_by_the_threads(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
     params = (REPOSITORY / "profiles/gpt2.yaml").read_text()
-    for threads, jobs in (("null", 1), ("1", 6), ("4", 1), ("2", 3), ("8", 1)):
-        (tmp_path / "params.yaml").write_text(params.replace("threads: null", f"threads: {threads}"))
+    for threads, processes, jobs in (
+        ("null", 1, 1), ("1", 1, 6), ("4", 1, 1), ("2", 1, 3), ("8", 1, 1), ("1", 2, 3), ("2", 2, 1), ("null", 2, 1)
+    ):  # fmt: skip
+        text = params.replace("threads: null", f"threads: {threads}")
+        (tmp_path / "params.yaml").write_text(text.replace("processes: 1", f"processes: {processes}"))
         assert default_jobs() == jobs
 
 

@@ -22,7 +22,7 @@ def test_loss_and_gradients_are_those_of_all_logits_at_once(
 ) -> None:
     monkeypatch.setattr(module, "ROWS_CPU", rows)
     found = []
-    for function in (linear_cross_entropy, lambda h, w, t: cross_entropy(linear(h, w), t)):
+    for function in (linear_cross_entropy, lambda h, w, t: cross_entropy(linear(h, w), t, reduction="sum")):
         hidden, weight, targets = inputs(torch.float64)
         hidden.requires_grad_(frozen != "hidden")
         weight.requires_grad_(frozen != "weight")
@@ -40,7 +40,7 @@ def test_loss_and_gradients_are_those_of_all_logits_at_once(
 def test_large_logits_stay_finite() -> None:
     hidden, weight, targets = inputs(torch.float32)
     loss = linear_cross_entropy((1e4 * hidden).requires_grad_(), weight, targets)
-    torch.testing.assert_close(loss.detach(), cross_entropy(linear(1e4 * hidden, weight), targets))
+    torch.testing.assert_close(loss.detach(), cross_entropy(linear(1e4 * hidden, weight), targets, reduction="sum"))
 
 
 def test_under_autocast_products_are_bf16_and_sums_are_not() -> None:
@@ -51,7 +51,7 @@ def test_under_autocast_products_are_bf16_and_sums_are_not() -> None:
     loss.backward()
     assert loss.dtype == torch.float32 and weight.grad is not None and weight.grad.dtype == torch.float32
     rounded = linear(hidden.bfloat16(), weight.detach().bfloat16()).float()
-    torch.testing.assert_close(loss.detach(), cross_entropy(rounded, targets))
+    torch.testing.assert_close(loss.detach(), cross_entropy(rounded, targets, reduction="sum"))
 
 
 def test_without_gradients_there_are_none() -> None:

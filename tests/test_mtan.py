@@ -54,8 +54,10 @@ def test_the_modules_read_the_trunk_and_never_write_into_it(backbone: Path, monk
         return seen[-1]
 
     monkeypatch.setattr(mtan, "states", remember)
-    model.task_logits(**inputs(batch), tasks=batch["tasks"])
-    loss = sum(logits.sum() for logits in model.task_logits(**inputs(batch), tasks=batch["tasks"]).values())
+    model.task_logits(**inputs(batch), rows=multitask.rows_of_tasks(batch))
+    loss = sum(
+        logits.sum() for logits in model.task_logits(**inputs(batch), rows=multitask.rows_of_tasks(batch)).values()
+    )
     (0.0 * loss).backward()  # a backward pass of nothing, and a step with it
     torch.optim.SGD(model.parameters(), lr=1.0).step()
     model(**inputs(batch))
@@ -72,7 +74,7 @@ def test_the_attention_is_that_of_the_paper(backbone: Path) -> None:
     for module in model.branches.modules():
         if isinstance(module, nn.LayerNorm | nn.Linear):
             nn.init.normal_(module.weight, std=0.3), nn.init.normal_(module.bias, std=0.3)
-    found = model.task_logits(**inputs(batch), tasks=batch["tasks"])
+    found = model.task_logits(**inputs(batch), rows=multitask.rows_of_tasks(batch))
 
     def layer(block: nn.Sequential, values: Tensor) -> Tensor:
         linear, norm = block[0], block[1]
@@ -119,18 +121,18 @@ def test_a_task_without_rows_is_left_alone(backbone: Path) -> None:
 
 def test_logits_of_a_task_depend_on_its_rows_alone(backbone: Path) -> None:
     model, batch = new_model(backbone).eval(), some_batch()
-    together = model.task_logits(**inputs(batch), tasks=batch["tasks"])
+    together = model.task_logits(**inputs(batch), rows=multitask.rows_of_tasks(batch))
     assert {task: logits.shape for task, logits in together.items()} == {0: (3, 2), 1: (2, 5), 2: (2, 3)}
     for task in range(3):
         rows = (batch["tasks"] == task).nonzero()[:, 0]
         ids, lengths = batch["input_ids"][rows], batch["lengths"][rows]
         ids = ids[:, : int(lengths.max())]
-        alone = model.task_logits(ids, lengths, torch.full((len(rows),), task))
+        alone = model.task_logits(ids, lengths, {task: torch.arange(len(rows))})
         assert list(alone) == [task]
         torch.testing.assert_close(alone[task], together[task], rtol=1e-6, atol=1e-7)
     other = batch["input_ids"].clone()
     other[batch["tasks"] != 1] = 9
-    changed = model.task_logits(other, batch["lengths"], batch["tasks"])
+    changed = model.task_logits(other, batch["lengths"], multitask.rows_of_tasks(batch))
     torch.testing.assert_close(changed[1], together[1], rtol=1e-6, atol=1e-7)
     assert not torch.allclose(changed[0], together[0], atol=1e-3)
 
@@ -138,7 +140,7 @@ def test_logits_of_a_task_depend_on_its_rows_alone(backbone: Path) -> None:
 def test_forward_is_the_first_task(backbone: Path) -> None:
     model, batch = new_model(backbone).eval(), some_batch()
     assert model.config.num_labels == TASKS["qqp"]
-    first = model.task_logits(**inputs(batch), tasks=torch.zeros(len(batch["tasks"]), dtype=torch.int64))
+    first = model.task_logits(**inputs(batch), rows={0: torch.arange(len(batch["tasks"]))})
     assert torch.equal(model(**inputs(batch)), first[0]) and model(**inputs(batch)).dtype == torch.float32
 
 
@@ -233,7 +235,7 @@ def test_uncertainty_weighting_is_its_formula(backbone: Path) -> None:
 def test_the_losses_are_cross_entropies_and_equal_weights_add_them(backbone: Path) -> None:
     model, batch = new_model(backbone), some_batch()
     loss, parts = multitask.loss(model, batch, options("equal"))
-    logits = model.task_logits(**inputs(batch), tasks=batch["tasks"])
+    logits = model.task_logits(**inputs(batch), rows=multitask.rows_of_tasks(batch))
     total = 0.0
     for number, task in enumerate(TASKS):
         labels = batch["labels"][batch["tasks"] == number].tolist()

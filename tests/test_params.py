@@ -119,6 +119,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "system outside its folder": (edit("sonnet|systems|../x", OUTSIDE), "sonnet.systems"),
     "system of an unknown model": (edit(f"{SYSTEM}|model", "sonnet/none"), "sonnet.systems.top_p_tuned.model"),
     "no threads": (edit("compute|threads", 0), "compute.threads"),
+    "no processes": (edit("compute|processes", 0), "compute.processes"),
     "language twice": (edit("back_translation|languages", ["es", "es"]), "back_translation.languages: "),
     "back-translation into English": (edit("back_translation|languages", ["en"]), "back_translation.languages.0"),
     "language outside its folder": (edit("back_translation|languages", ["../x"]), "back_translation.languages.0"),

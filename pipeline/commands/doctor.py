@@ -149,13 +149,15 @@ def cuda() -> Iterator[Line]:
 
 
 def cores() -> Iterator[Line]:
-    """compute.threads against the cores of this machine."""
+    """compute.threads and compute.processes against the cores of this machine."""
     from pipeline.config.training import Compute
 
-    threads = load_block("compute", Compute).threads
+    compute = load_block("compute", Compute)
+    threads, processes = compute.threads, compute.processes
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    text = f"compute.threads {'null' if threads is None else threads} on {found} cores"
-    fine = threads is None or threads <= found
+    times = f" x compute.processes {processes}" if processes > 1 else ""
+    text = f"compute.threads {'null' if threads is None else threads}{times} on {found} cores"
+    fine = (threads or 1) * processes <= found
     yield Line(fine, text if fine else f"{text}: threads that wait for each other are slow; results stay the same")
 
 

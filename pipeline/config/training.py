@@ -12,6 +12,7 @@ class Compute(Block):
 
     precision: Literal["fp32", "bf16"]
     threads: int | None = Field(ge=1)  # of the CPU; results repeat bit by bit for one number. null: one a core
+    processes: int = Field(ge=1)  # that share each stage with a model; on CUDA each has a GPU of its own
 
 
 class Training(Block):

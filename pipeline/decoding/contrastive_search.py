@@ -97,7 +97,7 @@ def contrastive_search(
                 written[row].append(token)
         open_lines, lengths = open_lines - newlines[chosen], lengths + 1
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        states = torch.cat([states, siblings[torch.arange(len(best)), best][:, None]], 1)
+        states = torch.cat([states, siblings[torch.arange(len(best), device=device), best][:, None]], 1)
         going = ((chosen != end) & (open_lines > 0) & (lengths < context)).nonzero()[:, 0]
         _keep(cache, going, best, options.k)
     return written

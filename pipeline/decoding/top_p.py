@@ -5,8 +5,12 @@ the tokens that are likelier sum to less than p. So draw from the whole distribu
 outside; what is accepted has the nucleus distribution. A redraw happens with probability at most 1 - p.
 """
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
+
+from pipeline.determinism import any_order
 
 
 def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Tensor:
@@ -23,7 +27,8 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
         (rows,) int64 tokens.
     """
     probabilities = (logits if temperature == 1 else logits / temperature).softmax(-1)
-    cumulative = probabilities.cumsum(-1, dtype=torch.float64)
+    with any_order() if logits.is_cuda else nullcontext():  # CUDA adds these up in parts, in any order
+        cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     if p == 1:
         return _drawn(cumulative, uniforms[:, 0])
     tokens = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
@@ -51,5 +56,6 @@ def _drawn(cumulative: Tensor, uniforms: Tensor) -> Tensor:
 def _sorted_nucleus(probabilities: Tensor, uniforms: Tensor, p: float) -> Tensor:
     """Tokens of the nucleus of (rows, vocabulary) float64 probabilities, one uniform number a row."""
     ordered, tokens = probabilities.sort(-1, descending=True)
-    nucleus = ordered.where(ordered.cumsum(-1) - ordered < p, 0).cumsum(-1)
+    with any_order() if probabilities.is_cuda else nullcontext():
+        nucleus = ordered.where(ordered.cumsum(-1) - ordered < p, 0).cumsum(-1)
     return tokens.gather(1, _drawn(nucleus, uniforms)[:, None])[:, 0]

@@ -28,7 +28,7 @@ from pipeline.jobs.scheduler import Scheduler
 def main(arguments: Sequence[str]) -> None:
     """Run what is not up to date."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.jobs")
-    parser.add_argument("--jobs", type=int, help="stages at once (default: cores / compute.threads)")
+    parser.add_argument("--jobs", type=int, help="stages at once (default: cores / (threads * processes))")
     parser.add_argument("stages", nargs="*", help="only these and what they depend on")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
@@ -51,8 +51,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def default_jobs() -> int:
-    """As many as there are cores for, at `compute.threads` each (null: all of them)."""
-    return max(1, cores() // (load_block("compute", Compute).threads or cores()))
+    """As many as there are cores for, at `compute.threads` (null: all of them) for each of `compute.processes`."""
+    compute = load_block("compute", Compute)
+    return max(1, cores() // ((compute.threads or cores()) * compute.processes))
 
 
 def share_cores(jobs: int) -> None:

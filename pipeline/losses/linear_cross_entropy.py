@@ -10,10 +10,10 @@ ROWS_CPU, ROWS_CUDA = 256, 8192
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log softmax(hidden @ weight.T)[target], in nats; gradients for `hidden` and `weight`.
+    """Sum of -log softmax(hidden @ weight.T)[target], in nats; gradients for `hidden` and `weight`.
 
-    The same as `cross_entropy(linear(hidden, weight).float(), targets)`, computed some rows at a time, gradients
-    at once with the loss: (rows, vocabulary) numbers are never written to memory and read again.
+    The same as `cross_entropy(linear(hidden, weight).float(), targets, reduction="sum")`, computed some rows at a
+    time, gradients at once with the loss: (rows, vocabulary) numbers are never written to memory and read again.
 
     Args:
         hidden: (rows, width) float; under autocast the products have its type.
@@ -42,19 +42,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total -= chosen.sum()
             if not (wants_hidden or wants_weight):
                 continue
-            gradient = log_likelihoods.exp_().scatter_(1, wanted, chosen.exp() - 1).div_(len(hidden)).to(hidden.dtype)
+            gradient = log_likelihoods.exp_().scatter_(1, wanted, chosen.exp() - 1).to(hidden.dtype)
             if wants_hidden:
                 hidden_gradients.append(gradient @ head)
             if weight_gradient is not None:
                 weight_gradient += gradient.T @ part
         ctx.save_for_backward(torch.cat(hidden_gradients) if hidden_gradients else None, weight_gradient)
-        return total / len(hidden)
+        return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401 - torch's context
         hidden, weight = ctx.saved_tensors
         return (
-            None if hidden is None else hidden * gradient.to(hidden.dtype),
-            None if weight is None else weight * gradient.to(weight.dtype),
+            None if hidden is None else hidden * gradient,
+            None if weight is None else weight * gradient,
             None,
         )

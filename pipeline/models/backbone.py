@@ -33,7 +33,7 @@ def from_hub(hub: Hub, folder: Path) -> None:
             f"params.yaml: backbone.hub: cannot load {hub.name} at {hub.revision[:12]} ({reason}); "
             "check the network, or set backbone.source to path or scratch"
         ) from None
-    _save(model, tokenizer, folder)
+    save(model, tokenizer, folder)
 
 
 def from_path(path: Path, folder: Path) -> None:
@@ -51,11 +51,13 @@ def from_path(path: Path, folder: Path) -> None:
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"{len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise InputError(f"params.yaml: backbone.path: {path}: the tokenizer has {sizes}; they do not belong together")
-    _save(model, tokenizer, folder)
+    save(model, tokenizer, folder)
 
 
-def from_scratch(scratch: Scratch, prepared: Path, run: Path, precision: str, seed: int, folder: Path) -> None:
-    """Train tokenizer and model on the training splits; `run` is the scratch folder of the training loop."""
+def from_scratch(
+    scratch: Scratch, prepared: Path, run: Path, precision: str, seed: int
+) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]:
+    """Train model and tokenizer on the training splits; `run` is the scratch folder of the training loop."""
     documents = [text for corpus in scratch.corpora for text in corpus_texts(prepared, corpus)]
     if not documents:
         raise InputError("params.yaml: backbone.scratch.corpora: none of them has any text in data/prepared")
@@ -77,7 +79,7 @@ def from_scratch(scratch: Scratch, prepared: Path, run: Path, precision: str, se
         seed,
     )
     train(model, Rows(blocks), language_model.loss, plan, run)
-    _save(model, PreTrainedTokenizerFast(tokenizer_object=tokenizer), folder)
+    return model, PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
 def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
@@ -146,7 +148,8 @@ def _blocks(tokenizer: Tokenizer, documents: list[str], scratch: Scratch, seed: 
     return blocks
 
 
-def _save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write both to `folder`, with one end-of-text token for all purposes."""
     end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
     for config in (model.config, model.generation_config):
         # GPT-2 has no padding token of its own; a config may name another vocabulary's end (50256 by default).

@@ -24,7 +24,9 @@ def dropout(values: Tensor, rate: float) -> Tensor:
     if values.is_cuda:
         return nn.functional.dropout(values, rate)
     size = values.numel()
-    bits = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    bits = (
+        torch.empty((size + 3) // 4, dtype=torch.int64, device=values.device).random_(-(2**63), None).view(torch.int16)
+    )
     keep = bits[:size].view(values.shape) >= min(round(rate * _LEVELS), _LEVELS - 1) - _LEVELS // 2
     return values * keep.to(values.dtype).mul_(1 / (1 - rate))
 

@@ -9,7 +9,7 @@ b of the last block goes into the task's head. The paper's convolutions are line
 layer norm; f, g and h are one such layer each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
 
+from pipeline.data_parallel import spread
 from pipeline.models.trunk import states
 
 
@@ -63,11 +64,13 @@ class MtanClassifier(GPT2PreTrainedModel):
         """Logits (batch, classes) float32 of the first task; arguments as in GPT2Classifier."""
         return self._task(0, self._read(input_ids, lengths)).float()
 
-    def task_logits(self, input_ids: Tensor, lengths: Tensor, tasks: Tensor) -> dict[int, Tensor]:
-        """Logits of each task that `tasks` (batch,) names, for its rows in their order; the trunk runs once."""
-        read = self._read(input_ids, lengths)
-        present: list[int] = tasks.unique().tolist()
-        return {task: self._task(task, [layer[tasks == task] for layer in read]).float() for task in present}
+    def task_logits(self, input_ids: Tensor, lengths: Tensor, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Logits of each task for its `rows` (int64) of the batch, in their order; the trunk runs once.
+
+        Of several processes each runs the trunk for its part of the batch, and the small modules for all of it.
+        """
+        read = spread(self._read, input_ids, lengths)
+        return {task: self._task(task, [layer[own] for layer in read]).float() for task, own in rows.items()}
 
     def _read(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         """The trunk's states at the last real token, (batch, width) each, before the first block and after each."""

@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import spread
 
 VIEWS: tuple[str, ...] = ()
 
@@ -23,5 +24,5 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
         model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes).
         batch: `input_ids`, `lengths`, `labels` (batch,) int64.
     """
-    logits = model(batch["input_ids"], batch["lengths"])
+    logits = spread(model, batch["input_ids"], batch["lengths"])
     return nn.functional.cross_entropy(logits, batch["labels"], label_smoothing=options.label_smoothing), {}

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.data_parallel import summed
 from pipeline.losses.linear_cross_entropy import linear_cross_entropy
 from pipeline.models.prefix import prefix_cache
 from pipeline.models.trunk import states
+from pipeline.text.batch import on_host, places
 
 
 def loss(model: GPT2LMHeadModel, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -21,11 +23,17 @@ def loss(model: GPT2LMHeadModel, batch: dict[str, Any]) -> tuple[Tensor, dict[st
     The padding is told apart by `lengths`, not by its token: it is the end-of-text token, which must be learnt where it
     ends a text. The vocabulary projection is computed only where there is something to predict.
     """
-    ids, lengths = batch["input_ids"], batch["lengths"]
+    ids, lengths = batch["input_ids"], on_host(batch, "lengths")
+    total = summed(lambda rows: _negative_log_likelihood(model, ids[rows], lengths[rows]), len(ids))
+    return total / int((lengths - 1).sum()), {}
+
+
+def _negative_log_likelihood(model: GPT2LMHeadModel, ids: Tensor, lengths: np.ndarray) -> Tensor:
+    """The sum, float32, over ids (batch, tokens) of lengths (batch,)."""
     prefix = prefix_cache(model, len(ids))
     if prefix is None:
         hidden = states(model.transformer, ids)[-1]
     else:
         hidden = model.transformer(ids, past_key_values=prefix, use_cache=False).last_hidden_state
-    predicts = torch.arange(ids.shape[1] - 1, device=ids.device) < (lengths[:, None] - 1)
-    return linear_cross_entropy(hidden[:, :-1][predicts], model.lm_head.weight, ids[:, 1:][predicts]), {}
+    predicts = places(np.arange(ids.shape[1]) < lengths[:, None] - 1, ids.device)
+    return linear_cross_entropy(hidden.flatten(0, 1)[predicts], model.lm_head.weight, ids.flatten()[predicts + 1])

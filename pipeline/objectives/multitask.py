@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import average
+from pipeline.text.batch import on_host, places
 
 if TYPE_CHECKING:  # parameters are checked without transformers
     from pipeline.models.mtan import MtanClassifier
@@ -33,11 +36,9 @@ def loss(model: "MtanClassifier", batch: dict[str, Any], options: Options) -> tu
         model: also holds what the weightings have learnt.
         batch: `input_ids`, `lengths`, `labels` and `tasks`, the number of each row's task, (batch,) int64.
     """
-    logits = model.task_logits(batch["input_ids"], batch["lengths"], batch["tasks"])
-    losses = {
-        task: nn.functional.cross_entropy(scores, batch["labels"][batch["tasks"] == task])
-        for task, scores in logits.items()
-    }
+    rows, labels = rows_of_tasks(batch), batch["labels"]
+    logits = model.task_logits(batch["input_ids"], batch["lengths"], rows)
+    losses = {task: nn.functional.cross_entropy(scores, labels[rows[task]]) for task, scores in logits.items()}
     if options.weighting == "dwa":
         weights = dynamic_weights(model.losses, options.temperature)
         record(model.losses, losses, options.interval)
@@ -56,12 +57,17 @@ def loss(model: "MtanClassifier", batch: dict[str, Any], options: Options) -> tu
     }
 
 
+def rows_of_tasks(batch: dict[str, Any]) -> dict[int, Tensor]:
+    """The rows of each task that has any, int64, as `MtanClassifier.task_logits` takes them."""
+    tasks = on_host(batch, "tasks")
+    return {task: places(tasks == task, batch["tasks"].device) for task in np.unique(tasks).tolist()}
+
+
 def dynamic_weights(losses: Tensor, temperature: float) -> Tensor:
     """Weights (tasks,) from the mean losses of the last two intervals, rows 0 and 1 of `losses`; 1 before that."""
     last, previous = losses[0], losses[1]
-    if not (previous > 0).all():
-        return torch.ones_like(last)
-    return len(last) * torch.softmax(last / previous / temperature, dim=0)
+    weights = len(last) * torch.softmax(last / previous / temperature, dim=0)
+    return torch.where((previous > 0).all(), weights, 1.0)  # `if` would make the host wait for a GPU
 
 
 def record(history: Tensor, losses: dict[int, Tensor], interval: int) -> None:
@@ -71,11 +77,11 @@ def record(history: Tensor, losses: dict[int, Tensor], interval: int) -> None:
         history: (5, tasks), changed in place: mean losses of the last interval and the one before, running sums and
             counts of this one, and its steps. A buffer of the model, so that a checkpoint holds it.
     """
-    for task, value in losses.items():
-        history[2, task] += value.detach()
+    # Processes draw dropout masks of their own, and their histories must not drift apart.
+    for task, value in zip(losses, average(torch.stack([value.detach() for value in losses.values()])), strict=True):
+        history[2, task] += value
         history[3, task] += 1
     history[4] += 1
-    if history[4, 0] >= interval and (history[3] > 0).all():
-        history[1] = history[0]
-        history[0] = history[2] / history[3]
-        history[2:] = 0
+    done = (history[4, 0] >= interval) & (history[3] > 0).all()
+    begun = torch.stack([history[2] / history[3], history[0], *torch.zeros_like(history[2:])])
+    history.copy_(torch.where(done, begun, history))

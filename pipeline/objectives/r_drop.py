@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import spread
 from pipeline.losses.divergence import symmetric_kl
 
 VIEWS: tuple[str, ...] = ()
@@ -25,7 +26,7 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
         model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes); dropout on.
         batch: `input_ids`, `lengths`, `labels` (batch,) int64.
     """
-    logits = model(torch.cat([batch["input_ids"]] * 2), torch.cat([batch["lengths"]] * 2))
+    logits = spread(model, torch.cat([batch["input_ids"]] * 2), torch.cat([batch["lengths"]] * 2))
     first, second = logits.chunk(2)
     divergence = symmetric_kl(first, second)
     entropies = sum(nn.functional.cross_entropy(view, batch["labels"]) for view in (first, second))

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import spread
 from pipeline.losses.info_nce import info_nce
 from pipeline.text.batch import lengths_of
 
@@ -37,6 +38,6 @@ def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tu
     """
     name = COLUMNS[options.text]
     ids, lengths = batch[name], batch[lengths_of(name)]
-    first, second = model.pooled(torch.cat([ids, ids]), torch.cat([lengths, lengths])).chunk(2)
+    first, second = spread(model.pooled, torch.cat([ids, ids]), torch.cat([lengths, lengths])).chunk(2)
     contrast = info_nce(first, second, options.temperature)
     return contrast, {"info_nce": contrast}

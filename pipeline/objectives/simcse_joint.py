@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import spread
 from pipeline.losses.divergence import symmetric_kl
 from pipeline.losses.info_nce import info_nce
 from pipeline.text.batch import lengths_of
@@ -36,14 +37,14 @@ def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tu
         batch: `input_ids` and `first` with their lengths, `labels` (batch,) int64.
     """
     masks = 2 if options.kl_weight else 1
-    logits = model(torch.cat([batch["input_ids"]] * masks), torch.cat([batch["lengths"]] * masks))
+    logits = spread(model, torch.cat([batch["input_ids"]] * masks), torch.cat([batch["lengths"]] * masks))
     labels = torch.cat([batch["labels"]] * masks)
     entropy = nn.functional.cross_entropy(logits, labels, label_smoothing=options.label_smoothing)
     divergence = symmetric_kl(*logits.chunk(2)) if options.kl_weight else logits.new_zeros(())
 
     name = COLUMNS[options.text]
     ids, lengths = batch[name], batch[lengths_of(name)]
-    first, second = model.pooled(torch.cat([ids, ids]), torch.cat([lengths, lengths])).chunk(2)
+    first, second = spread(model.pooled, torch.cat([ids, ids]), torch.cat([lengths, lengths])).chunk(2)
     contrast = info_nce(first, second, options.temperature)
     total = entropy + options.kl_weight * divergence + options.weight * contrast
     return total, {"cross_entropy": entropy, "kl": divergence, "info_nce": contrast}

@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import spread
 from pipeline.losses.info_nce import info_nce
-from pipeline.text.batch import stack
+from pipeline.text.batch import on_host, places, stack
 
 if TYPE_CHECKING:  # parameters are checked without transformers
     from pipeline.models.classifier import GPT2Classifier
@@ -36,7 +37,8 @@ def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tu
         batch: `first` and `second` with their lengths, `labels` (batch,) int64.
     """
     duplicate = batch["labels"][:, None] == 1
-    anchors, again, second = model.pooled(*stack(batch, ["first", "first", "second"])).chunk(3)
+    anchors, again, second = spread(model.pooled, *stack(batch, ["first", "first", "second"])).chunk(3)
     positives = torch.where(duplicate, second, again)
-    contrast = info_nce(anchors, torch.cat([positives, second[~duplicate[:, 0]]]), options.temperature)
+    negatives = second[places(on_host(batch, "labels") != 1, second.device)]
+    contrast = info_nce(anchors, torch.cat([positives, negatives]), options.temperature)
     return contrast, {"info_nce": contrast}

@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.config.base import Block
+from pipeline.data_parallel import spread
 from pipeline.losses.divergence import symmetric_kl
 from pipeline.text.batch import stack
 
@@ -25,7 +26,7 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
         model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes); dropout on.
         batch: `input_ids`, `lengths`, `swapped`, `swapped_lengths`, `labels` (batch,) int64.
     """
-    logits = model(*stack(batch, ["input_ids", "swapped"]))
+    logits = spread(model, *stack(batch, ["input_ids", "swapped"]))
     first, second = logits.chunk(2)
     divergence = symmetric_kl(first, second)
     entropies = sum(nn.functional.cross_entropy(view, batch["labels"]) for view in (first, second))

@@ -14,9 +14,9 @@ from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.errors import stage_main
+from pipeline.distributed import rank, stage_main
 from pipeline.files import new_folder
-from pipeline.models.backbone import from_hub, from_path, from_scratch
+from pipeline.models.backbone import from_hub, from_path, from_scratch, save
 from pipeline.text.prepared import PREPARED
 from pipeline.training import scratch_folder, write_curves
 
@@ -27,13 +27,18 @@ def main(arguments: Sequence[str]) -> None:
     params, compute, seed = load_block("backbone", Backbone), load_block("compute", Compute), load_seed()
     make_deterministic(seed, compute.threads)
     run = scratch_folder("backbone", "scratch", [params.model_dump(), compute.model_dump(), seed], [PREPARED])
+    trained = None
+    if params.source == "scratch":
+        trained = from_scratch(params.scratch, PREPARED, run, compute.precision, seed)
+    if rank() > 0:
+        return
     with new_folder(OUT) as folder, new_folder(CURVES) as curves:
-        if params.source == "hub":
+        if trained:
+            save(*trained, folder)
+        elif params.source == "hub":
             from_hub(params.hub, folder)
-        elif params.source == "path":
-            from_path(Path(params.path), folder)
         else:
-            from_scratch(params.scratch, PREPARED, run, compute.precision, seed, folder)
+            from_path(Path(params.path), folder)
         write_curves(run, curves)
     shutil.rmtree(run, ignore_errors=True)
 

@@ -23,9 +23,10 @@ from pipeline.config.base import load_block, load_seed
 from pipeline.config.sonnet import ContrastiveDecoding, Sampler, load_scorer, load_system
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.errors import one_argument, stage_main
+from pipeline.distributed import rank, stage_main
+from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
-from pipeline.generate import generate
+from pipeline.generate import Written, generate
 from pipeline.models.adapters import load_language_model
 from pipeline.poems import submission, with_nll
 from pipeline.text.generated import Generated, lines_of
@@ -47,18 +48,22 @@ def main(arguments: Sequence[str]) -> None:
     scorer = load_language_model(Path("models/sonnet") / scoring, BACKBONE)
     seen = [poem for split in ("train", "select") for poem in read_poems(DATA / f"{split}.jsonl")]
     lines = list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
+    written, counts = {}, {}
+    for split in ("dev", "test"):
+        prompts = read_poems(DATA / f"{split}.jsonl")
+        once = system.model_copy(update={"draws": 1}) if split == "test" and isinstance(system, Sampler) else system
+        poems, pool = generate(model, tokenizer, prompts, once, seed, lines, amateur)
+        written[split] = Written(with_nll(scorer, tokenizer, poems), pool)
+        counts[split] = {"prompts": len(prompts), "poems": len(poems), "candidates": len(pool)}
+    if rank() > 0:
+        return
     with new_folder(Path("predictions/sonnets") / name) as folder:
-        counts = {}
-        for split in ("dev", "test"):
-            prompts = read_poems(DATA / f"{split}.jsonl")
-            once = system.model_copy(update={"draws": 1}) if split == "test" and isinstance(system, Sampler) else system
-            poems, pool = generate(model, tokenizer, prompts, once, seed, lines, amateur)
-            write_jsonl(folder / f"{split}.jsonl", map(asdict, with_nll(scorer, tokenizer, poems)))
+        for split, (poems, pool) in written.items():
+            write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
             if pool:
                 write_pool(folder / f"{split}_pool.jsonl.gz", pool)
-            counts[split] = {"prompts": len(prompts), "poems": len(poems), "candidates": len(pool)}
-            print(f"{name}: {len(poems)} poems for {len(prompts)} {split} prompts")
-        write_text(folder / "submission.txt", submission(poems))
+            print(f"{name}: {counts[split]['poems']} poems for {counts[split]['prompts']} {split} prompts")
+        write_text(folder / "submission.txt", submission(written["test"].poems))
         run = {"system": name, **system.model_dump(), "scorer": scoring, "seed": seed, **counts}
         write_json(folder / "system.json", run)
 

@@ -17,7 +17,8 @@ from pipeline.config.adversarial import Checkpoint, Generator
 from pipeline.config.base import check, load_block, load_seed, read_params
 from pipeline.config.training import Compute, Training
 from pipeline.determinism import make_deterministic
-from pipeline.errors import InputError, stage_main
+from pipeline.distributed import rank, stage_main
+from pipeline.errors import InputError
 from pipeline.files import new_folder
 from pipeline.objectives import language_model
 from pipeline.text.batch import collate
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     make_deterministic(seed, compute.threads)
     if settings.kind == "lm":
         fine_tune(settings.lm, compute, seed)
-    else:
+    elif rank() == 0:
         with new_folder(OUT) as folder, new_folder(CURVES):
             fetch(settings.seq2seq, folder)
 
@@ -64,6 +65,8 @@ def fine_tune(settings: Training, compute: Compute, seed: int) -> None:
     plan = Plan.of(settings, len(documents["train"]), compute.precision, seed)
     evaluate = select_scores(documents["select"])
     best = train(model, Rows(documents["train"]), language_model.loss, plan, run, evaluate, "select_log_likelihood")[0]
+    if rank() > 0:
+        return
     with new_folder(OUT) as folder, new_folder(CURVES) as curves:
         shutil.copytree(best, folder, dirs_exist_ok=True)
         copy_tokenizer(BACKBONE, folder)

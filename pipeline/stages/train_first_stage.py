@@ -20,7 +20,8 @@ from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.errors import one_argument, stage_main
+from pipeline.distributed import rank, stage_main
+from pipeline.errors import one_argument
 from pipeline.files import new_folder
 from pipeline.pair_classifier import new_classifier, training_rows
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str]) -> None:
     plan = Plan.of(settings, len(rows), compute.precision, seed)
     model = cast(PreTrainedModel, new_classifier(BACKBONE, tokenizer, settings))
     train(model, rows, partial(objective.loss, options=options), plan, run)
+    if rank() > 0:
+        return
     with (
         new_folder(Path("models/first_stage") / name) as folder,
         new_folder(Path("plots/curves/first_stage") / name) as curves,

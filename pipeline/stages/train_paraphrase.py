@@ -17,7 +17,8 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.classification import Split, fine_tune
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
-from pipeline.errors import one_argument, stage_main
+from pipeline.distributed import stage_main
+from pipeline.errors import one_argument
 from pipeline.pair_classifier import new_classifier, training_rows
 from pipeline.prediction_files import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs

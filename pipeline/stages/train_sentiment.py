@@ -11,7 +11,8 @@ from functools import partial
 from pipeline.classification import BACKBONE, Split, fine_tune
 from pipeline.config.base import load_row
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
-from pipeline.errors import one_argument, stage_main
+from pipeline.distributed import stage_main
+from pipeline.errors import one_argument
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences

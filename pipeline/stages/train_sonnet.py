@@ -21,7 +21,8 @@ from pipeline.config.sonnet import Sonnet
 from pipeline.config.training import Compute
 from pipeline.decoding.top_p import top_p
 from pipeline.determinism import make_deterministic
-from pipeline.errors import InputError, one_argument, stage_main
+from pipeline.distributed import rank, stage_main
+from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import new_folder, write_text
 from pipeline.model_card import model_card
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     plan = Plan.of(settings, len(documents), compute.precision, seed)
     evaluate = select_scores(tokenizer, select, settings, seed)
     kept = train(model, Rows(documents), language_model.loss, plan, run, evaluate, "select_chrf", settings.keep)
+    if rank() > 0:
+        return
     with new_folder(Path("models/sonnet") / row) as folder, new_folder(Path("plots/curves/sonnet") / row) as curves:
         for name, checkpoint in zip(FOLDERS, kept, strict=False):
             shutil.copytree(checkpoint, folder / name, dirs_exist_ok=True)

@@ -1,10 +1,13 @@
 """Rows of token ids to padded tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+HOST = "host"
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
@@ -21,6 +24,32 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         else:
             batch[name] = torch.tensor([row[name] for row in rows])
     return batch
+
+
+def training_batch(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`collate`, and under HOST its one-dimensional tensors once more as arrays.
+
+    They stay in the memory of the host, where objectives look up which rows they need: to ask a tensor on a GPU that
+    would make the host wait, in every step, for all it has queued.
+    """
+    batch = collate(rows)
+    return batch | {HOST: {name: value.numpy() for name, value in batch.items() if value.ndim == 1}}
+
+
+def on_host(batch: Mapping[str, Any], name: str) -> np.ndarray:
+    """Column `name` (batch,) of a batch as an array."""
+    column: np.ndarray = batch[HOST][name] if HOST in batch else batch[name].cpu().numpy()
+    return column
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on `device`; a copy to a GPU is queued, and the host goes on."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def places(chosen: np.ndarray, device: torch.device) -> Tensor:
+    """Where the array `chosen`, bool, is true: flat places, int64, on `device`."""
+    return to_device(torch.from_numpy(np.flatnonzero(chosen)), device)
 
 
 def pad(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:

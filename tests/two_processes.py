@@ -1,0 +1,176 @@
+"""What the processes of tests/test_distributed.py run: training of several kinds of rows, and writing with systems.
+
+python -m two_processes train|fail|wait   # in a folder with models/backbone, data/prepared and params.yaml
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.distributed import gathered, rank, stage_main
+from pipeline.errors import InputError
+
+OUT = Path("out.pt")
+LORA = {"adapter": "lora", "r": 3, "targets": ["c_attn", "c_fc"]}
+MTAN = {"tasks": ["sst"], "train": "prepared/few"}
+ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, its options, parameters of the row
+    "baseline": ("cross_entropy", {"label_smoothing": 0.1}, {"pooling": "mean"}),
+    "symmetric": ("symmetric", {"alpha": 1.0}, {}),
+    "simcse_supervised": ("simcse_supervised", {"temperature": 0.1}, {}),
+    "simcse_joint": (
+        "simcse_joint",
+        {"label_smoothing": 0.0, "weight": 0.5, "kl_weight": 1.0, "temperature": 0.1, "text": "question"}, {},
+    ),
+    "lora": ("r_drop", {"alpha": 1.0}, LORA),
+    "mtan": ("multitask", {"weighting": "dwa", "temperature": 2.0, "interval": 2}, MTAN),
+    "mtan_uncertainty": ("multitask", {"weighting": "uncertainty", "temperature": 2.0, "interval": 2}, MTAN),
+}  # fmt: skip
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "top_p": {"decoder": "top_p", "top_p": 0.9, "temperature": 1.0, "draws": 3},
+    "contrastive": {
+        "decoder": "contrastive_search", "k": 3, "alpha": 0.5, "no_repeat_ngram": 3, "dynamic_alpha": False,
+        "mean_similarity": False, "repetition_penalty": 1.0,
+    },
+    "contrastive_decoding": {"decoder": "contrastive_decoding", "alpha": 0.1, "no_repeat_ngram": 3},
+    "beam_mbr": {"decoder": "beam_mbr", "beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 3},
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments == ["fail"]:
+        raise InputError("something\nis wrong")
+    if arguments == ["wait"]:
+        Path(f"waiting_{rank()}").touch()
+        gathered(None)
+        time.sleep(100)
+    import torch
+
+    found = {"trained": trained(Path("two")), "written": written(), "places": gathered(rank())}
+    if rank() == 0:
+        torch.save(found, OUT)
+
+
+def trained(scratch: Path) -> dict[str, dict[str, Any]]:
+    """By row: weights after two epochs of four batches, the last of one pair, and the predictions they give."""
+    import torch
+
+    from pipeline.determinism import make_deterministic
+
+    torch.set_num_threads(1)
+    found = {}
+    for name, (objective, options, values) in ROWS.items():
+        make_deterministic(5, 1)
+        found[name] = _classifier(scratch / name, objective, options, values)
+    for name, adapter in {"sonnet": None, "prefix": {"kind": "prefix", "tokens": 3, "projection": True}}.items():
+        make_deterministic(5, 1)
+        found[name] = _language_model(scratch / name, adapter)
+    return found
+
+
+def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    from tiny import tiny_tokenizer
+
+    from pipeline.classification import Split, probabilities, select_scores
+    from pipeline.config.objective import load_objective
+    from pipeline.config.paraphrase import Paraphrase
+    from pipeline.pair_classifier import new_classifier, training_rows
+    from pipeline.text.prepared import read_pairs
+    from pipeline.text.prompts import encode_pairs
+
+    settings = Paraphrase.model_validate(
+        {
+            "train": "prepared/few", "start": "backbone", "objective": objective, "options": options,
+            "pooling": "last", "head": "linear", "adapter": None, "r": None, "targets": None, "tasks": [], "seeds": [],
+            "orders": "one", "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear", "warmup": 0.0,
+            "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0, "head_dropout": 0.0, "max_length": 90,
+            "evaluations_per_epoch": 1, "checkpoint_steps": 3,
+        } | values
+    )  # fmt: skip
+    tokenizer, loss = tiny_tokenizer(), load_objective(objective, "objective")
+    rows = training_rows(tokenizer, settings, loss.VIEWS)
+    pairs = read_pairs(Path("data/prepared/paraphrase/select.csv"))
+    prompts, labels = encode_pairs(tokenizer, pairs, 90), [pair.label for pair in pairs]
+    select = Split([pair.id for pair in pairs], prompts, labels)
+    model: Any = new_classifier(Path("models/backbone"), tokenizer, settings)
+    function = partial(loss.loss, options=loss.Options(**options))
+    evaluate = select_scores(select, "fp32", False)
+    metrics = _train(model.double(), rows, function, settings, scratch, evaluate)
+    return metrics | {"probabilities": probabilities(model, select, "fp32", False)[0]}
+
+
+def _language_model(scratch: Path, adapter: dict[str, Any] | None) -> dict[str, Any]:
+    from tiny import tiny_tokenizer
+
+    from pipeline.config.sonnet import Sonnet
+    from pipeline.objectives import language_model
+    from pipeline.stages.train_sonnet import language_model_of, select_scores
+    from pipeline.text.prepared import read_poems
+    from pipeline.text.prompts import encode_documents
+    from pipeline.training import Rows
+
+    settings = Sonnet.model_validate(
+        {
+            "adapter": adapter, "keep": 1, "select_draws": 1, "lr": 0.01, "epochs": 2, "batch_size": 4,
+            "schedule": "linear", "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0,
+            "max_length": 60, "evaluations_per_epoch": 1, "checkpoint_steps": 3,
+        }
+    )  # fmt: skip
+    tokenizer = tiny_tokenizer()
+    poems = read_poems(Path("data/prepared/sonnets/select.jsonl"))[:13]
+    texts = [(poem.text or "")[: 60 + 5 * number] for number, poem in enumerate(poems)]
+    rows = Rows(encode_documents(tokenizer, texts, settings.max_length))
+    model: Any = language_model_of(settings).double()
+    evaluate = select_scores(tokenizer, poems[:3], settings, 5)
+    return _train(model, rows, language_model.loss, settings, scratch, evaluate, "select_chrf")
+
+
+def _train(
+    model: Any,  # noqa: ANN401 - of several classes
+    rows: Any,  # noqa: ANN401
+    objective: Callable[..., Any],
+    settings: Any,  # noqa: ANN401
+    scratch: Path,
+    evaluate: Callable[..., dict[str, float]],
+    best: str = "select_accuracy",
+) -> dict[str, Any]:
+    """float64: AdamW makes whole steps of gradients that are nothing but rounding."""
+    from pipeline.training import Plan, train
+
+    assert len(rows) % settings.batch_size == 1
+    kept = train(model, rows, objective, Plan.of(settings, len(rows), "fp32", 5), scratch, evaluate, best)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    curves = {path.name: path.read_text() for path in sorted((scratch / "curves").glob("*.tsv"))}
+    return {"weights": weights, "metrics": evaluate(model.eval()), "best": kept[0].name, "curves": curves}
+
+
+def written() -> dict[str, Any]:
+    """By system: poems with their likelihoods, and the candidates; and the predictions of a fresh classifier."""
+    import torch
+    from tiny import tiny_tokenizer
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+    from pipeline.config import sonnet
+    from pipeline.generate import generate
+    from pipeline.models.classifier import build_classifier
+    from pipeline.poems import encode_prompts, with_nll
+    from pipeline.predict import predict
+    from pipeline.text.prepared import read_poems
+
+    kinds = (sonnet.TopP, sonnet.Contrastive, sonnet.ContrastiveDecoding, sonnet.BeamMBR)
+    shared = {"model": "sonnet/any", "exact_lines": False, "line_length": False, "no_copy_words": None}
+    model = GPT2LMHeadModel.from_pretrained("models/backbone").eval()
+    poems = read_poems(Path("data/prepared/sonnets/dev.jsonl"))[:5]
+    tokenizer, found = tiny_tokenizer(), {}
+    for kind, (name, values) in zip(kinds, SYSTEMS.items(), strict=True):
+        texts, pool = generate(model, tokenizer, poems, kind.model_validate(values | shared), 5, [], model)
+        found[name] = (with_nll(model, tokenizer, texts), pool)
+    torch.manual_seed(5)
+    classifier = build_classifier(Path("models/backbone"), 2, "last", 0.0, 0.0)
+    prompts = [prompt * (1 + number % 3) for number, prompt in enumerate(encode_prompts(tokenizer, poems, 96))] * 60
+    return found | {"predicted": predict(classifier, prompts).tolist()}
+
+
+if __name__ == "__main__":
+    stage_main(main)

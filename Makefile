@@ -8,8 +8,7 @@ export TOKENIZERS_PARALLELISM := true
 
 .PHONY: repro test lint plots profile search compare readme clean
 
-repro: $(VENV)/.installed  ## run what is not up to date, JOBS stages side by side, then print the results
-	@python -m pipeline.checks.params
+repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
 	@python -m pipeline.report.show
 
@@ -44,6 +43,10 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.params-checked: $(VENV)/.installed params.yaml $(wildcard pipeline/config/*.py pipeline/objectives/*.py)
+	@python -m pipeline.checks.params
 	@touch $@
 
 clean:  ## delete everything that can be made again

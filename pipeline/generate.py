@@ -75,7 +75,9 @@ def generate(
     if isinstance(system, Verse):
         chooser = partial(top_p, p=system.top_p, temperature=system.temperature)
         used = set(training_lines)
-        whole = shared(poems, lambda own: verse(model, tokenizer, own, system.candidates, chooser, seed, used, constrain))
+        whole = shared(
+            poems, lambda own: verse(model, tokenizer, own, system.candidates, chooser, seed, used, constrain)
+        )
         return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, whole, strict=True)], [])
     if isinstance(system, Sampled):
         chooser = partial(choose, system=system)

@@ -251,3 +251,10 @@ def test_tiny_tokenizer_splits_before_the_quotation_mark() -> None:
     prompt = tiny_tokenizer().encode(f"{generator.BEFORE}How do I{generator.BETWEEN}").ids
     document = tiny_tokenizer().encode(generator.training_documents([Pair("1", "How do I", "What helps", 1)])[0]).ids
     assert document[: len(prompt)] == prompt
+
+
+def test_a_candidate_is_one_line() -> None:
+    # csv writes a bare carriage return unquoted, and such a row could not be read again.
+    closing = generator.CLOSING
+    assert generator.finished(f" How\rold\t is\nit?{closing}") == "How old is it?"
+    assert generator.finished("How old is it?") == ""

@@ -100,15 +100,20 @@ class Seq2Seq:
         # Without the first token: BART begins its output with the end-of-text token.
         ended = (tokens[:, 1:] == self.model.generation_config.eos_token_id).any(1).tolist()
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        texts = [text.strip() if done else "" for text, done in zip(texts, ended, strict=True)]
+        texts = [one_line(text) if done else "" for text, done in zip(texts, ended, strict=True)]
         count = sampling.candidates
         return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
 def finished(text: str) -> str:
     """What stands before the closing quotation mark; empty without one."""
-    text = text.strip()
+    text = one_line(text)
     return text[: -len(CLOSING)].strip() if text.endswith(CLOSING) else ""
+
+
+def one_line(text: str) -> str:
+    """A text as questions are: its white space, a bare carriage return among it, is single spaces."""
+    return " ".join(text.split())
 
 
 def no_newlines(tokenizer: Tokenizer) -> Tensor:

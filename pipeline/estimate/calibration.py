@@ -21,7 +21,7 @@ from pipeline.estimate.texts import text_operations
 BUDGET = 0.3  # seconds of one run: about 40 of them make half a minute
 READ = 3e-5  # seconds a raw row, by benchmarks/results/prepare.json: the files may not be here to be timed
 STEP_SHAPES = ((8, 20), (16, 44), (8, 128), (2, 256))  # rows, tokens
-LARGE_SHAPES = ((4, 16), (8, 44), (2, 128))  # of a model whose blocks are not all run
+LARGE_SHAPES = ((2, 16), (4, 44), (2, 128))  # of a model whose blocks are not all run
 BATCH_SHAPES = ((32, 20), (128, 44), (16, 240))
 HEAVY = (
     "import time; begin = time.process_time(), time.perf_counter(); import torch, transformers.trainer, peft, pandas; \
@@ -142,8 +142,8 @@ def whole(bench: Bench, line: Line, language: bool = False) -> Line:
         return line
     some, model = bench.small, bench.model
     layers = model.layers / some.layers
-    head = model.width * model.vocabulary if language else 0
-    arithmetic = (model.layers * model.block + head) / (some.layers * some.block + head)
+    heads = [one.width * one.vocabulary if language else 0 for one in (model, some)]
+    arithmetic = (model.layers * model.block + heads[0]) / (some.layers * some.block + heads[1])
     return Line(line.fixed * model.weights / some.weights, line.token * arithmetic, line.square * layers)
 
 

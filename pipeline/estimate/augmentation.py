@@ -1,6 +1,7 @@
 """The stages around the models: data, augmented pairs, scores and the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.config.adversarial import Adversarial
 from pipeline.config.back_translation import BackTranslation
@@ -30,12 +31,11 @@ def data(project: Project) -> Iterator[Stage]:
     yield Stage("prepare", None, frozenset({"download"}), work, 6 * size, size, f"{rows:,} rows")
 
 
-def back_translations(project: Project) -> Iterator[Stage]:
-    """back_translate: the translator is not measured, the checks are."""
-    settings, counts = load_block("back_translation", BackTranslation, project.path), project.counts
-    pairs = min(settings.selection.pairs or counts["paraphrase/train"].rows, counts["paraphrase/train"].rows)
-    texts, tokens = pairs * len(settings.selection.sentences), counts["paraphrase/questions"].tokens
-    work = [Work("start", 1), Work("chrf", texts)]
+def translations(project: Project) -> Iterator[Stage]:
+    """translate: the translator is not measured, the encoder is."""
+    settings = load_block("back_translation", BackTranslation, project.path)
+    texts, tokens = selected(project, settings), project.counts["paraphrase/questions"].tokens
+    work = [Work("start", 1)]
     if settings.checks.similarity is not None:
         work.append(Work("embed", 2 * texts, 1, tokens))
     backend, assumed = settings.translator.backend, 0.0
@@ -45,15 +45,38 @@ def back_translations(project: Project) -> Iterator[Stage]:
         assumed = texts / APERTIUM
     elif backend != "memory":
         assumed = ROUND_TRIPS * texts / settings.translator.network.requests_per_second
+    shards = len(settings.shards)
+    driver = f"{texts:,} sentences in all, {backend}" + (" (speed assumed)" if assumed else "")
+    disk = 2 * texts * TEXT_BYTES / MIB / shards
     for language in settings.languages:
-        driver = f"{texts:,} sentences, {backend}" + (" (speed assumed)" if assumed else "")
-        disk = 2 * texts * TEXT_BYTES / MIB
-        needs = frozenset({"prepare"})
-        yield Stage("back_translate", language, needs, tuple(work), ENCODER_MIB, disk, driver, assumed)
+        for shard in settings.shards:
+            yield Stage("translate", f"{language}-{shard}", frozenset({"prepare"}), divided(work, shards), ENCODER_MIB,
+                        disk, driver, assumed / shards)  # fmt: skip
 
 
-def adversarial(project: Project) -> Iterator[Stage]:
-    """Candidates for every question in every round, and two gates in both directions."""
+def back_translations(project: Project) -> Iterator[Stage]:
+    """back_translate: joins the shards and checks every sentence."""
+    settings = load_block("back_translation", BackTranslation, project.path)
+    texts = selected(project, settings)
+    work = (Work("start", 0.3), Work("chrf", texts))
+    for language in settings.languages:
+        needs = frozenset({"prepare", *(f"translate@{language}-{shard}" for shard in settings.shards)})
+        yield Stage("back_translate", language, needs, work, 50, 2 * texts * TEXT_BYTES / MIB, f"{texts:,} sentences")
+
+
+def selected(project: Project, settings: BackTranslation) -> int:
+    """The sentences to translate, of each language."""
+    train = project.counts["paraphrase/train"].rows
+    return min(settings.selection.pairs or train, train) * len(settings.selection.sentences)
+
+
+def divided(work: Sequence[Work], shards: int) -> tuple[Work, ...]:
+    """The work of one of so many shards; each of them starts."""
+    return tuple(part if part.operation == "start" else replace(part, count=part.count / shards) for part in work)
+
+
+def searches(project: Project) -> Iterator[Stage]:
+    """adversarial_search: candidates for every question in every round, and two gates in both directions."""
     settings, counts, own = load_block("adversarial", Adversarial, project.path), project.counts, project.model
     tokens = counts["paraphrase/questions"].tokens
     questions = min(settings.questions or 2 * counts["paraphrase/train"].rows, 2 * counts["paraphrase/train"].rows)
@@ -75,8 +98,19 @@ def adversarial(project: Project) -> Iterator[Stage]:
     if settings.classifier != "models/backbone":
         needs.add(f"train_paraphrase@{settings.classifier.rpartition('/')[2]}")
     memory = own.mib + ENCODER_MIB + width * own.vocabulary * 16 / MIB
-    driver = f"{questions:,} questions, up to {rounds} rounds of {settings.sampling.candidates}"
-    yield Stage("adversarial", None, frozenset(needs), tuple(work), memory, 2 * texts * TEXT_BYTES / MIB, driver)
+    shards = len(settings.shards)
+    driver = f"{questions:,} questions in all, up to {rounds} rounds of {settings.sampling.candidates}"
+    disk = 2 * texts * TEXT_BYTES / MIB / shards
+    for shard in settings.shards:
+        yield Stage("adversarial_search", str(shard), frozenset(needs), divided(work, shards), memory, disk, driver)
+
+
+def adversarial(project: Project) -> Iterator[Stage]:
+    """Joins what the shards have found."""
+    parts = list(searches(project))
+    needs = frozenset({"prepare", *(stage.name for part in (parts, back_translations(project)) for stage in part)})
+    disk = sum(part.disk_mib for part in parts)
+    yield Stage("adversarial", None, needs, (Work("start", 0.3),), 5 * disk, disk, f"{len(parts)} shards")
 
 
 def like_model(project: Project, weights: float, rows: float, tokens: float) -> Work:

@@ -45,9 +45,11 @@ def stages(project: Project) -> list[Stage]:
 def _stages(project: Project) -> Iterator[Stage]:
     yield from augmentation.data(project)
     yield from writers.backbone(project)
+    yield from augmentation.translations(project)
     yield from augmentation.back_translations(project)
     yield from writers.generator(project)
-    if (late := list(augmentation.adversarial(project)))[0].needs.isdisjoint(_rows(project)):
+    late = [*augmentation.searches(project), *augmentation.adversarial(project)]
+    if late[0].needs.isdisjoint(_rows(project)):
         yield from late
         late = []
     yield from augmentation.training_set_stages(project)

@@ -1,6 +1,6 @@
 """What stages compute, counted in operations whose price calibration.py measures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,9 +92,10 @@ class Counting:
         self.passes.append((ids.shape[0], ids.shape[1]))
         return torch.eye(len(ids))
 
-    def task_logits(self, ids: Tensor, lengths: Tensor, tasks: Tensor) -> dict[int, Tensor]:
-        """Logits of the first task."""
-        return {0: self(ids, lengths)}
+    def task_logits(self, ids: Tensor, lengths: Tensor, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Logits of the rows of each task."""
+        logits = self(ids, lengths)
+        return {task: logits[own] for task, own in rows.items()}
 
 
 def passes(objective: Any, options: Any, prompt: float, question: float, tasks: Sequence[str]) -> list[Work]:  # noqa: ANN401 - a module

@@ -16,6 +16,7 @@ from pipeline.config.sonnet import (
     Sampler,
     Sonnet,
     System,
+    Verse,
     load_scorer,
     load_system,
 )
@@ -23,6 +24,7 @@ from pipeline.decoding.sampling import ROWS_PER_BATCH
 from pipeline.estimate.classifiers import Project, data_mib
 from pipeline.estimate.demand import Stage, Work, model_files, steps, training
 from pipeline.estimate.model import MIB
+from pipeline.text.generated import GIVEN_LINES, SONNET_LINES
 
 LONGER = 1.25  # the longest of a batch of poems, of the mean: so long its steps go on
 SWEEPS = 3  # of line_mbr, until nothing changes
@@ -149,6 +151,10 @@ def writing(project: Project, system: System, prompts: int, draws: int) -> list[
         return [Work(f"contrastive_search{suffix}", count, prompts * system.k)]
     if isinstance(system, ContrastiveDecoding):
         return [Work("contrastive_decoding", count, prompts)]
+    if isinstance(system, Verse):  # line by line: so many more steps end late, and every candidate is read again
+        candidates = prompts * system.candidates
+        read = Work("language.still", FORWARD * candidates * (SONNET_LINES - GIVEN_LINES) / 32, 32, count)
+        return [*sampled(candidates, count, suffix), read]
     assert isinstance(system, Beams)
     work = [Work(f"beam_search{suffix}", count, prompts * system.beams)]
     if isinstance(system, EnsembleMBR):

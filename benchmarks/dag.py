@@ -27,7 +27,7 @@ def main() -> None:
     works: dict[str, Work] = {f"import {stage}": partial(imported, stage) for stage in stages}
     works["dvc repro, nothing to do"] = partial(ran, [["-m", "dvc", "repro"]])
     works["make repro, nothing to do"] = partial(
-        ran, [["-m", f"pipeline.{module}"] for module in ("checks.params", "jobs", "report.show")]
+        ran, [["-m", f"pipeline.{module}"] for module in ("jobs", "report.show")]
     )
     found = interleaved(works, rounds, "s")
     groups = shares(TIMES) if TIMES.exists() else {}

@@ -143,6 +143,7 @@ def test_a_model_name_needs_both_languages(model: str) -> None:
 def test_languages_are_checked(languages: list[str], problem: str) -> None:
     block = {
         "languages": languages,
+        "shards": [0],
         "translator": params("memory").model_dump(),
         "selection": {"pairs": None, "sentences": ["sentence2"], "labels": [0, 1]},
         "checks": {"near_copy": 0.9, "length_ratio": 2.0, "similarity": None},

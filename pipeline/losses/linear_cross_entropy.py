@@ -21,7 +21,8 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Ten
         targets: (rows,) int64.
     """
     device = hidden.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    mixed = device != "meta" and torch.is_autocast_enabled(device)  # torch knows no autocast for meta
+    dtype = torch.get_autocast_dtype(device) if mixed else hidden.dtype
     loss: Tensor = _LinearCrossEntropy.apply(hidden.to(dtype), weight, targets)
     return loss
 

@@ -14,7 +14,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DVC_NO_ANALYTICS"] = "1"
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-LONGEST = ("test_dag.py", "test_cookbook.py", "test_resume.py", "test_jobs.py")
+LONGEST = (
+    "test_dag.py", "test_cookbook.py", "test_distributed.py", "test_resume.py", "test_shards.py", "test_jobs.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

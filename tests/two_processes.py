@@ -19,13 +19,8 @@ ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, it
     "baseline": ("cross_entropy", {"label_smoothing": 0.1}, {"pooling": "mean"}),
     "symmetric": ("symmetric", {"alpha": 1.0}, {}),
     "simcse_supervised": ("simcse_supervised", {"temperature": 0.1}, {}),
-    "simcse_joint": (
-        "simcse_joint",
-        {"label_smoothing": 0.0, "weight": 0.5, "kl_weight": 1.0, "temperature": 0.1, "text": "question"}, {},
-    ),
     "lora": ("r_drop", {"alpha": 1.0}, LORA),
     "mtan": ("multitask", {"weighting": "dwa", "temperature": 2.0, "interval": 2}, MTAN),
-    "mtan_uncertainty": ("multitask", {"weighting": "uncertainty", "temperature": 2.0, "interval": 2}, MTAN),
 }  # fmt: skip
 SYSTEMS: dict[str, dict[str, Any]] = {
     "top_p": {"decoder": "top_p", "top_p": 0.9, "temperature": 1.0, "draws": 3},

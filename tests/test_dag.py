@@ -129,14 +129,14 @@ def edit_row(folder: Path, group: str, row: str, **values: float) -> None:
 
 
 def kill_repro_in_training(folder: Path) -> None:
-    """Start `dvc repro` and kill -9 it, with the stage it runs, at the first checkpoint of a paraphrase row.
+    """Start `dvc repro` of a paraphrase row and kill -9 it, with the stage it runs, at the row's first checkpoint.
 
     All in interpreters of their own: what they leave is compared with what forks leave.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=folder, env={**os.environ, "PATH": path}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ["dvc", "repro", "train_paraphrase@baseline"], cwd=folder, env={**os.environ, "PATH": path},
+        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 300
     while not complete_checkpoints(folder, "paraphrase"):

@@ -19,7 +19,7 @@ from pipeline.models.prefix import prefix_cache, prefix_length
 if TYPE_CHECKING:
     from peft import PeftModel
 
-RESERVE = 64  # tokens
+RESERVE = 64  # tokens at least, and half of what is there: few copies, however long the texts become
 
 
 class ReservingLayer(DynamicLayer):
@@ -47,7 +47,7 @@ class ReservingLayer(DynamicLayer):
         tokens = past + new.shape[2]
         filled, buffer = self.buffers.get(name, (None, None))
         if buffer is None or filled is not current or buffer.shape[2] < tokens:
-            buffer = new.new_empty(new.shape[0], new.shape[1], tokens + RESERVE, new.shape[3])
+            buffer = new.new_empty(new.shape[0], new.shape[1], tokens + max(RESERVE, tokens // 2), new.shape[3])
             if past:
                 buffer[:, :, :past] = current
         buffer[:, :, past:tokens] = new
@@ -55,13 +55,19 @@ class ReservingLayer(DynamicLayer):
         return self.buffers[name][0]
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Row i becomes what row indices[i] is; where their number stays, only rows that change are copied."""
-        if len(indices) != len(self.keys):
+        """Row i becomes what row indices[i] is: in place, only what moves is copied, unless rows are added."""
+        rows = len(indices)
+        if rows > len(self.keys):
             super().batch_select_indices(indices)
             return
-        changed = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
-        for states in (self.keys, self.values):
+        changed = (indices != torch.arange(rows, device=indices.device)).nonzero()[:, 0]
+        for name, states in (("keys", self.keys), ("values", self.values)):
             states[changed] = states[indices[changed]]
+            filled, buffer = self.buffers.get(name, (None, states))
+            kept = states[:rows]
+            setattr(self, name, kept)
+            if filled is states:
+                self.buffers[name] = (kept, buffer[:rows])
 
 
 def begin(model: GPT2LMHeadModel | PeftModel, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor, DynamicCache]:

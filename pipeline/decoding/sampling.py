@@ -14,7 +14,6 @@ from pipeline.decoding.head import output_head
 from pipeline.models.prefix import text_length
 
 ROWS_PER_BATCH = 256
-COMPACT = 0.75  # finished texts leave the batch when fewer than this share of it goes on: each time copies the cache
 REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), uniforms (rows, REDRAWS) -> tokens (rows,)
 Constrain = Callable[[Tensor, Sequence[list[int]]], Tensor]  # logits (rows, vocabulary), the texts so far -> logits
@@ -99,14 +98,23 @@ def _sample_batch(
             for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
                 texts[row].append(token)
         open_lines = (open_lines - newlines[tokens]).where((tokens != end) & (room[rows] > step + 1), 0)
-        going = (open_lines > 0).nonzero()[:, 0]
-        if not len(going):
-            break
-        if len(going) < COMPACT * len(rows):
-            cache.batch_select_indices(going)
-            rows, open_lines, tokens, mask = rows[going], open_lines[going], tokens[going], mask[going]
+        going = open_lines > 0
+        if not going.all():
+            kept = _filled(going)
+            if not len(kept):
+                break
+            cache.batch_select_indices(kept)
+            rows, open_lines, tokens, mask = rows[kept], open_lines[kept], tokens[kept], mask[kept]
         ids, mask = tokens[:, None], torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
     return [[token for token in text if token != end] for text in written.tolist()]
+
+
+def _filled(going: Tensor) -> Tensor:
+    """Which of (rows,) bool rows go on, those at the end in the places of those that do not, so that few are copied."""
+    count = int(going.sum())
+    kept = torch.arange(count, device=going.device)
+    kept[~going[:count]] = going[count:].nonzero()[:, 0] + count
+    return kept
 
 
 def _stream(seed: int, steps: int) -> Tensor:

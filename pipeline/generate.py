@@ -5,7 +5,7 @@ Several processes share the prompts, and each gets all texts.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -46,6 +46,13 @@ from pipeline.text.generated import SONNET_LINES, Generated
 from pipeline.text.prepared import Poem
 
 
+class Limits(TypedDict):
+    """What ends the texts of a system, beside their 14 lines and the model's context."""
+
+    constrain: Constraints | None
+    max_new_tokens: int | None
+
+
 class Written(NamedTuple):
     """The poems, and the candidates that they were chosen from (none where a decoder writes one text)."""
 
@@ -68,10 +75,11 @@ def generate(
     and are not used by `line_mbr` and `verse`; `contrastive_decoding` needs an `amateur`.
     """
     constrain = constraints(tokenizer, training_lines, system)
-    write = partial(_write, model, tokenizer, poems, constrain=constrain)
+    limits: Limits = {"constrain": constrain, "max_new_tokens": system.max_new_tokens}
+    write = partial(_write, model, tokenizer, poems, limits)
     if isinstance(system, Sampler):
         chooser = partial(choose, system=system)
-        return Written(sample_poems(model, tokenizer, poems, system.draws, chooser, seed, constrain), [])
+        return Written(sample_poems(model, tokenizer, poems, system.draws, chooser, seed, **limits), [])
     if isinstance(system, Verse):
         chooser = partial(top_p, p=system.top_p, temperature=system.temperature)
         used = set(training_lines)
@@ -81,10 +89,10 @@ def generate(
         return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, whole, strict=True)], [])
     if isinstance(system, Sampled):
         chooser = partial(choose, system=system)
-        pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, constrain)
+        pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, **limits)
     elif isinstance(system, EnsembleMBR):
         chooser = partial(top_p, p=system.top_p, temperature=system.temperature)
-        pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, constrain)
+        pool = sample_poems(model, tokenizer, poems, system.samples, chooser, seed, **limits)
         contrastive = ContrastiveSearch(system.k, system.alpha, no_repeat_ngram=system.no_repeat_ngram)
         pool = _distinct([*pool, *write(contrastive), *write(_beams(system))])
     elif isinstance(system, Contrastive):
@@ -96,7 +104,7 @@ def generate(
         texts = shared(
             prompts,
             lambda own: contrastive_decoding(
-                model, amateur, own, system.alpha, system.no_repeat_ngram, newlines, SONNET_LINES, constrain
+                model, amateur, own, system.alpha, system.no_repeat_ngram, newlines, SONNET_LINES, **limits
             ),
         )
         pool = [generated(poem, 0, tokenizer, text) for poem, text in zip(poems, texts, strict=True)]
@@ -122,16 +130,16 @@ def _write(
     model: GPT2LMHeadModel,
     tokenizer: Tokenizer,
     poems: Sequence[Poem],
+    limits: Limits,
     options: ContrastiveSearch | BeamSearch,
-    constrain: Constraints | None,
 ) -> list[Generated]:
     """All texts of a search, ordered as `poems`, then by rank, which is their `draw`."""
     prompts, newlines = encode_prompts(tokenizer, poems, text_length(model)), newlines_per_token(tokenizer)
 
     def search(own: Sequence[list[int]]) -> list[list[list[int]]]:
         if isinstance(options, BeamSearch):
-            return beam_search(model, own, options, newlines, SONNET_LINES, constrain)
-        return [[text] for text in contrastive_search(model, own, options, newlines, SONNET_LINES, constrain)]
+            return beam_search(model, own, options, newlines, SONNET_LINES, **limits)
+        return [[text] for text in contrastive_search(model, own, options, newlines, SONNET_LINES, **limits)]
 
     found = shared(prompts, search)
     return [

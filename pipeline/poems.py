@@ -31,6 +31,7 @@ def sample_poems(
     choose: Choose,
     seed: int,
     constrain: Constrain | None = None,
+    max_new_tokens: int | None = None,
 ) -> list[Generated]:
     """`draws` independent continuations of every prompt, ordered by draw, then as `poems`.
 
@@ -45,7 +46,7 @@ def sample_poems(
 
     def write(part: Sequence[tuple[list[int], int]]) -> list[list[int]]:
         own, seeds = [prompt for prompt, _ in part], [stream for _, stream in part]
-        return sample(model, own, seeds, choose, newlines, SONNET_LINES, None, constrain)
+        return sample(model, own, seeds, choose, newlines, SONNET_LINES, max_new_tokens, constrain)
 
     written = shared(texts, write)
     return [generated(poem, draw, tokenizer, tokens) for (draw, poem), tokens in zip(jobs, written, strict=True)]

@@ -80,14 +80,17 @@ def test_one_beam_is_greedy_and_equals_transformers(model: GPT2LMHeadModel) -> N
         assert text == (expected[: expected.index(END)] if END in expected else expected)
 
 
+@pytest.mark.parametrize("limit", [None, 5])
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_the_best_text_is_that_of_transformers(model: GPT2LMHeadModel, length_penalty: float) -> None:
+def test_the_best_text_is_that_of_transformers(
+    model: GPT2LMHeadModel, length_penalty: float, limit: int | None
+) -> None:
     for prompt in prompts_of([6, 9, 3], 6):
         options = BeamSearch(4, length_penalty)
-        ours = beam_search(model, [prompt], options, QUIET, 14)[0][0]
+        ours = beam_search(model, [prompt], options, QUIET, 14, max_new_tokens=limit)[0][0]
         found = model.generate(
-            torch.tensor([prompt]), num_beams=4, do_sample=False, max_length=POSITIONS, pad_token_id=END,
-            length_penalty=length_penalty, early_stopping=True,
+            torch.tensor([prompt]), num_beams=4, do_sample=False, pad_token_id=END, length_penalty=length_penalty,
+            max_new_tokens=limit or POSITIONS - len(prompt), early_stopping=True,
         )[0, len(prompt) :].tolist()  # fmt: skip
         theirs = found[: found.index(END)] if END in found else found
         assert ours == theirs

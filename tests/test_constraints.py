@@ -16,7 +16,7 @@ TOKENIZER = tiny_tokenizer()
 PIECES = [visible(TOKENIZER.decode([token])) for token in range(TOKENIZER.get_vocab_size())]
 LINES = [*TEXT[3].split("\n"), "'Tis the old red river; the old red garden!", "a paint-box and the river"]
 POEMS = [Poem(1, TEXT[3], None), Poem(2, "A warm song\nof one river\nand grey", None)]
-STRICT = {"exact_lines": True, "line_length": True, "no_copy_words": 1}
+STRICT = {"exact_lines": True, "line_length": True, "no_copy_words": 1, "max_new_tokens": None}
 BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 3}
 SYSTEMS: list[System] = [
     TopK(model="backbone", decoder="top_k", top_k=300, temperature=1.0, draws=3, **STRICT),

@@ -54,6 +54,14 @@ def test_texts_equal_a_slow_reference(
     assert len({len(text) for text in texts}) > 1
 
 
+def test_a_limit_of_tokens_cuts_what_is_written(models: tuple[GPT2LMHeadModel, GPT2LMHeadModel]) -> None:
+    prompts = prompts_of([12, 5, 9], 0)
+    whole = contrastive_decoding(*models, prompts, 0.1, 0, NEWLINES, 3)
+    assert max(map(len, whole)) > 4
+    cut = contrastive_decoding(*models, prompts, 0.1, 0, NEWLINES, 3, max_new_tokens=4)
+    assert cut == [text[:4] for text in whole]
+
+
 def test_alpha_of_one_is_greedy_and_a_model_against_itself_says_nothing() -> None:
     expert = torch.randn(5, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     amateur = torch.randn(5, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

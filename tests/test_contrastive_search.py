@@ -80,6 +80,14 @@ def test_a_text_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None:
     assert contrastive_search(model, prompts[::-1], SETTINGS[4], QUIET, 14) == alone[::-1]
 
 
+def test_a_limit_of_tokens_cuts_what_is_written(model: GPT2LMHeadModel) -> None:
+    prompts = prompts_of([10, 3], 2)
+    whole = contrastive_search(model, prompts, SETTINGS[0], QUIET, 14)
+    assert min(map(len, whole)) > 6
+    cut = contrastive_search(model, prompts, SETTINGS[0], QUIET, 14, max_new_tokens=6)
+    assert cut == [text[:6] for text in whole]
+
+
 def test_alpha_of_zero_is_greedy(model: GPT2LMHeadModel) -> None:
     (prompt,) = prompts_of([6], 4)
     (text,) = contrastive_search(model, [prompt], ContrastiveSearch(4, 0.0), QUIET, 14)

@@ -49,7 +49,7 @@ def model() -> GPT2LMHeadModel:
     return tiny_model(TOKENIZER.get_vocab_size(), end, positions=110, spread=0.15).double()
 
 
-FREE = {"exact_lines": False, "line_length": False, "no_copy_words": None}
+FREE = {"exact_lines": False, "line_length": False, "no_copy_words": None, "max_new_tokens": None}
 
 
 def write(model: GPT2LMHeadModel, poems: list[Poem], draws: int = 2, seed: int = 3) -> list[Generated]:
@@ -159,6 +159,17 @@ def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel,
     assert bool(pool) == system.decoder.endswith("mbr")
     if pool and system.decoder != "line_mbr":
         assert {poem.text for poem in poems} <= {candidate.text for candidate in pool}
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
+def test_every_decoder_keeps_to_a_number_of_tokens(model: GPT2LMHeadModel, system: System) -> None:
+    def longest(limit: int | None) -> int:
+        written = generate(model, TOKENIZER, POEMS, system.model_copy(update={"max_new_tokens": limit}), 1, [], amateur)
+        return max(len(TOKENIZER.encode(text.text).ids) - given[text.id] for text in [*written.poems, *written.pool])
+
+    amateur = tiny_model(TOKENIZER.get_vocab_size(), TOKENIZER.token_to_id(END), positions=110, seed=1).double()
+    given = {poem.id: len(TOKENIZER.encode(poem.prompt + "\n").ids) for poem in POEMS}
+    assert 0 < longest(7) <= 7 + 2 < longest(None)  # encoded anew, a text may have a token more
 
 
 def test_line_mbr_uses_no_training_line(model: GPT2LMHeadModel) -> None:

@@ -118,7 +118,7 @@ def test_a_context_that_ends_ends_the_poem(tokenizer: Tokenizer) -> None:
 
 
 def test_a_system_writes_it(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    options = {"exact_lines": True, "line_length": True, "no_copy_words": None}
+    options = {"exact_lines": True, "line_length": True, "no_copy_words": None, "max_new_tokens": None}
     system = Verse(model="backbone", decoder="verse", candidates=4, top_p=0.9, temperature=1.0, **options)
     written = generate(model, tokenizer, POEMS, system, 1, [PROMPTS[0].split("\n")[0]])
     assert [poem.id for poem in written.poems] == [0, 1] and written.pool == []

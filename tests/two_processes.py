@@ -154,7 +154,13 @@ def written() -> dict[str, Any]:
     from pipeline.text.prepared import read_poems
 
     kinds = (sonnet.TopP, sonnet.Contrastive, sonnet.ContrastiveDecoding, sonnet.BeamMBR)
-    shared = {"model": "sonnet/any", "exact_lines": False, "line_length": False, "no_copy_words": None}
+    shared = {
+        "model": "sonnet/any",
+        "exact_lines": False,
+        "line_length": False,
+        "no_copy_words": None,
+        "max_new_tokens": None,
+    }
     model = GPT2LMHeadModel.from_pretrained("models/backbone").eval()
     poems = read_poems(Path("data/prepared/sonnets/dev.jsonl"))[:5]
     tokenizer, found = tiny_tokenizer(), {}

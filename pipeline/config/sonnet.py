@@ -21,12 +21,13 @@ class Sonnet(Training):
 
 
 class Writer(Block):
-    """What all systems share. The options ban tokens before each choice (pipeline/decoding/constraints.py)."""
+    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py)."""
 
     model: str = Field(min_length=1)  # a folder of models/: `backbone` or `sonnet/<a key of sonnet.methods>`
     exact_lines: bool  # a poem ends with its 14th line, and not before
     line_length: bool  # no line is shorter or longer, in tokens, than all lines of the training sonnets
     no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
+    max_new_tokens: int | None = Field(ge=1)  # after the prompt, as the report's 128; null: up to the context
 
 
 class Sampler(Writer):
@@ -142,6 +143,7 @@ class Verse(Writer):
     """pipeline/decoding/verse.py: line by line, for rhyme, metre and likelihood, from top-p samples of each line."""
 
     decoder: Literal["verse"]
+    max_new_tokens: None  # it writes whole lines
     candidates: int = Field(ge=1)  # for each line
     top_p: float = Field(gt=0, le=1)
     temperature: float = Field(gt=0)

@@ -34,12 +34,13 @@ class BeamSearch:
 
 @dataclass
 class _Search:
-    """One prompt: its running texts (new tokens, sum of log-probabilities) and its finished ones (tokens, score)."""
+    """One prompt, the line breaks and tokens that its texts may have, those that run and those that are finished."""
 
     prompt: list[int]
     open_lines: int
-    running: list[tuple[list[int], float]] = field(default_factory=lambda: [([], 0.0)])
-    finished: list[tuple[list[int], float]] = field(default_factory=list)
+    room: int
+    running: list[tuple[list[int], float]] = field(default_factory=lambda: [([], 0.0)])  # sums of log-probabilities
+    finished: list[tuple[list[int], float]] = field(default_factory=list)  # scores
 
 
 @torch.inference_mode()
@@ -50,6 +51,7 @@ def beam_search(
     newlines: Tensor,
     max_lines: int,
     constrain: Constrain | None = None,
+    max_new_tokens: int | None = None,
 ) -> list[list[list[int]]]:
     """The finished texts of each prompt, best first: at least one, at most 2 * beams.
 
@@ -59,14 +61,22 @@ def beam_search(
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
         constrain: see pipeline/decoding/constraints.py.
+        max_new_tokens: stop earlier than the context does.
 
     Returns:
         New tokens without the end-of-text token; a prompt that is at its limit gives one empty text.
     """
     breaks = newlines.tolist()
-    searches = [_Search(list(prompt), max_lines - sum(breaks[token] for token in prompt)) for prompt in prompts]
     context = text_length(model)
-    active = [search for search in searches if search.open_lines > 0 and len(search.prompt) < context]
+    searches = [
+        _Search(
+            list(prompt),
+            max_lines - sum(breaks[token] for token in prompt),
+            min(context - len(prompt), max_new_tokens or context),
+        )
+        for prompt in prompts
+    ]
+    active = [search for search in searches if search.open_lines > 0 and search.room > 0]
     if active:
         _run(model, active, options, breaks, constrain)
     return [[text for text, _ in sorted(search.finished, key=lambda item: -item[1])] or [[]] for search in searches]
@@ -79,7 +89,7 @@ def _run(
     breaks: list[int],
     constrain: Constrain | None,
 ) -> None:
-    device, context, end = model.device, text_length(model), model.config.eos_token_id
+    device, end = model.device, model.config.eos_token_id
     head = output_head(model)
     ids, mask, cache = begin(model, [search.prompt for search in active])
     while active:
@@ -103,7 +113,7 @@ def _run(
         parents, tokens, first, going = [], [], 0, []
         for search in active:
             rows = slice(first, first + len(search.running))
-            chosen = _step(search, scores[rows], candidates[rows], options, breaks, end, context)
+            chosen = _step(search, scores[rows], candidates[rows], options, breaks, end)
             if chosen:
                 going.append(search)
                 parents += [first + parent for parent, _ in chosen]
@@ -124,7 +134,6 @@ def _step(
     options: BeamSearch,
     breaks: list[int],
     end: int,
-    context: int,
 ) -> list[tuple[int, int]]:
     """Extend one prompt's running texts by the candidates of each; (parent, token) of those that go on."""
     sums = [
@@ -140,7 +149,7 @@ def _step(
         written = text if token == end else [*text, token]
         lines = search.open_lines - sum(breaks[each] for each in written)
         length = len(text) + 1
-        if token == end or lines <= 0 or len(search.prompt) + length >= context:
+        if token == end or lines <= 0 or length >= search.room:
             if rank < options.beams:
                 search.finished.append((written, total / length**options.length_penalty))
         elif len(running) < options.beams:

@@ -29,6 +29,7 @@ def contrastive_decoding(
     newlines: Tensor,
     max_lines: int,
     constrain: Constrain | None = None,
+    max_new_tokens: int | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until the end-of-text token, the line limit or the end of the expert's context.
 
@@ -40,6 +41,7 @@ def contrastive_decoding(
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
         constrain: see pipeline/decoding/constraints.py; what it bans is not plausible.
+        max_new_tokens: stop earlier than the context does.
 
     Returns:
         The new tokens of each prompt, without the end-of-text token.
@@ -57,7 +59,9 @@ def contrastive_decoding(
     going = ((open_lines > 0) & (lengths < context)).nonzero()[:, 0]
     own.keep(going)
     other.keep(going)
-    while len(going):
+    for _ in range(max_new_tokens or context):
+        if not len(going):
+            break
         rows, open_lines, lengths = rows[going], open_lines[going], lengths[going]
         so_far = [texts[row] for row in rows.tolist()]
         logits = own.logits()

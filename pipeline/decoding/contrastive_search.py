@@ -48,6 +48,7 @@ def contrastive_search(
     newlines: Tensor,
     max_lines: int,
     constrain: Constrain | None = None,
+    max_new_tokens: int | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until the end-of-text token, the line limit or the end of the model's context.
 
@@ -57,6 +58,7 @@ def contrastive_search(
         newlines: (vocabulary,) int64, the line breaks in each token.
         max_lines: a text ends with this many line breaks, those of its prompt included.
         constrain: see pipeline/decoding/constraints.py.
+        max_new_tokens: stop earlier than the context does.
 
     Returns:
         The new tokens of each prompt, without the end-of-text token.
@@ -76,7 +78,7 @@ def contrastive_search(
     ).last_hidden_state
     going = ((open_lines > 0) & (lengths < context)).nonzero()[:, 0]
     cache.batch_select_indices(going)
-    for step in range(context):
+    for step in range(max_new_tokens or context):
         rows, open_lines, lengths = rows[going], open_lines[going], lengths[going]
         mask, states = mask[going], states[going]
         if not len(rows):

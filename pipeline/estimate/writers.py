@@ -138,6 +138,7 @@ def systems(project: Project) -> Iterator[Stage]:
 def writing(project: Project, system: System, prompts: int, draws: int) -> list[Work]:
     """The steps of a decoder, and the choice where it makes one."""
     count = LONGER * (new_tokens(project) if system.model != "backbone" else untuned_tokens(project))
+    count = min(count, system.max_new_tokens or count)
     suffix = ".constrained" if system.exact_lines or system.line_length or system.no_copy_words else ""
     if isinstance(system, Sampler):
         return sampled(prompts * draws, count, suffix)

@@ -161,7 +161,10 @@ def test_every_decoder_writes_one_poem_a_draw_and_prompt(model: GPT2LMHeadModel,
         assert {poem.text for poem in poems} <= {candidate.text for candidate in pool}
 
 
-@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
+SEARCHES = [system for system in SYSTEMS if not isinstance(system, MinP | Epsilon | BeamMBR | LineMBR)]  # as others do
+
+
+@pytest.mark.parametrize("system", SEARCHES, ids=lambda system: system.decoder)
 def test_every_decoder_keeps_to_a_number_of_tokens(model: GPT2LMHeadModel, system: System) -> None:
     def longest(limit: int | None) -> int:
         written = generate(model, TOKENIZER, POEMS, system.model_copy(update={"max_new_tokens": limit}), 1, [], amateur)

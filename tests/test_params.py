@@ -168,6 +168,10 @@ BAD: dict[str, tuple[Edit, str]] = {
     "scorer with an adapter": (edit("sonnet|scorer", "prefix"), "sonnet.scorer"),
     "no words may be copied": (edit(f"{SYSTEM}|no_copy_words", 0), "sonnet.systems.top_p_tuned.no_copy_words"),
     "unknown decoder": (edit(f"{SYSTEM}|decoder", "greedy"), "sonnet.systems.top_p_tuned.decoder"),
+    "verse with a limit of tokens": (
+        edit("sonnet|systems|verse|max_new_tokens", 9),
+        "sonnet.systems.verse.max_new_tokens",
+    ),
     "top_p above one": (edit(f"{SYSTEM}|top_p", 1.1), "sonnet.systems.top_p_tuned.top_p"),
     "zero temperature": (edit(f"{SYSTEM}|temperature", 0.0), "sonnet.systems.top_p_tuned.temperature"),
     "seed negative": (edit("seed", -1), "seed: expected an integer from 0 to 4294967295, got -1"),

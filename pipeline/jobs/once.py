@@ -2,8 +2,7 @@
 
 A file of code is a dependency of up to 140 stages, and params.yaml of all of them. DVC parses params.yaml, searches all
 of it for every parameter, looks up the hash of every dependency and edits its file of locks three times, anew for each
-stage. Nothing of this changes between two stages while the
-repository is locked, as nothing is run.
+stage. Nothing of this changes between two stages while the repository is locked, as nothing is run.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

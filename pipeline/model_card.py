@@ -81,9 +81,11 @@ def _own_class_note(settings: Training) -> str:
             "\nThis row is a multi-task attention network, which transformers' class loads without its heads:\n"
             "load it with `pipeline.models.mtan.MtanClassifier.from_pretrained`.\n"
         )
-    if getattr(settings, "pooling", "last") == "last":
+    mean, match = getattr(settings, "pooling", "last") == "mean", getattr(settings, "exact_match", False)
+    own = ["pools by the mean over the tokens"] * mean + ["marks the tokens that stand in both sentences"] * match
+    if not own:
         return ""
     return (
-        "\nThis row pools by the mean over the tokens, which transformers' own class does not do: load it with\n"
-        "`pipeline.models.classifier.GPT2Classifier.from_pretrained`.\n"
+        f"\nThis row {' and '.join(own)}, which transformers' own class does not do:\n"
+        "load it with `pipeline.models.classifier.GPT2Classifier.from_pretrained`.\n"
     )

@@ -13,7 +13,7 @@ from pipeline.config.sentiment import NUM_LABELS
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.models.mtan import MtanClassifier, build_mtan
 from pipeline.text.prepared import PREPARED, read_pairs, read_sentences
-from pipeline.text.prompts import answer_tokens, encode_pairs, encode_texts
+from pipeline.text.prompts import answer_tokens, cloze_template, encode_pairs, encode_texts
 from pipeline.text.views import View, encode_views
 from pipeline.training import Rows
 
@@ -30,8 +30,9 @@ def new_classifier(
         tasks = {"qqp": 2} | {task: classes[task] for task in settings.tasks}
         return build_mtan(start, tasks, settings.dropout, settings.head_dropout)
     answers = answer_tokens(tokenizer) if settings.head == "cloze" else None
+    template = cloze_template(tokenizer) if settings.exact_match else None
     dropouts = settings.dropout, settings.head_dropout
-    model = build_classifier(start, 2, settings.pooling, *dropouts, answers=answers)
+    model = build_classifier(start, 2, settings.pooling, *dropouts, answers=answers, template=template)
     lora = settings.lora()
     if lora is None:
         return model

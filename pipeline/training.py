@@ -36,6 +36,7 @@ from pipeline.data_parallel import average_gradients
 from pipeline.distributed import agreed, rank, world
 from pipeline.errors import InputError
 from pipeline.files import naming
+from pipeline.heap import return_large_blocks
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.precision import autocast
 from pipeline.sampler import ByLength
@@ -153,6 +154,7 @@ def train(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     use_fast_dropout(model)
+    return_large_blocks()
     keeper = KeepBest(scratch / "kept", best, keep)
     writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
     loop = Loop(model, rows, objective, plan, scratch, evaluate, [*writers, Checkpoints()])

@@ -38,6 +38,7 @@ TEXTS = [
 ]
 PAIRS = [Pair(str(index), text, TEXTS[(index - 2) % len(TEXTS)], index % 2) for index, text in enumerate(TEXTS * 2)]
 ADAPTERS = [{"adapter": kind, "r": 3, "targets": ["c_attn", "c_proj", "c_fc"]} for kind in ("lora", "dora")]
+MATCH = {"exact_match": True}
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +51,9 @@ def backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def row(**values: object) -> Paraphrase:
     settings: dict[str, Any] = {
         "train": "prepared/paraphrase", "start": "backbone", "objective": "cross_entropy",
-        "options": {"label_smoothing": 0.0}, "pooling": "last", "head": "linear", "adapter": None, "r": None,
-        "targets": None, "tasks": [], "seeds": [], "orders": "one", "lr": 0.01, "epochs": 1, "batch_size": 4,
-        "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
+        "options": {"label_smoothing": 0.0}, "pooling": "last", "head": "linear", "exact_match": False,
+        "adapter": None, "r": None, "targets": None, "tasks": [], "seeds": [], "orders": "one", "lr": 0.01, "epochs": 1,
+        "batch_size": 4, "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
         "head_dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
     }  # fmt: skip
     return Paraphrase(**settings | values)
@@ -134,7 +135,9 @@ def test_a_saved_adapter_loads_in_plain_peft(backbone: Path, adapter: dict[str, 
     assert loaded.active_peft_config.base_model_name_or_path == "models/backbone"
 
 
-@pytest.mark.parametrize("values", [*ADAPTERS, {}, {"pooling": "mean"}], ids=["lora", "dora", "plain", "mean"])
+@pytest.mark.parametrize(
+    "values", [*ADAPTERS, {}, {"pooling": "mean"}, MATCH], ids=["lora", "dora", "plain", "mean", "match"]
+)
 def test_saved_weights_go_into_a_fresh_model(backbone: Path, values: dict[str, Any]) -> None:
     model = trained(classifier(backbone, **values))
     model.save_pretrained("models/paraphrase/row")
@@ -193,7 +196,9 @@ def split_of(pairs: list[Pair]) -> Split:
     return Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs], swapped)
 
 
-@pytest.mark.parametrize("values", [{}, ADAPTERS[0], {"tasks": ["sst", "etpc"]}], ids=["plain", "lora", "mtan"])
+@pytest.mark.parametrize(
+    "values", [{}, ADAPTERS[0], {"tasks": ["sst", "etpc"]}, MATCH], ids=["plain", "lora", "mtan", "match"]
+)
 def test_answers_in_both_orders_do_not_know_the_order(backbone: Path, values: dict[str, Any]) -> None:
     model = trained(classifier(backbone, **values))
     split, turned = split_of(PAIRS), split_of(swap(PAIRS))

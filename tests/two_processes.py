@@ -17,7 +17,7 @@ LORA = {"adapter": "lora", "r": 3, "targets": ["c_attn", "c_fc"]}
 MTAN = {"tasks": ["sst"], "train": "prepared/few"}
 ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, its options, parameters of the row
     "baseline": ("cross_entropy", {"label_smoothing": 0.1}, {"pooling": "mean"}),
-    "symmetric": ("symmetric", {"alpha": 1.0}, {}),
+    "symmetric": ("symmetric", {"alpha": 1.0}, {"exact_match": True}),
     "simcse_supervised": ("simcse_supervised", {"temperature": 0.1}, {}),
     "lora": ("r_drop", {"alpha": 1.0}, LORA),
     "mtan": ("multitask", {"weighting": "dwa", "temperature": 2.0, "interval": 2}, MTAN),
@@ -77,10 +77,10 @@ def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: 
     settings = Paraphrase.model_validate(
         {
             "train": "prepared/few", "start": "backbone", "objective": objective, "options": options,
-            "pooling": "last", "head": "linear", "adapter": None, "r": None, "targets": None, "tasks": [], "seeds": [],
-            "orders": "one", "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear", "warmup": 0.0,
-            "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0, "head_dropout": 0.0, "max_length": 90,
-            "evaluations_per_epoch": 1, "checkpoint_steps": 3,
+            "pooling": "last", "head": "linear", "exact_match": False, "adapter": None, "r": None, "targets": None,
+            "tasks": [], "seeds": [], "orders": "one", "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear",
+            "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0, "head_dropout": 0.0,
+            "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3,
         } | values
     )  # fmt: skip
     tokenizer, loss = tiny_tokenizer(), load_objective(objective, "objective")

@@ -28,6 +28,7 @@ class Paraphrase(Training):
     pooling: Literal["last", "mean"]  # over the real tokens of the prompt
     head: Literal["linear", "cloze"]  # cloze: begins as the language model's rows of " no" and " yes"
     head_dropout: float = Field(ge=0, lt=1)
+    exact_match: bool  # mark the tokens that stand in both sentences
     adapter: Literal["lora", "dora"] | None
     r: int | None = Field(ge=1)  # of the adapter
     targets: list[Literal["c_attn", "c_proj", "c_fc"]] | None = Field(min_length=1)  # of the adapter
@@ -61,6 +62,8 @@ def load_paraphrase(row: str, table: Table = "methods", path: Path = PARAMS) -> 
         raise InputError(f"{path}: {key}: adapter, r and targets belong together: set all of them or none")
     if first and (settings.tasks or settings.adapter):
         raise InputError(f"{path}: {key}: a first stage is a backbone: it has neither tasks nor an adapter")
+    if settings.exact_match and (first or settings.tasks or settings.adapter):
+        raise InputError(f"{path}: {key}: exact_match wants a row of methods with adapter null and no tasks")
     if settings.tasks and (settings.adapter or settings.pooling == "mean" or settings.head == "cloze"):
         raise InputError(f"{path}: {key}: tasks want adapter null, pooling last and head linear")
     if len(set(settings.tasks)) < len(settings.tasks):

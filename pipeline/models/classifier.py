@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
 
+from pipeline.models.exact_match import shared_tokens
 from pipeline.models.trunk import states
 
 Pooling = Literal["last", "mean"]
@@ -21,7 +22,8 @@ Pooling = Literal["last", "mean"]
 class GPT2Classifier(GPT2PreTrainedModel):
     """Logits from the last real token, or from the mean over the real tokens, of right-padded input.
 
-    `config.pooling`, `config.head_dropout` and `config.freeze_backbone` are stored with the model.
+    `config.pooling`, `config.head_dropout` and `config.freeze_backbone` are stored with the model. So is
+    `config.exact_match`: null, or the template of the pairs whose shared tokens are marked, see exact_match.py.
     """
 
     def __init__(self, config: GPT2Config) -> None:
@@ -29,6 +31,9 @@ class GPT2Classifier(GPT2PreTrainedModel):
         self.transformer = GPT2Model(config)
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
+        self.template = getattr(config, "exact_match", None)
+        if self.template:
+            self.exact_match = nn.Parameter(torch.zeros(config.n_embd))
         self.post_init()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -45,9 +50,12 @@ class GPT2Classifier(GPT2PreTrainedModel):
 
     def pooled(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
         """The (batch, width) states that the head reads: of the last real token, or the mean over the real tokens."""
+        added = None
+        if self.template:
+            added = shared_tokens(input_ids, lengths, self.template)[..., None] * self.exact_match
         if self.config.pooling == "last":
-            return states(self.transformer, input_ids, read=lengths - 1)[-1].squeeze(1)
-        hidden = states(self.transformer, input_ids)[-1]
+            return states(self.transformer, input_ids, lengths - 1, added)[-1].squeeze(1)
+        hidden = states(self.transformer, input_ids, added=added)[-1]
         real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
         return (hidden * real[..., None]).sum(1) / lengths[:, None]
 
@@ -68,18 +76,23 @@ def build_classifier(
     head_dropout: float,
     freeze: bool = False,
     answers: Sequence[int] | None = None,
+    template: Sequence[list[int]] | None = None,
 ) -> GPT2Classifier:
     """A classifier with the backbone's weights.
 
     Args:
         answers: token ids, one a class: the head begins as the language model's rows of these tokens, so that its
             logits are those of the tokens as the next word. Without them it is drawn from torch's global generator.
+        template: of pairs, whose shared tokens are to be marked; at first the mark changes nothing.
     """
     config = GPT2Config.from_pretrained(backbone)
     config.num_labels = num_labels
     config.pooling, config.head_dropout, config.freeze_backbone = pooling, head_dropout, freeze
+    config.exact_match = template
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
     model = GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()
+    if template:
+        nn.init.zeros_(model.exact_match)  # `from_pretrained` leaves what is in no layer as it finds it in memory
     if answers is not None:
         with torch.no_grad():
             model.score.weight.copy_(model.transformer.wte.weight[list(answers)])

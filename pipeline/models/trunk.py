@@ -12,7 +12,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block, GPT
 from pipeline.models.dropout import dropout
 
 
-def states(gpt2: GPT2Model, ids: Tensor, read: Tensor | None = None) -> list[Tensor]:
+def states(gpt2: GPT2Model, ids: Tensor, read: Tensor | None = None, added: Tensor | None = None) -> list[Tensor]:
     """Hidden states after the embeddings and after every block; the last one after the final layer norm too.
 
     Args:
@@ -20,11 +20,13 @@ def states(gpt2: GPT2Model, ids: Tensor, read: Tensor | None = None) -> list[Ten
         ids: (batch, tokens) int64, padded on the right with any token: under causal attention a real token never sees
             the padding to its right.
         read: (batch,) int64, the only position of each row that is wanted from the last block; None wants all.
+        added: (batch, tokens, width), what is added to the embeddings.
 
     Returns:
         blocks + 1 tensors (batch, tokens, width); with `read` the last one is (batch, 1, width).
     """
-    hidden = gpt2.drop(gpt2.wte(ids) + gpt2.wpe(torch.arange(ids.shape[1], device=ids.device)))
+    hidden = gpt2.wte(ids) + gpt2.wpe(torch.arange(ids.shape[1], device=ids.device))
+    hidden = gpt2.drop(hidden if added is None else hidden + added)
     found = [hidden]
     for block in gpt2.h:
         hidden = _block(block, hidden, read if block is gpt2.h[-1] else None)

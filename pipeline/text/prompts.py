@@ -25,6 +25,20 @@ def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     return tokens
 
 
+def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
+    """The tokens before, between and after the sentences of every prompt.
+
+    Quotation marks are not among them: a tokenizer may join them to a sentence's own punctuation.
+    """
+    template = [tokenizer.encode(text).ids for text in ("Is", " a paraphrase of", ' Answer "yes" or "no":')]
+    before, between, after = template
+    ids = tokenizer.encode(CLOZE.format("?", "?")).ids
+    inside = any(ids[start : start + len(between)] == between for start in range(len(ids)))
+    if not (ids[: len(before)] == before and inside and ids[-len(after) :] == after):
+        raise InputError("params.yaml: exact_match: the backbone's tokenizer joins words of the prompt; use false")
+    return template
+
+
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -> list[list[int]]:
     """Cloze prompts of at most `max_length` tokens: long sentences are cut at their ends, the question never is."""
     prompts = [CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs]

@@ -63,6 +63,7 @@ def test_marks_of_a_pair_by_hand() -> None:
 def test_a_text_alone_has_no_marks() -> None:
     rows = [TOKENIZER.encode("How do I answer I answer").ids, TEMPLATE[1][:2], [5]]
     assert not any(sum(marks(rows), []))
+    assert marks([[5]]) == [[False]]  # a batch of texts shorter than the template
 
 
 @pytest.fixture(scope="module")

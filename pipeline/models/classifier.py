@@ -31,7 +31,7 @@ class GPT2Classifier(GPT2PreTrainedModel):
         self.transformer = GPT2Model(config)
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
-        self.template = getattr(config, "exact_match", None)
+        self.template = getattr(config, "exact_match", None)  # models saved before there were marks lack the key
         if self.template:
             self.exact_match = nn.Parameter(torch.zeros(config.n_embd))
         self.post_init()

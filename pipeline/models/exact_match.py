@@ -25,11 +25,12 @@ def shared_tokens(ids: Tensor, lengths: Tensor, template: Sequence[Sequence[int]
         (batch, tokens) bool; false in a whole row that lacks the tokens between two sentences, such as a text alone.
     """
     before, between, after = template
-    place = torch.arange(ids.shape[1], device=ids.device)
-    found = torch.ones_like(ids, dtype=torch.bool)
+    tokens = ids.shape[1]
+    place = torch.arange(tokens, device=ids.device)
+    beyond, found = pad(ids, (0, len(between)), value=-1), torch.ones_like(ids, dtype=torch.bool)
     for offset, token in enumerate(between):
-        found &= pad(ids[:, offset:], (0, offset), value=-1) == token
-    middle = torch.where(found.any(1), found.int().argmax(1), ids.shape[1])[:, None]
+        found &= beyond[:, offset : offset + tokens] == token
+    middle = torch.where(found.any(1), found.int().argmax(1), tokens)[:, None]
     first = (place >= len(before)) & (place < middle)
     second = (place >= middle + len(between)) & (place < lengths[:, None] - len(after))
     across = (ids[:, :, None] == ids[:, None, :]) & first[:, :, None] & second[:, None, :]

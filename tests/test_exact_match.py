@@ -35,7 +35,7 @@ def expected(prompt: list[int]) -> list[bool]:
     """By the places of the characters: the text of the prompt says where its sentences are."""
     text = TOKENIZER.decode(prompt)
     middle, end = text.index(" a paraphrase of"), text.rindex(' Answer "yes" or "no":')
-    spans = [TOKENIZER.encode(text).offsets[place] for place in range(len(prompt))]
+    spans = TOKENIZER.encode(text).offsets
     first = [start >= len("Is") and stop <= middle for start, stop in spans]
     second = [start >= middle + len(" a paraphrase of") and stop <= end for start, stop in spans]
     sides = [{token for token, inside in zip(prompt, side, strict=True) if inside} for side in (first, second)]

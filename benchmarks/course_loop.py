@@ -38,7 +38,9 @@ class CourseBlock(nn.Module):
         )
         scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
         tokens = hidden.shape[1]
-        scores = scores.masked_fill(~torch.ones(tokens, tokens, dtype=torch.bool).tril(), -1e4) + mask
+        scores = (
+            scores.masked_fill(~torch.ones(tokens, tokens, dtype=torch.bool, device=hidden.device).tril(), -1e4) + mask
+        )
         mixed = self.attention_dropout(scores.softmax(-1)) @ value
         hidden = hidden + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         inner = self.fc(self.ln_2(hidden))
@@ -61,7 +63,7 @@ class CourseModel(nn.Module):
 
     def states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Hidden states (batch, tokens, width) of ids and mask (1 at real tokens), both (batch, tokens)."""
-        hidden = self.dropout(self.words(ids) + self.places(torch.arange(ids.shape[1])))
+        hidden = self.dropout(self.words(ids) + self.places(torch.arange(ids.shape[1], device=ids.device)))
         padding = (1.0 - mask[:, None, None].to(hidden.dtype)) * -1e4
         for block in self.blocks:
             hidden = block(hidden, padding)
@@ -69,7 +71,8 @@ class CourseModel(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Logits (batch, labels)."""
-        return self.head(self.states(ids, mask)[torch.arange(len(ids)), mask.sum(1) - 1])
+        rows = torch.arange(len(ids), device=ids.device)
+        return self.head(self.states(ids, mask)[rows, mask.sum(1) - 1])
 
     def read(self, text: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Of one text: states (tokens, width) and logits of the next token after each of its tokens."""
@@ -88,11 +91,12 @@ def collate(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor
 
 def train(model: CourseModel, tokenizer: Tokenizer, batches: Iterable[Sequence[Pair]]) -> Iterator[float]:
     """One step for every loss that is asked for."""
+    device = model.words.weight.device
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=False, fused=False)
     for batch in batches:
-        loss = nn.functional.cross_entropy(
-            model(*collate(tokenizer, batch)), torch.tensor([pair.label for pair in batch])
-        )
+        ids, mask = collate(tokenizer, batch)
+        labels = torch.tensor([pair.label for pair in batch])
+        loss = nn.functional.cross_entropy(model(ids.to(device), mask.to(device)), labels.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -103,8 +107,9 @@ def train(model: CourseModel, tokenizer: Tokenizer, batches: Iterable[Sequence[P
 def predict(model: CourseModel, tokenizer: Tokenizer, pairs: Sequence[Pair], batch_size: int) -> Tensor:
     """Probabilities (pairs, labels), in batches in the order of `pairs`."""
     model.eval()
-    batches = [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
-    return torch.cat([model(*collate(tokenizer, batch)).softmax(-1) for batch in batches])
+    device = model.words.weight.device
+    batches = [collate(tokenizer, pairs[start : start + batch_size]) for start in range(0, len(pairs), batch_size)]
+    return torch.cat([model(ids.to(device), mask.to(device)).softmax(-1) for ids, mask in batches])
 
 
 @torch.no_grad()

@@ -74,10 +74,10 @@ def table(found: dict[str, Measured]) -> list[dict[str, object]]:
     return lines
 
 
-def model_for(prompts: Sequence[list[int]], new: int = NEW) -> GPT2LMHeadModel:
+def model_for(prompts: Sequence[list[int]], new: int = NEW, size: str = SIZE) -> GPT2LMHeadModel:
     """The same weights for all; its context ends `new` tokens after the prompts."""
     torch.manual_seed(0)
-    made = config(SIZE, dropout=0.0, positions=len(prompts[0]) + new)
+    made = config(size, dropout=0.0, positions=len(prompts[0]) + new)
     made.bos_token_id = made.eos_token_id = END
     return GPT2LMHeadModel(made).eval()
 
@@ -107,19 +107,26 @@ def course(decoder: str, prompts: Sequence[list[int]], number: int) -> float:
 
 def generate(decoder: str, prompts: Sequence[list[int]], number: int) -> float:
     """Tokens a second of transformers' `generate` with all prompts in one batch."""
-    model, ids = model_for(prompts), torch.tensor(prompts)
-    write_new = partial(model.generate, ids, attention_mask=torch.ones_like(ids), pad_token_id=0, use_cache=True)
-    if decoder == DECODERS[0]:
-        write_new = partial(write_new, do_sample=True, top_p=P, top_k=0, temperature=TEMPERATURE)
-    else:
-        write_new = partial(
-            write_new, do_sample=False, num_beams=BEAMS.beams, length_penalty=BEAMS.length_penalty, early_stopping=True
-        )
-    write_new(max_new_tokens=4)  # warm
-    torch.manual_seed(number)
+    model = model_for(prompts)
+    theirs(decoder, model, prompts, number, new=4)  # warm
     start = seconds()
-    texts: Tensor = write_new(max_new_tokens=NEW)
-    return _rate([[token for token in text if token != END] for text in texts[:, len(prompts[0]) :].tolist()], start)
+    return _rate(theirs(decoder, model, prompts, number), start)
+
+
+def theirs(
+    decoder: str, model: GPT2LMHeadModel, prompts: Sequence[list[int]], number: int, new: int = NEW
+) -> list[list[int]]:
+    """The new tokens of all prompts by `generate`."""
+    ids = torch.tensor(prompts, device=model.device)
+    options: dict[str, object] = {"do_sample": True, "top_p": P, "top_k": 0, "temperature": TEMPERATURE}
+    if decoder == DECODERS[2]:
+        penalty = BEAMS.length_penalty
+        options = {"do_sample": False, "num_beams": BEAMS.beams, "length_penalty": penalty, "early_stopping": True}
+    torch.manual_seed(number)
+    texts: Tensor = model.generate(
+        ids, attention_mask=torch.ones_like(ids), pad_token_id=0, use_cache=True, max_new_tokens=new, **options
+    )
+    return [[token for token in text if token != END] for text in texts[:, len(prompts[0]) :].tolist()]
 
 
 def ours(decoder: str, prompts: Sequence[list[int]], number: int) -> float:

@@ -83,18 +83,20 @@ def _answer(work: Work, number: int, sender: Connection) -> None:
     sender.send((value, max(ours, programs) // 1024))  # it may have run programs, the largest of which counts
 
 
-def write(name: str, title: str, what: str, rounds: int, rows: Sequence[Mapping[str, object]]) -> None:
+def write(
+    name: str, title: str, what: str, rounds: int, rows: Sequence[Mapping[str, object]], device: str | None = None
+) -> None:
     """Write benchmarks/results/<name>.json, which the README shows: numbers and text as columns, lists not at all."""
-    table = {"title": title, "what": what, "machine": machine(), "rounds": rounds, "rows": rows}
+    table = {"title": title, "what": what, "machine": machine(device), "rounds": rounds, "rows": rows}
     write_json(RESULTS / f"{name}.json", table)
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, list)))
 
 
-def machine() -> str:
-    """CPU, threads and versions."""
+def machine(device: str | None = None) -> str:
+    """`device`, or the CPU and its threads, and versions."""
     count = "1 thread (seconds are CPU time)" if THREADS == 1 else f"{THREADS} threads"
-    return f"{_processor()}, {count}, torch {version('torch')}, transformers {version('transformers')}"
+    return f"{device or f'{_processor()}, {count}'}, torch {version('torch')}, transformers {version('transformers')}"
 
 
 def _processor() -> str:

@@ -31,6 +31,7 @@ from transformers.utils import logging
 
 from pipeline.callbacks import Checkpoints, KeepBest, Progress, newest_complete
 from pipeline.config.training import Training
+from pipeline.cuda_graphs import StepGraphs
 from pipeline.curves import Curves
 from pipeline.data_parallel import average_gradients
 from pipeline.distributed import agreed, rank, world
@@ -38,6 +39,7 @@ from pipeline.errors import InputError
 from pipeline.files import naming
 from pipeline.heap import return_large_blocks
 from pipeline.models.dropout import use_fast_dropout
+from pipeline.models.trunk import use_compiled_blocks
 from pipeline.precision import autocast
 from pipeline.sampler import ByLength
 from pipeline.text.batch import training_batch
@@ -47,6 +49,7 @@ Evaluator = Callable[[Any], dict[str, float]]
 
 CHECKPOINTS = Path("checkpoints")
 LOGS_PER_EVALUATION = 10
+WORTH_COMPILING = 20_000  # steps on a GPU: compiling takes as long as it saves in so many
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,11 @@ class Loop(Trainer):
         super().__init__(model, arguments, training_batch, rows, eval_dataset=rows, callbacks=callbacks)
         # Called like this it does not wrap the model for parallel training: see pipeline/data_parallel.py.
         self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
+        alone_on_gpu = self.args.device.type == "cuda" and world() == 1
+        longest = model.config.n_positions
+        self.graphs = StepGraphs(self.loss_and_parts, model.parameters(), longest) if alone_on_gpu else None
+        if alone_on_gpu and plan.steps >= WORTH_COMPILING and not hasattr(model, "peft_config"):
+            use_compiled_blocks(model)  # not with adapters: peft's DoRA cannot be traced
 
     def get_train_dataloader(self) -> DataLoader:
         """The batches, all of each in every process; to a GPU they are copied while it works on the one before."""
@@ -206,19 +214,34 @@ class Loop(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: object
     ) -> Tensor:
-        if not model.training:
-            raise RuntimeError("the model left training mode: dropout would be off")
-        with autocast(self.precision, self.args.device):
-            loss, parts = self.objective(model, inputs)
-        for name, value in parts.items():
-            self.parts.setdefault(name, []).append(value.detach())
+        loss, parts = self.loss_and_parts(inputs)
+        self._keep(parts)
         return loss
 
-    def training_step(self, model: nn.Module, *arguments: object, **named: object) -> Tensor:
-        loss: Tensor = super().training_step(model, *arguments, **named)
+    def loss_and_parts(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the objective gives for a batch, in the precision of the plan."""
+        if not self.model.training:
+            raise RuntimeError("the model left training mode: dropout would be off")
+        with autocast(self.precision, self.args.device):
+            return self.objective(self.model, batch)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: object, **named: object) -> Tensor:
+        if self.graphs:
+            loss, parts = self.graphs(self._prepare_inputs(inputs))
+            self._keep(parts)
+            return loss
+        loss = super().training_step(model, inputs, *arguments, **named)
         if world() > 1:
             average_gradients(model.parameters())
         return loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the Trainer would go through all weights for it in every step."""
+        return 0
+
+    def _keep(self, parts: dict[str, Tensor]) -> None:
+        for name, value in parts.items():
+            self.parts.setdefault(name, []).append(value.detach())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:

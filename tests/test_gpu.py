@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.cuda_graphs import LENGTHS, HostColumns, rounded
 from pipeline.determinism import any_order
 from pipeline.models.classifier import build_classifier
 from pipeline.models.dropout import use_fast_dropout
@@ -164,6 +165,38 @@ def test_a_batch_keeps_its_numbers_on_the_host() -> None:
     assert set(batch[HOST]) == {"labels", "tasks", "lengths", "swapped_lengths", "first_lengths", "second_lengths"}
     for name, column in batch[HOST].items():
         assert column.tolist() == batch[name].tolist() == on_host(collate(rows), name).tolist()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_steps_that_depend_on_more_than_shapes_are_told_apart(name: str, backbone: Path) -> None:
+    """What a CUDA graph repeats must not depend on what the host looked up for one batch."""
+    batch = training_batch(rows_of(name).rows)
+    columns = HostColumns(batch[HOST])
+    loss_of(name)(model_of(name, backbone), batch | {HOST: columns})
+    assert columns.asked == (name in ("simcse_supervised", "equal", "dwa", "uncertainty", "language_model"))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_more_padding_changes_nothing(name: str, backbone: Path) -> None:
+    model, found = model_of(name, backbone).double(), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    for batch in (training_batch(rows_of(name).rows), rounded(training_batch(rows_of(name).rows), 96)):
+        model.zero_grad()
+        loss, _ = loss_of(name)(model, batch)
+        loss.backward()
+        found.append([loss, *(weight.grad for weight in model.parameters() if weight.grad is not None)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
+
+
+def test_batches_are_padded_to_few_lengths_that_the_model_has() -> None:
+    for tokens in range(1, 31):
+        ids = torch.ones(3, tokens, dtype=torch.int64)
+        batch = rounded({"input_ids": ids, "lengths": torch.full((3,), tokens), HOST: {}}, 30)
+        assert batch["input_ids"].shape == (3, min(30, -(-tokens // LENGTHS) * LENGTHS))
+        assert batch["input_ids"].sum() == ids.sum() and batch["lengths"].shape == (3,)
 
 
 def test_the_language_model_forward_of_transformers_agrees() -> None:

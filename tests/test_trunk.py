@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 
 import pytest
 import torch
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from transformers.activations import ACT2FN
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
 from pipeline.models import trunk
 from pipeline.models.dropout import Dropout, dropout, use_fast_dropout
-from pipeline.models.trunk import states
+from pipeline.models.trunk import states, use_compiled_blocks
 from pipeline.text.batch import pad
 
 VOCABULARY = 60
@@ -226,3 +228,29 @@ def test_every_dropout_is_replaced_and_nothing_else_changes() -> None:
     values = torch.ones(3, 2, 32)
     adapted = peft.base_model.model.transformer.h[0].attn.c_attn
     assert not torch.equal(adapted.lora_dropout["default"](values), values)
+
+
+def test_compiled_blocks_give_the_same_numbers_and_are_traced_once_for_all_shapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Traced, differentiated and run; the kernels that inductor makes of it are for a GPU (tests/test_cuda.py)."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    model = gpt2()
+    found: list[list[Tensor]] = [[], []]
+    for numbers in found:
+        model.train()
+        for rows, longest in ((7, 23), (7, 11), (5, 30), (4, 8)):
+            ids, lengths = ragged(rows, longest)
+            model.zero_grad()
+            hidden = states(model, ids, lengths - 1)[-1]
+            hidden.square().sum().backward()
+            numbers += [hidden, *(weight.grad for weight in model.parameters() if weight.grad is not None)]
+        model.eval()
+        numbers.append(states(model, ragged()[0])[-1])
+        use_compiled_blocks(model)
+    assert len(found[0]) > 20
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, **EXACT)
+    assert counters["stats"]["unique_graphs"] == 2, "one for all blocks and one for the last, whatever the shapes"

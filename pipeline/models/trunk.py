@@ -25,14 +25,23 @@ def states(gpt2: GPT2Model, ids: Tensor, read: Tensor | None = None, added: Tens
     Returns:
         blocks + 1 tensors (batch, tokens, width); with `read` the last one is (batch, 1, width).
     """
-    hidden = gpt2.wte(ids) + gpt2.wpe(torch.arange(ids.shape[1], device=ids.device))
+    hidden = gpt2.wte(ids) + gpt2.wpe.weight[: ids.shape[1]]
     hidden = gpt2.drop(hidden if added is None else hidden + added)
     found = [hidden]
     for block in gpt2.h:
-        hidden = _block(block, hidden, read if block is gpt2.h[-1] else None)
+        run = getattr(block, "compiled", _block) if block.training else _block
+        hidden = run(block, hidden, read if block is gpt2.h[-1] else None)
         found.append(hidden)
     found[-1] = gpt2.ln_f(hidden)
     return found
+
+
+def use_compiled_blocks(model: nn.Module) -> None:
+    """Let `states` train with kernels that fuse what lies between a block's matrix products: once for all lengths."""
+    compiled = torch.compile(_block, dynamic=True)
+    for module in model.modules():
+        if isinstance(module, GPT2Block):
+            module.compiled = compiled
 
 
 def _block(block: GPT2Block, hidden: Tensor, read: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from pipeline.files import read_json
 RESULTS = Path("benchmarks/results")
 ORDER = (
     "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "systems", "mbr", "prepare",
-    "dag", "dag_jobs",
+    "dag", "dag_jobs", "cuda_training", "cuda_evaluation", "cuda_generation",
 )  # fmt: skip
 LABELS = {
     "name": "",
@@ -23,6 +23,7 @@ LABELS = {
     "of_trainer": "x Trainer",
     "of_bare_step": "x bare step",
     "of_generate": "x `generate`",
+    "mfu": "% MFU",
     "peak_mib": "peak MiB",
 }
 

@@ -1,6 +1,7 @@
 """Rows of token ids to padded tensors."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,10 @@ def places(chosen: np.ndarray, device: torch.device) -> Tensor:
 
 def pad(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
     """Rows (batch, longest) int64, padded on the right with 0, and their lengths (batch,) int64."""
-    lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
-    for row, target in zip(rows, ids, strict=True):
-        target[: len(row)] = torch.tensor(row)
-    return ids, lengths
+    lengths = np.array([len(row) for row in rows])
+    ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
+    return torch.from_numpy(ids), torch.from_numpy(lengths)
 
 
 def lengths_of(name: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import itemgetter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,15 +33,22 @@ class BeamSearch:
     no_repeat_ngram: int = 0
 
 
+class _Text(NamedTuple):
+    """What a beam has written, the sum of its log-probabilities and the line breaks that it may still write."""
+
+    tokens: list[int]
+    total: float
+    open_lines: int
+
+
 @dataclass
 class _Search:
-    """One prompt, the line breaks and tokens that its texts may have, those that run and those that are finished."""
+    """One prompt, the tokens that its texts may have, those that run and those that are finished, with their scores."""
 
     prompt: list[int]
-    open_lines: int
     room: int
-    running: list[tuple[list[int], float]] = field(default_factory=lambda: [([], 0.0)])  # sums of log-probabilities
-    finished: list[tuple[list[int], float]] = field(default_factory=list)  # scores
+    running: list[_Text]
+    finished: list[tuple[list[int], float]] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -71,12 +79,12 @@ def beam_search(
     searches = [
         _Search(
             list(prompt),
-            max_lines - sum(breaks[token] for token in prompt),
             min(context - len(prompt), max_new_tokens or context),
+            [_Text([], 0.0, max_lines - sum(breaks[token] for token in prompt))],
         )
         for prompt in prompts
     ]
-    active = [search for search in searches if search.open_lines > 0 and search.room > 0]
+    active = [search for search in searches if search.running[0].open_lines > 0 and search.room > 0]
     if active:
         _run(model, active, options, breaks, constrain)
     return [[text for text, _ in sorted(search.finished, key=lambda item: -item[1])] or [[]] for search in searches]
@@ -102,11 +110,10 @@ def _run(
         ).last_hidden_state[:, -1]
         logits = head(hidden)
         normaliser = logits.logsumexp(-1, keepdim=True)
-        texts = [search.prompt + text for search in active for text, _ in search.running]
-        if constrain:
-            logits = constrain(logits, texts)
-        if options.no_repeat_ngram:
-            logits = ban_repeated(logits, texts, options.no_repeat_ngram)
+        if constrain or options.no_repeat_ngram:
+            texts = [search.prompt + text.tokens for search in active for text in search.running]
+            logits = constrain(logits, texts) if constrain else logits
+            logits = ban_repeated(logits, texts, options.no_repeat_ngram) if options.no_repeat_ngram else logits
         # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
         likeliest = logits.topk(min(2 * options.beams, logits.shape[1]))
         scores, candidates = (likeliest.values - normaliser).tolist(), likeliest.indices.tolist()
@@ -137,23 +144,23 @@ def _step(
 ) -> list[tuple[int, int]]:
     """Extend one prompt's running texts by the candidates of each; (parent, token) of those that go on."""
     sums = [
-        (total + score, parent, token)
-        for parent, (_, total) in enumerate(search.running)
+        (text.total + score, parent, token)
+        for parent, text in enumerate(search.running)
         for score, token in zip(scores[parent], candidates[parent], strict=True)
         if score > -math.inf
     ]
-    running: list[tuple[list[int], float]] = []
+    running: list[_Text] = []
     chosen: list[tuple[int, int]] = []
     for rank, (total, parent, token) in enumerate(nlargest(2 * options.beams, sums, key=itemgetter(0))):
-        text = search.running[parent][0]
-        written = text if token == end else [*text, token]
-        lines = search.open_lines - sum(breaks[each] for each in written)
-        length = len(text) + 1
-        if token == end or lines <= 0 or length >= search.room:
+        before = search.running[parent]
+        length = len(before.tokens) + 1
+        written = before.tokens if token == end else [*before.tokens, token]
+        open_lines = before.open_lines if token == end else before.open_lines - breaks[token]
+        if token == end or open_lines <= 0 or length >= search.room:
             if rank < options.beams:
                 search.finished.append((written, total / length**options.length_penalty))
         elif len(running) < options.beams:
-            running.append((written, total))
+            running.append(_Text(written, total, open_lines))
             chosen.append((parent, token))
     order = _in_place([parent for parent, _ in chosen])
     search.running = [running[place] for place in order]

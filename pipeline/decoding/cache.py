@@ -62,7 +62,7 @@ class ReservingLayer(DynamicLayer):
             return
         changed = (indices != torch.arange(rows, device=indices.device)).nonzero()[:, 0]
         for name, states in (("keys", self.keys), ("values", self.values)):
-            states[changed] = states[indices[changed]]
+            states.index_copy_(0, changed, states.index_select(0, indices[changed]))  # faster than by indexing
             filled, buffer = self.buffers.get(name, (None, states))
             kept = states[:rows]
             setattr(self, name, kept)

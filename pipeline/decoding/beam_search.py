@@ -23,6 +23,8 @@ from pipeline.decoding.ngrams import ban_repeated
 from pipeline.decoding.sampling import Constrain
 from pipeline.models.prefix import text_length
 
+BLOCK = 128  # tokens
+
 
 @dataclass(frozen=True)
 class BeamSearch:
@@ -115,8 +117,8 @@ def _run(
             logits = constrain(logits, texts) if constrain else logits
             logits = ban_repeated(logits, texts, options.no_repeat_ngram) if options.no_repeat_ngram else logits
         # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
-        likeliest = logits.topk(min(2 * options.beams, logits.shape[1]))
-        scores, candidates = (likeliest.values - normaliser).tolist(), likeliest.indices.tolist()
+        values, places = likeliest(logits, min(2 * options.beams, logits.shape[1]))
+        scores, candidates = (values - normaliser).tolist(), places.tolist()
         parents, tokens, first, going = [], [], 0, []
         for search in active:
             rows = slice(first, first + len(search.running))
@@ -132,6 +134,23 @@ def _run(
             cache.batch_select_indices(kept)
             ids = torch.tensor(tokens, device=device)[:, None]
             mask = torch.cat([mask[kept], mask.new_ones(len(kept), 1)], 1)
+
+
+def likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row of (rows, vocabulary) and their places, both (rows, count), as torch.topk.
+
+    They lie in the `count` blocks of tokens with the largest maxima, which are found faster than they are.
+    """
+    blocks = logits.shape[1] // BLOCK
+    if blocks <= count:
+        found = logits.topk(count)
+        return found.values, found.indices
+    best = logits[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(-1).topk(count).indices
+    inside = torch.arange(BLOCK, device=logits.device)
+    rest = torch.arange(blocks * BLOCK, logits.shape[1], device=logits.device).expand(len(logits), -1)
+    places = torch.cat([(best[..., None] * BLOCK + inside).flatten(1), rest], 1)
+    found = logits.gather(1, places).topk(count)
+    return found.values, places.gather(1, found.indices)
 
 
 def _step(

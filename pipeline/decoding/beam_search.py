@@ -139,7 +139,7 @@ def _run(
 def likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest of each row of (rows, vocabulary) and their places, both (rows, count), as torch.topk.
 
-    They lie in the `count` blocks of tokens with the largest maxima, which are found faster than they are.
+    They lie in the `count` blocks of tokens with the largest maxima, which are found faster, or behind the last block.
     """
     blocks = logits.shape[1] // BLOCK
     if blocks <= count:

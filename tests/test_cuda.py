@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_gpu import OBJECTIVES, PROMPTS, loss_of, model_of, rows_of
+from test_gpu import OBJECTIVES, ON_HOST, PROMPTS, loss_of, model_of, rows_of
 from tiny import tiny_model, write_backbone
 from torch import Tensor, nn
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
@@ -28,7 +28,6 @@ from pipeline.text.batch import HOST, training_batch
 from pipeline.training import Loop, Plan, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
-ON_HOST = ("simcse_supervised", "equal", "dwa", "uncertainty", "language_model")  # look up rows there
 STEPS = 24  # twelve epochs of two shapes
 
 

@@ -190,9 +190,9 @@ def test_libre_sends_the_key_and_says_when_it_is_refused(server: Server, monkeyp
 
 def test_requests_keep_their_distance(server: Server) -> None:
     server.faults = ["500"]  # a second attempt is a request too
-    WebTranslator("libre", params(server, requests_per_second=25.0)).translate(list("abc"), "en", "es")
+    WebTranslator("libre", params(server, requests_per_second=5.0)).translate(list("abc"), "en", "es")
     gaps = [after - before for before, after in zip(server.times, server.times[1:], strict=False)]
-    assert len(gaps) == 3 and min(gaps) > 0.035
+    assert len(gaps) == 3 and min(gaps) > 0.1  # of 0.2: on a busy machine a request may arrive late
 
 
 def test_pauses_grow(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

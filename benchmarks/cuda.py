@@ -31,7 +31,7 @@ from transformers.training_args import TrainingArguments
 from benchmarks import course_loop, generation
 from benchmarks.measure import Measured, spread, write
 from benchmarks.sizes import config
-from benchmarks.training import LENGTH, OBJECTIVES, InOrder, rows_of
+from benchmarks.training import LENGTH, OBJECTIVES, Enough, InOrder, rows_of
 from pipeline.determinism import make_deterministic
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.dropout import use_fast_dropout
@@ -47,10 +47,6 @@ TAKEN, COURSE = 25, 10  # batches of this project; of the course loop
 WARM, TIMED = 2, 2  # epochs
 TOGETHER = 256  # texts at once, as many as a sampler puts into a batch
 Work = Callable[[int], float]
-
-
-class _Enough(Exception):
-    """Ends a training run."""
 
 
 def main() -> None:
@@ -220,7 +216,7 @@ class _Clock(TrainerCallback):
         if state.global_step in (WARM * TAKEN, (WARM + TIMED) * TAKEN):
             self.times.append(now())
         if len(self.times) == 2:
-            raise _Enough
+            raise Enough
 
 
 def ours(
@@ -236,7 +232,7 @@ def ours(
     plan = Plan(1e-5, (WARM + TIMED + 1) * TAKEN, BATCH, 0.1, "linear", 0.01, 1.0, 10**6, 1000, precision, number)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        contextlib.suppress(_Enough),
+        contextlib.suppress(Enough),
         mock.patch("pipeline.training.ByLength", InOrder),
         patched(),
     ):

@@ -197,7 +197,7 @@ def plan_of(steps: int, precision: str, seed: int) -> Plan:
     return Plan(1e-4, 1 + steps + 1, BATCH, 0.1, "linear", 0.01, 1.0, 10**6, 1000, precision, seed)
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """Ends a training run: what it would write at its end is no step."""
 
 
@@ -208,12 +208,12 @@ def ours(size: str, rows: Rows, precision: str, objective: str, steps: int, numb
     def clocked(model: Any, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: ANN401 - as Objective
         starts.append(seconds())
         if len(starts) > 1 + steps:
-            raise _Enough
+            raise Enough
         return OBJECTIVES[objective](model, batch)
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        contextlib.suppress(_Enough),
+        contextlib.suppress(Enough),
         mock.patch("pipeline.training.ByLength", InOrder),
     ):
         model = GPT2Classifier(config(size)).train()
@@ -230,7 +230,7 @@ class _Clock(TrainerCallback):
     def on_step_begin(self, *_: TrainingArguments | TrainerState | TrainerControl, **__: object) -> None:
         self.starts.append(seconds())
         if len(self.starts) > self.steps:
-            raise _Enough
+            raise Enough
 
 
 def trainer_default(size: str, rows: Rows, steps: int, number: int) -> float:
@@ -244,7 +244,7 @@ def trainer_default(size: str, rows: Rows, steps: int, number: int) -> float:
         for row in rows.rows
     ]
     clock = _Clock(1 + steps)
-    with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(_Enough):
+    with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(Enough):
         arguments = TrainingArguments(
             output_dir=scratch,
             max_steps=1 + steps + 1,

@@ -54,9 +54,9 @@ class Copy:
             yaml.dump(params, file)
 
     def named(self, word: str) -> set[str]:
-        """The files with the word in their path, apart from DVC's and git's own and the code."""
+        """The files with the word in their path, apart from DVC's and git's own, the code and its lists."""
         paths = [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
-        return {path for path in paths if word in path and not path.startswith((".", "pipeline"))}
+        return {path for path in paths if word in path and not path.startswith((".", "pipeline", "code"))}
 
 
 def ran(output: str) -> set[str]:

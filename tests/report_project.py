@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from ruamel.yaml import YAML
+from small_project import evaluation_words
 
 from pipeline.augment import adversarial
 from pipeline.config.base import read_params
@@ -133,12 +134,12 @@ def run_all() -> None:
     """Every evaluation stage, then the report."""
     params = read_params()
     for row in params["sentiment"]["methods"]:
-        evaluate_sentiment.main([row])
+        evaluate_sentiment.main([row, *evaluation_words()])
     for name in params["paraphrase"]["ensembles"]:
         ensemble.main([name])
     for row in (*params["paraphrase"]["methods"], *params["paraphrase"]["ensembles"]):
-        evaluate_paraphrase.main([row])
+        evaluate_paraphrase.main([row, *evaluation_words()])
     for system in params["sonnet"]["systems"]:
-        evaluate_sonnets.main([system])
-    evaluate_floors.main([])
+        evaluate_sonnets.main([system, *evaluation_words()])
+    evaluate_floors.main(evaluation_words())
     report.main([])

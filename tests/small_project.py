@@ -106,3 +106,12 @@ def copy_project(source: Path, target: Path) -> Path:
     """The project as it stands, to try something else from here."""
     shutil.copytree(source, target)
     return target
+
+
+def evaluation_words() -> list[str]:
+    """What dvc.yaml writes behind a row to evaluate: the seed and the block `evaluation` of params.yaml."""
+    params = YAML(typ="safe").load(Path("params.yaml"))
+    return [word for key in ("bootstrap", "confidence") for word in (f"--{key}", str(params["evaluation"][key]))] + [
+        "--seed",
+        str(params["seed"]),
+    ]

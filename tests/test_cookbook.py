@@ -82,8 +82,33 @@ def test_a_changed_parameter_and_what_it_changes(project: Copy) -> None:
     assert "metrics/paraphrase/simcse.json" in project.run("dvc metrics show")
     needed = project.run("dvc dag train_paraphrase@simcse")
     assert set(re.findall(r"[a-z_]+(?:@\w+)?", needed)) == {
-        "download", "prepare", "backbone", "train_first_stage@simcse", "train_paraphrase@simcse"
+        "code", "download", "prepare", "backbone", "train_first_stage@simcse", "train_paraphrase@simcse"
     }  # fmt: skip
+
+
+def test_changed_code_and_whom_it_concerns(project: Copy) -> None:
+    # A comment: nobody. Before the stage `code` has run, DVC cannot tell, but `make repro` and `rows` can.
+    training = project.folder / "pipeline/training.py"
+    training.write_text(training.read_text() + "\n# A note.\n")
+    assert "code: dvc.lock is older" in project.call("python", "-m", "pipeline.checks.fresh", code=1)
+    assert stale_rows(project) == set()
+    assert re.findall(r"\] (\S+) done", project.run("make repro")) == ["code"]
+    assert "stages are up to date" in project.run("make repro")
+
+    # An objective: the rows that train with it, and those that start from them.
+    objective = project.folder / "pipeline/objectives/simcse.py"
+    objective.write_text(objective.read_text() + "\nUNUSED = 1\n")
+    assert stale_rows(project) == {"simcse", "ensemble_weighted"}
+    assert ran(project.run("dvc repro code")) == {"code"}
+    status = project.run("dvc status")
+    assert "train_first_stage@simcse:" in status and "code/objectives/simcse.txt" in status and "baseline" not in status
+    assert stale_rows(project) == {"simcse", "ensemble_weighted"}
+
+
+def stale_rows(project: Copy) -> set[str]:
+    """The rows that `python -m pipeline rows` calls stale."""
+    table = project.call("python", "-m", "pipeline", "rows")
+    return {line.split()[0] for line in table.splitlines() if "stale" in line}
 
 
 def test_an_experiment_and_a_sweep(project: Copy) -> None:

@@ -1,6 +1,5 @@
 """The DAG itself: what depends on what, what runs again when, and that it gives the same twice."""
 
-import ast
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, complete_checkpoints, cut_rows, write_project
 
-from pipeline.checks import deps
+from pipeline.stages.code import listings
 
 STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
 PARAMS = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
@@ -28,49 +27,16 @@ def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
 
 
-def test_every_stage_depends_on_all_the_code_it_imports() -> None:
-    assert list(deps.missing(STAGES)) == []
-
-
-def test_a_forgotten_dependency_is_found() -> None:
-    stage = {"cmd": STAGES["prepare"]["cmd"], "deps": [d for d in STAGES["prepare"]["deps"] if "splits" not in d]}
-    assert list(deps.missing({"prepare": stage})) == [("prepare", Path("pipeline/text/splits.py"))]
-
-
-@pytest.mark.parametrize("stage", ["train_paraphrase", "train_first_stage"])
-def test_a_forgotten_dependency_of_an_objective_that_a_parameter_names_is_found(stage: str) -> None:
-    entry = STAGES[stage]["do"]
-    assert "pipeline/objectives/${item.objective}.py" in entry["deps"]
-    kept = [dep for dep in entry["deps"] if dep != "pipeline/losses/info_nce.py"]
-    assert len(kept) == len(entry["deps"]) - 1
-    found = list(deps.missing({stage: {"do": {**entry, "deps": kept}}}))
-    assert found == [(stage, Path("pipeline/losses/info_nce.py"))]
-
-
-def test_a_helper_of_a_new_objective_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, code in {
-        "stages/train": "import importlib",
-        "objectives/plain": "import torch",
-        "objectives/new": "from pipeline.losses.helper import help_it",
-        "losses/helper": "from pipeline.losses import deeper",
-        "losses/deeper": "",
-    }.items():
-        file = tmp_path / "pipeline" / f"{name}.py"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(code)
-    listed = ["pipeline/stages/train.py", "pipeline/objectives/${item.objective}.py"]
-    stage = {"cmd": "python -m pipeline.stages.train ${key}", "deps": listed}
-    helpers = [Path("pipeline/losses/deeper.py"), Path("pipeline/losses/helper.py")]
-    assert list(deps.missing({"train": {"do": stage}})) == [("train", helper) for helper in helpers]
-    listed += [str(helper) for helper in helpers]
-    assert list(deps.missing({"train": {"do": stage}})) == []
-
-
-def test_package_files_hold_only_a_docstring() -> None:
-    # checks/deps.py leaves them out for that reason.
-    for path in (REPOSITORY / "pipeline").rglob("__init__.py"):
-        assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body), path
+def test_every_stage_depends_on_the_list_of_its_code() -> None:
+    for name, stage in STAGES.items():
+        stage = stage.get("do", stage)
+        module = re.match(r"python -m pipeline\.stages\.(\w+)", stage["cmd"])
+        assert module, name
+        assert f"code/stages/{module[1]}.txt" in stage["deps"] or name == "code"
+        # Whose rows name an objective depends on its list, too.
+        assert ("code/objectives/${item.objective}.txt" in stage["deps"]) == (
+            "pipeline/config/objective.py" in listings()[Path(f"stages/{module[1]}.txt")]
+        )
 
 
 def test_every_stage_says_what_it_does() -> None:
@@ -177,15 +143,16 @@ def test_a_new_objective_is_one_file_and_one_row(tmp_path: Path) -> None:
         YAML(typ="safe").dump(params, file)
     assert call(folder, "git", "status", "--short") == " M params.yaml\n?? pipeline/objectives/toy.py\n"
     call(folder, "python", "-m", "pipeline.checks.params")
-    call(folder, "python", "-m", "pipeline.checks.deps")
-    needed = {"download", "prepare", "backbone"}
+    needed = {"code", "download", "prepare", "backbone"}
     assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == needed | {"train_paraphrase@toy"}
     assert (folder / "predictions/paraphrase/toy/dev.csv").exists()
     steps = (folder / "plots/curves/paraphrase/toy/toy.tsv").read_text().splitlines()
     assert steps[0] == "step\ttoy" and len(steps) > 1
-    # The row depends on the objective's file: a change runs it again, and it alone.
+    # The row depends on the objective's code: a comment runs nothing again, a change the row alone.
+    (folder / "pipeline/objectives/toy.py").write_text(TOY.replace("def loss", "# What a toy costs.\n\ndef loss"))
+    assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == {"code"}
     (folder / "pipeline/objectives/toy.py").write_text(TOY.replace("0 * second", "0.5 * second"))
-    assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == {"train_paraphrase@toy"}
+    assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == {"code", "train_paraphrase@toy"}
 
 
 def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path: Path) -> None:
@@ -220,6 +187,17 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     }
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())
     assert metrics == json.loads((second / "metrics/paraphrase/baseline.json").read_text())
+
+    # Other intervals: all that is evaluated, and what shows it.
+    params = YAML(typ="safe").load(first / "params.yaml")
+    params["evaluation"]["confidence"] = 0.9
+    with open(first / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    ran = stages_run(call(first, "dvc", "repro"))
+    assert {stage.split("@")[0] for stage in ran} == {
+        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "ensemble", "sonnets", "floors")), "report"
+    }  # fmt: skip
+    assert len(ran) == 1 + 3 + 1 + 2 + 1 + 1
 
     # Another language is translated alone.
     params = YAML(typ="safe").load(first / "params.yaml")

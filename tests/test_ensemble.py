@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from small_project import evaluation_words
 
 from pipeline.config.ensemble import load_ensemble
 from pipeline.errors import InputError
@@ -168,7 +169,7 @@ def test_fitted_weights_never_see_dev_and_select_is_cross_fitted(in_project: Pat
     folds = folds_of(40, YAML(typ="safe").load(Path("params.yaml"))["seed"])
     honest = cross_fitted(stacked, select[0].labels, folds)
     assert result("ensemble_weighted", "select").probabilities == pytest.approx(honest, abs=1e-6)
-    evaluate_paraphrase.main(["ensemble_weighted"])
+    evaluate_paraphrase.main(["ensemble_weighted", *evaluation_words()])
     metrics = read_json(Path("metrics/paraphrase/ensemble_weighted.json"))
     expected = accuracy(confusion(Predictions(select[0].ids, select[0].labels, honest)))
     assert metrics["select_accuracy"] == pytest.approx(float(expected)) and "reported_accuracy" not in metrics
@@ -182,7 +183,7 @@ def test_rows_without_swapped_or_adversarial_pairs_can_be_averaged(in_project: P
     folder = Path("predictions/paraphrase_ensembles/ensemble")
     assert (folder / "ap_h.csv").read_text() == "id,label,p_0,p_1\n"
     assert not (folder / "dev_swapped.csv").exists()
-    evaluate_paraphrase.main(["ensemble"])
+    evaluate_paraphrase.main(["ensemble", *evaluation_words()])
     metrics = read_json(Path("metrics/paraphrase/ensemble.json"))
     assert "order_flip_rate" not in metrics and "ap_h_rows" not in metrics
 

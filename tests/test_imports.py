@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PLAIN = {
-    "back_translate", "download", "ensemble", "evaluate_floors", "evaluate_paraphrase", "evaluate_sentiment",
-    "evaluate_sonnets", "prepare", "report", "training_set",
+    "adversarial", "back_translate", "code", "download", "ensemble", "evaluate_floors", "evaluate_paraphrase",
+    "evaluate_sentiment", "evaluate_sonnets", "plots_page", "prepare", "report", "training_set", "translate",
 }  # fmt: skip
 STAGES = {path.stem for path in (ROOT / "pipeline/stages").glob("*.py")} - {"__init__"}
 NEVER = {
@@ -35,3 +35,22 @@ def test_a_stage_imports_no_library_in_vain(stages: set[str], unwanted: set[str]
     code = f"import sys, {modules}; print([name for name in {sorted(unwanted)} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (found.stdout, found.returncode) == ("[]\n", 0), found.stderr
+
+
+COMMAND = """
+import gc, sys
+sys.argv = ["-m"]  # as under `python -m`, before the module is found
+import pipeline.stages.download
+from pipeline.errors import stage_main
+while_importing = gc.isenabled()
+sys.argv = ["download"]
+stage_main(lambda arguments: print(while_importing, gc.isenabled(), gc.get_freeze_count() > 1000))
+"""
+
+
+def test_a_command_looks_for_garbage_from_its_start_on_and_not_in_what_it_imported() -> None:
+    found = subprocess.run([sys.executable, "-c", COMMAND], cwd=ROOT, capture_output=True, text=True)
+    assert (found.stdout, found.returncode) == ("False True True\n", 0), found.stderr
+    # Imported by another program, a stage leaves that program's setting alone.
+    code = "import gc, pipeline.stages.download; print(gc.isenabled())"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "True\n"

@@ -215,7 +215,7 @@ def test_two_at_once_run_every_stage_once(project: Path, serial: Path) -> None:
     assert (project / "last.txt").read_bytes() == (serial / "last.txt").read_bytes()
 
 
-# What a command can see of its interpreter. The file's name is in both places what makes the scheduler import torch.
+# What a command can see of its interpreter.
 SEEN = """
 import json, os, signal, sys
 import pipeline.own
@@ -236,8 +236,9 @@ def test_a_command_finds_torch_imported_and_all_else_as_in_an_interpreter_of_its
     folder = tmp_path / "project"
     (folder / "pipeline").mkdir(parents=True)
     for name, text in {
-        "pipeline/seen.py": SEEN, "pipeline/own.py": "VALUE = 1", "pipeline/determinism.py": "\n", "script.py": SEEN,
-        "pipeline/__init__.py": f"__path__.append({str(REPOSITORY / 'pipeline')!r})", "params.yaml": "{}",
+        "pipeline/seen.py": SEEN, "pipeline/own.py": "VALUE = 1", "script.py": SEEN,
+        "pipeline/__init__.py": f"__path__.append({str(REPOSITORY / 'pipeline')!r})",
+        "params.yaml": "compute: {}",  # what makes the scheduler import torch
     }.items():  # fmt: skip
         (folder / name).write_text(text)
     commands = {
@@ -246,7 +247,7 @@ def test_a_command_finds_torch_imported_and_all_else_as_in_an_interpreter_of_its
         "shell": 'python script.py "$HOME" shell.json',
     }
     stages = "".join(
-        f"  {name}:\n    cmd: {command}\n    deps: [pipeline/determinism.py]\n    outs: [{name}.json]\n"
+        f"  {name}:\n    cmd: {command}\n    params: [compute]\n    outs: [{name}.json]\n"
         for name, command in commands.items()
     )
     (folder / "dvc.yaml").write_text("stages:\n" + stages)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from pipeline.checks import params as checker
 from pipeline.config import base
 from pipeline.config.base import load_row, load_seed
+from pipeline.config.evaluation import evaluation_arguments
 from pipeline.config.sentiment import Sentiment
 from pipeline.errors import InputError, stage_main
 
@@ -258,3 +259,29 @@ def test_the_seed_may_be_any_32_bits(tmp_path: Path, seed: int) -> None:
     path.write_bytes(SAMPLE.read_bytes())
     edit("seed", seed)(path)
     assert load_seed(path) == seed
+
+
+WORDS = ["baseline", "--seed", "1", "--bootstrap", "100", "--confidence", "0.9"]
+
+
+def test_the_arguments_of_an_evaluation() -> None:
+    (row,), settings, seed = evaluation_arguments(WORDS, "row")
+    assert (row, settings.bootstrap, settings.confidence, seed) == ("baseline", 100, 0.9, 1)
+    assert evaluation_arguments(WORDS[1:])[0] == []
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (WORDS[1:], "the following arguments are required: row; usage: "),
+        (WORDS[:-2], "the following arguments are required: --confidence; usage: "),
+        ([*WORDS, "again"], "unrecognized arguments: again; usage: "),
+        ([*WORDS[:2], "one", *WORDS[3:]], "argument --seed: invalid int value: 'one'; usage: "),
+        ([*WORDS[:2], "-1", *WORDS[3:]], "params.yaml: seed: expected an integer from 0 to 4294967295, got -1"),
+        ([*WORDS[:-1], "2"], "params.yaml: evaluation.confidence: Input should be less than 1, got 2.0"),
+    ],
+)
+def test_wrong_arguments_of_an_evaluation_are_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        evaluation_arguments(words, "row")
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)

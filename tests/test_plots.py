@@ -18,9 +18,10 @@ from ruamel.yaml import YAML
 from pipeline.commands import doctor
 from pipeline.files import read_csv, write_csv
 from pipeline.prediction_files import Predictions
-from pipeline.report import plot_tables, plots_page
+from pipeline.report import plot_tables
 from pipeline.report.augmentation import Augmentation
 from pipeline.report.results import Results, Row, Task
+from pipeline.stages import plots_page
 
 PLOTS = YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"]
 FIGURES = {name: values for figure in PLOTS for name, values in figure.items()}

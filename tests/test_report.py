@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.files import read_json, write_json, write_text
 from pipeline.report import calibration, evidence, notes, page, readme, show, slices, tables
 from pipeline.report.results import Row, load_results
-from pipeline.stages import evaluate_floors, report
+from pipeline.stages import report
 
 
 def outputs() -> dict[str, bytes]:
@@ -221,7 +221,7 @@ def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         readme.main([])
 
 
-@pytest.mark.parametrize("module", [report, evaluate_floors, show])
+@pytest.mark.parametrize("module", [report, show])
 def test_arguments_are_refused(module: ModuleType) -> None:
     with pytest.raises(InputError, match="usage"):
         module.main(["surprise"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
+from small_project import evaluation_words
 
 from pipeline.errors import InputError
 from pipeline.evaluation import calibration, classification, precision_recall
@@ -172,7 +173,7 @@ def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_stage_writes_metrics_and_slices(row: Path) -> None:
-    evaluate_paraphrase.main(["baseline"])
+    evaluate_paraphrase.main(["baseline", *evaluation_words()])
     metrics = read_json(Path("metrics/paraphrase/baseline.json"))
     assert "order_flip_rate" not in metrics
     labels, positive = scored(400)
@@ -190,7 +191,7 @@ def test_the_stage_writes_metrics_and_slices(row: Path) -> None:
     flipped = np.where(np.arange(400) % 10 == 0, 1 - positive, positive)
     ids, expected = [f"q{index}" for index in range(400)], np.mean((flipped > 0.5) != (positive > 0.5))
     write_predictions(row, "dev_swapped", ids, labels.tolist(), np.stack([1 - flipped, flipped], 1), "Header")
-    evaluate_paraphrase.main(["baseline"])
+    evaluate_paraphrase.main(["baseline", *evaluation_words()])
     assert read_json(Path("metrics/paraphrase/baseline.json")) == metrics | {
         "order_flip_rate": pytest.approx(expected, abs=1e-6)
     }
@@ -199,4 +200,4 @@ def test_the_stage_writes_metrics_and_slices(row: Path) -> None:
 def test_texts_of_other_pairs_are_refused(row: Path) -> None:
     write_pairs(PREPARED / "paraphrase/dev.csv", [Pair("other", "a", "b", 1)])
     with pytest.raises(InputError, match="paraphrase/dev.csv: other rows than in the dev predictions of baseline"):
-        evaluate_paraphrase.main(["baseline"])
+        evaluate_paraphrase.main(["baseline", *evaluation_words()])

@@ -4,7 +4,6 @@ As `make repro` runs its stages (pipeline/jobs/fork.py): a test that runs many r
 they do, not that of their imports. Who kills the program that they started kills the fork as well.
 """
 
-import gc
 import json
 import os
 import signal
@@ -65,7 +64,6 @@ def serve(address: str) -> None:
 
     dvc.cli.parser.get_main_parser()  # imports the modules of all commands
     import_heavy()
-    gc.freeze()  # else every fork walks through, and so copies, all that is imported
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()

@@ -112,7 +112,11 @@ def check_name(name: object, key: str, path: Path = PARAMS) -> None:
 
 def load_seed(path: Path = PARAMS) -> int:
     """The seed of every stage."""
-    seed = read_params(path)["seed"]
+    return check_seed(read_params(path)["seed"], path)
+
+
+def check_seed(seed: object, path: Path = PARAMS) -> int:
+    """A seed that all generators of random numbers take."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise InputError(f"{path}: seed: expected an integer from 0 to {2**32 - 1}, got {seed!r}")
     return seed

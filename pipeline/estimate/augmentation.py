@@ -22,10 +22,11 @@ SMALL = 0.05  # MiB: a few metrics
 
 
 def data(project: Project) -> Iterator[Stage]:
-    """download and prepare."""
+    """code, which all others wait for a moment, download and prepare."""
     counts = project.counts
     rows = sum(texts.rows for name, texts in counts.texts.items() if "/" in name and not name.startswith("prompts"))
     size = 2 * sum(texts.rows * texts.characters for texts in counts.texts.values()) / MIB
+    yield Stage("code", None, frozenset(), (Work("start", 0.5),), 0, SMALL, "the code of all stages")
     yield Stage("download", None, frozenset(), (Work("start", 0.3),), 0, size, f"{size / 2:,.1f} MiB of text")
     work = (Work("start", 0.3), Work("read", rows))
     yield Stage("prepare", None, frozenset({"download"}), work, 6 * size, size, f"{rows:,} rows")

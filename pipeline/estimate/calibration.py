@@ -23,14 +23,13 @@ READ = 3e-5  # seconds a raw row, by benchmarks/results/prepare.json: the files 
 STEP_SHAPES = ((8, 20), (16, 44), (8, 128), (2, 256))  # rows, tokens
 LARGE_SHAPES = ((2, 16), (4, 44), (2, 128))  # of a model whose blocks are not all run
 BATCH_SHAPES = ((32, 20), (128, 44), (16, 240))
-HEAVY = (
-    "import time; begin = time.process_time(), time.perf_counter(); import torch, transformers.trainer, peft, pandas; \
+HEAVY = "import gc, time; gc.disable(); begin = time.process_time(), time.perf_counter(); \
+import torch, transformers.trainer, peft, pandas; \
 from transformers.models.gpt2 import modeling_gpt2; middle = time.process_time(), time.perf_counter(); \
 import pipeline.stages.train_paraphrase; from pipeline.config.base import read_params; \
 import resource; end = time.process_time(), time.perf_counter(); \
 print(middle[0] - begin[0], middle[1] - begin[1], end[0] - middle[0], end[1] - middle[1], \
 resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ first stage that needs them; every command then begins with them in memory. It s
 arguments, working folder and environment, the signal handlers of Python, and the project's own modules read anew.
 """
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -23,14 +24,20 @@ from dvc.stage.exceptions import StageCmdFailedError
 
 PLAIN = re.compile(r"[\w\s./:=@%+,-]+")  # nothing in it that a shell would interpret
 HEAVY = ("torch", "transformers.trainer", "transformers.models.gpt2.modeling_gpt2", "peft", "pandas", "sklearn.metrics")
-COMPUTES = "pipeline/determinism.py"  # a dependency of every stage that runs a model
+COMPUTES = "compute"  # a parameter of every stage that runs a model
 _in_new_interpreter = run._run
 
 
 def import_heavy() -> None:
-    """Import what the stages import. No thread is started, which a fork would lose."""
+    """Import what the stages import. No thread is started, which a fork would lose.
+
+    Python's search for garbage never looks at it: that would take time now and make every fork copy it later.
+    """
+    gc.disable()
     for module in HEAVY:
         importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
 
 
 def fork_commands(answer: Connection) -> None:

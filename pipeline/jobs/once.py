@@ -1,8 +1,8 @@
 """DVC's check of all stages, looking at each file once instead of once a stage.
 
-A file of code is a dependency of up to 140 stages, and params.yaml of all of them. DVC parses params.yaml, searches all
-of it for every parameter, looks up the hash of every dependency and edits its file of locks three times, anew for each
-stage. Nothing of this changes between two stages while the repository is locked, as nothing is run.
+Most stages depend on params.yaml, and many on the same data. DVC parses params.yaml, searches all of it for every
+parameter, looks up the hash of every dependency and edits its file of locks three times, anew for each stage. Nothing
+of this changes between two stages while the repository is locked, as nothing is run.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +22,16 @@ _search = param.dpath.get
 
 
 @contextmanager
-def each_file_once(repo: Repo, stages: Sequence[Stage]) -> Iterator[None]:
-    """While the repository is locked and no stage runs, let `stage.changed()` of `stages` share what it finds."""
+def each_file_once(repo: Repo, stages: Sequence[Stage]) -> Iterator[dict[str, Any]]:
+    """While the repository is locked and no stage runs, let `stage.changed()` of `stages` share what it finds.
+
+    Yields the hashes that are known by now, by absolute path; one that is put in counts in place of the file's.
+    """
+    hashes: dict[str, Any] = {}
     with ExitStack() as context:
         context.enter_context(replaced(param, "load_path", cache(param.load_path)))
         context.enter_context(replaced(param, "dpath", SimpleNamespace(get=parameter)))
-        context.enter_context(replaced(Output, "get_hash", once_a_path(Output.get_hash)))
+        context.enter_context(replaced(Output, "get_hash", once_a_path(Output.get_hash, hashes)))
         files = [item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]
         hardlink = repo.config["core"].get("hardlink_lock", False)
         try:
@@ -36,7 +40,7 @@ def each_file_once(repo: Repo, stages: Sequence[Stage]) -> Iterator[None]:
             pass  # a process is writing some of them: DVC has to ask stage by stage
         else:
             context.enter_context(replaced(rwlock, "rwlock", lambda *_: nullcontext()))
-        yield
+        yield hashes
 
 
 def parameter(tree: Mapping[str, Any], key: str, separator: str) -> Any:  # noqa: ANN401 - from YAML
@@ -50,15 +54,15 @@ def parameter(tree: Mapping[str, Any], key: str, separator: str) -> Any:  # noqa
     return value
 
 
-def once_a_path(get_hash: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def once_a_path(get_hash: Callable[[Any], Any], known: dict[str, Any]) -> Callable[[Any], Any]:
     """`Output.get_hash`, which a file or folder has in common with every stage that reads or writes it."""
-    known: dict[tuple[str, str, str], Any] = {}
 
     def get(output: Any) -> Any:  # noqa: ANN401 - dvc's types are unknown
-        key = (output.fs.protocol, output.fs_path, output.hash_name)
-        if key not in known:
-            known[key] = get_hash(output)
-        return known[key]
+        if (output.fs.protocol, output.hash_name) != ("local", "md5"):
+            return get_hash(output)
+        if output.fs_path not in known:
+            known[output.fs_path] = get_hash(output)
+        return known[output.fs_path]
 
     return get
 

@@ -1,5 +1,7 @@
 """Which stages are not up to date, and what they wait for."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +10,13 @@ from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
+from dvc_data.hashfile.hash_info import HashInfo
 
 from pipeline.jobs import lockfile
 from pipeline.jobs.once import each_file_once
+from pipeline.stages.code import OUTPUT, listings
+
+CODE = "code"  # the stage that lists the code of the others
 
 
 @dataclass
@@ -32,10 +38,12 @@ def make_plan(repo: Repo, targets: Sequence[str]) -> Plan:
         order = [stage for stage in plan_repro(graph) if stage in wanted]
         needs = {stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in order}
         fresh: set[str] = set()
-        with each_file_once(repo, order):
+        with each_file_once(repo, order) as hashes:
             for stage in order:
-                if needs[stage.addressing] <= fresh and is_fresh(stage):
+                if needs[stage.addressing] - {CODE} <= fresh and is_fresh(stage):
                     fresh.add(stage.addressing)
+                elif stage.addressing == CODE:  # any edit does that; whose code it was can be told before CODE has run
+                    hashes |= hashes_of_lists(repo)
     heights: dict[str, int] = {}
     for name in reversed(needs):
         heights.setdefault(name, 0)
@@ -53,3 +61,11 @@ def is_fresh(stage: Stage) -> bool:
         return not stage.changed()
     except LockError:
         return False
+
+
+def hashes_of_lists(repo: Repo) -> dict[str, HashInfo]:
+    """What the hashes of the stage CODE's outputs are when it has run, by absolute path."""
+    return {
+        os.path.join(repo.root_dir, OUTPUT, path): HashInfo("md5", hashlib.md5(text.encode()).hexdigest())
+        for path, text in listings().items()
+    }

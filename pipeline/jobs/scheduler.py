@@ -85,7 +85,7 @@ class Scheduler:
     def start(self, name: str) -> None:
         """Fork: the job has DVC and the graph in memory already."""
         self.pending.remove(name)
-        if any(dep.def_path == COMPUTES for dep in self.plan.stages[name].deps):
+        if any(COMPUTES in getattr(dep, "params", ()) for dep in self.plan.stages[name].deps):
             import_heavy()
         new = self.plan.new
         later = new[new.index(name) + 1 :] if name in new else []

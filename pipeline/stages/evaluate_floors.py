@@ -1,6 +1,6 @@
 """Score what needs no model on the dev sonnets: data/prepared/sonnets -> metrics/sonnets/floors.json.
 
-python -m pipeline.stages.evaluate_floors
+python -m pipeline.stages.evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from collections.abc import Sequence
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.base import load_block, load_seed
-from pipeline.config.evaluation import Evaluation
+from pipeline.config.evaluation import evaluation_arguments
 from pipeline.errors import InputError, stage_main
 from pipeline.evaluation import verse
 from pipeline.evaluation.floors import floors
@@ -21,9 +20,7 @@ from pipeline.text.prepared import PREPARED, Poem, read_poems
 
 def main(arguments: Sequence[str]) -> None:
     """Write the floors and the form of the real dev poems."""
-    if arguments:
-        raise InputError("usage: python -m pipeline.stages.evaluate_floors")
-    settings, seed = load_block("evaluation", Evaluation), load_seed()
+    _, settings, seed = evaluation_arguments(arguments)
     train = [poem for split in ("train", "select") for poem in _poems(split)]
     dev = _poems("dev")
     write_json(Path("metrics/sonnets/floors.json"), floors(train, dev, settings.confidence, seed) | real_form(dev))

@@ -1,6 +1,6 @@
 """Score one paraphrase row or ensemble on dev.
 
-    python -m pipeline.stages.evaluate_paraphrase baseline
+    python -m pipeline.stages.evaluate_paraphrase baseline --seed 11711 --bootstrap 2000 --confidence 0.95
 
 Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and plots/slices/.
 """
@@ -8,10 +8,9 @@ Reads the row's predictions and the dev texts; writes paraphrase/<row> under met
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.base import load_block, load_seed
 from pipeline.config.ensemble import ensembles
-from pipeline.config.evaluation import Evaluation
-from pipeline.errors import InputError, one_argument, stage_main
+from pipeline.config.evaluation import Evaluation, evaluation_arguments
+from pipeline.errors import InputError, stage_main
 from pipeline.evaluation import classification, precision_recall
 from pipeline.evaluation.calibration import brier, expected_calibration_error
 from pipeline.evaluation.reported import PARAPHRASE
@@ -26,9 +25,8 @@ SLICES = Path("plots/slices/paraphrase")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the scores and tables of the row named by the only argument."""
-    row = one_argument(arguments, "row")
-    settings, seed = load_block("evaluation", Evaluation), load_seed()
+    """Write the scores and tables of one row."""
+    (row,), settings, seed = evaluation_arguments(arguments, "row")
     folder = (ENSEMBLES if row in ensembles() else PREDICTIONS) / row
     dev, select = read_predictions(folder / "dev.csv"), read_predictions(folder / "select.csv")
     if dev.probabilities.shape[1] != 2:

@@ -1,14 +1,13 @@
 """Score one sentiment row on dev: predictions/sentiment/<row> -> metrics/sentiment/<row>.json.
 
-python -m pipeline.stages.evaluate_sentiment sst_full
+python -m pipeline.stages.evaluate_sentiment sst_full --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.base import load_block, load_seed
-from pipeline.config.evaluation import Evaluation
-from pipeline.errors import one_argument, stage_main
+from pipeline.config.evaluation import evaluation_arguments
+from pipeline.errors import stage_main
 from pipeline.evaluation import classification
 from pipeline.evaluation.calibration import expected_calibration_error
 from pipeline.evaluation.reported import SENTIMENT
@@ -17,9 +16,8 @@ from pipeline.prediction_files import read_predictions
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the scores of the row named by the only argument."""
-    row = one_argument(arguments, "row")
-    settings, seed = load_block("evaluation", Evaluation), load_seed()
+    """Write the scores of one row."""
+    (row,), settings, seed = evaluation_arguments(arguments, "row")
     folder = Path("predictions/sentiment") / row
     dev = read_predictions(folder / "dev.csv")
     select = read_predictions(folder / "select.csv")

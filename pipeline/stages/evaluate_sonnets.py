@@ -1,6 +1,6 @@
 """Score one sonnet system on dev: predictions/sonnets/<system>/dev.jsonl -> metrics/sonnets/<system>.json.
 
-python -m pipeline.stages.evaluate_sonnets top_p_tuned
+python -m pipeline.stages.evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.base import load_block
-from pipeline.config.evaluation import Evaluation
-from pipeline.errors import one_argument, stage_main
+from pipeline.config.evaluation import evaluation_arguments
+from pipeline.errors import stage_main
 from pipeline.evaluation import generation, verse
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import write_json
@@ -19,9 +18,8 @@ from pipeline.text.prepared import PREPARED, read_poems
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the scores of the system named by the only argument."""
-    system = one_argument(arguments, "system")
-    settings = load_block("evaluation", Evaluation)
+    """Write the scores of one system."""
+    (system,), settings, _ = evaluation_arguments(arguments, "system")
     path = Path("predictions/sonnets") / system / "dev.jsonl"
     draws = generation.read_generated(path)
     dev = {poem.id: poem for poem in read_poems(PREPARED / "sonnets/dev.jsonl")}

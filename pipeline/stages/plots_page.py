@@ -1,8 +1,8 @@
 """The page that `dvc plots` puts its figures on, with the Vega libraries inside, so that it works offline.
 
-    python -m pipeline.report.plots_page
+    python -m pipeline.stages.plots_page
 
-The stage `plots_page`: its output is what plots.html_template of .dvc/config names. The libraries come out of
+Its output is what plots.html_template of .dvc/config names. The libraries come out of
 vl-convert-python and are not in git.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.errors import InputError, stage_main
 from pipeline.files import write_text
 
-SOURCE = Path(__file__).with_name("plots_page.html")
+SOURCE = Path(__file__).parents[1] / "report/plots_page.html"
 PAGE = Path("plots/page.html")
 VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
 
@@ -20,7 +20,7 @@ VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written fo
 def main(arguments: Sequence[str]) -> None:
     """Write PAGE."""
     if arguments:
-        raise InputError("usage: python -m pipeline.report.plots_page")
+        raise InputError("usage: python -m pipeline.stages.plots_page")
     write_text(PAGE, page())
 
 

@@ -1,0 +1,50 @@
+"""List the code of every stage, with a hash of each file: what a stage depends on in place of the files.
+
+    python -m pipeline.stages.code
+
+Writes code/stages/<stage>.txt and code/objectives/<objective>.txt: for each module of this package that the stage's (or
+objective's) module imports, directly or not, the MD5 of its code and its path. A stage that depends on such a list runs
+again when any of this code changes. Comments and docstrings do not count, nor does what it does not import.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from pipeline.errors import InputError, stage_main
+from pipeline.files import new_folder, write_text
+from pipeline.source import PACKAGE, code, imported_files
+
+FOLDERS = ("stages", "objectives")  # a row's parameters name an objective, which is imported by that name
+OUTPUT = Path("code")
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments:
+        raise InputError("usage: python -m pipeline.stages.code")
+    with new_folder(OUTPUT) as scratch:
+        for path, text in listings().items():
+            write_text(scratch / path, text)
+
+
+def listings() -> dict[Path, str]:
+    """The content of every list, by its path in OUTPUT."""
+    hashed = cache(code_hash)
+    return {
+        Path(folder, f"{entry.stem}.txt"): "".join(
+            f"{digest}  {path.as_posix()}\n" for path in sorted(imported_files(entry)) if (digest := hashed(path))
+        )
+        for folder in FOLDERS
+        for entry in sorted(Path(PACKAGE, folder).glob("[!_]*.py"))
+    }
+
+
+def code_hash(path: Path) -> str:
+    """The MD5 of the code of a file; empty if it holds none."""
+    text = code(path)
+    return text and hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -1,0 +1,155 @@
+"""The code that a stage depends on: which files, and what of their text."""
+
+import ast
+import io
+import tokenize
+from modulefinder import ModuleFinder
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_project import REPOSITORY
+
+from pipeline.errors import InputError
+from pipeline.source import code, imported_files
+from pipeline.stages.code import code_hash, listings
+
+FILES = sorted((REPOSITORY / "pipeline").rglob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+
+
+def test_the_lists_name_the_files_that_python_itself_finds() -> None:
+    # The standard library's finder reads the import instructions of the bytecode; only this package is on its path.
+    for path, text in listings().items():
+        finder = ModuleFinder(path=[str(REPOSITORY)])
+        finder.run_script(f"pipeline/{path.with_suffix('.py')}")
+        files = {Path(module.__file__).resolve() for module in finder.modules.values() if module.__file__}
+        assert len(files) > 1
+        files |= {init for file in files for folder in file.parents if (init := folder / "__init__.py").is_file()}
+        expected = {file.relative_to(REPOSITORY).as_posix() for file in files if code(file)}
+        assert {line.split("  ")[1] for line in text.splitlines()} == expected, path
+
+
+def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "__init__": '"""A package."""',
+        "stages/__init__": "x = 1",
+        "stages/train": "import importlib\ndef late():\n    from pipeline.losses import helper",
+        "objectives/new": "import pipeline.losses.helper as h",
+        "losses/helper": "from pipeline.losses import deeper",
+        "losses/deeper": "x = 1",
+        "losses/other": "x = 1",
+    }.items():
+        file = tmp_path / "pipeline" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    before = listings()
+    names = {str(path): [line.split("  ")[1] for line in text.splitlines()] for path, text in before.items()}
+    helpers = ["pipeline/losses/deeper.py", "pipeline/losses/helper.py"]
+    assert names == {
+        "stages/train.txt": [*helpers, "pipeline/stages/__init__.py", "pipeline/stages/train.py"],
+        "objectives/new.txt": [*helpers, "pipeline/objectives/new.py"],
+    }
+    Path("pipeline/losses/other.py").write_text("x = 2")
+    Path("pipeline/losses/deeper.py").write_text("# one\n\nx = 1  # still\n")
+    assert listings() == before
+    Path("pipeline/losses/deeper.py").write_text("x = 2")
+    after = listings()
+    changed = [line for path in before for line in set(after[path].splitlines()) - set(before[path].splitlines())]
+    assert [line.split("  ")[1] for line in changed] == ["pipeline/losses/deeper.py"] * 2
+    Path("pipeline/losses/deeper.py").write_text("x = (")
+    with pytest.raises(InputError, match="pipeline/losses/deeper.py: not valid Python"):
+        imported_files(Path("pipeline/stages/train.py"))
+
+
+def test_all_that_python_runs_is_left() -> None:
+    for path in FILES:
+        text = path.read_text()
+        docstrings = {
+            (node.lineno, node.col_offset)
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        }
+        expected = [token for token in tokens(text) if token.start not in docstrings]
+        assert lines(expected) == lines(tokens(code(path))), path
+
+
+def tokens(text: str) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(text).readline))
+
+
+def lines(found: list[tokenize.TokenInfo]) -> list[list[str]]:
+    """The words of every logical line that has some."""
+    rows: list[list[str]] = [[]]
+    for token in found:
+        if token.type == tokenize.NEWLINE:
+            rows.append([])
+        elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER):
+            rows[-1].append(token.string)
+    return [row for row in rows if row]
+
+
+SOURCE = '''"""A module,
+
+of two lines."""
+import os  # the system
+
+
+def speak(loud: bool) -> str:
+    """Say it."""
+    text = """first  # no comment
+
+    """  # one
+    if loud:
+        "a note"
+        return (text
+                + "#")  # the end
+    return text
+'''
+CODE = '''import os
+def speak(loud: bool) -> str:
+    text = """first  # no comment
+
+    """
+    if loud:
+        return (text
+                + "#")
+    return text'''
+
+
+def test_comments_docstrings_and_blank_lines_are_cut_out(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(SOURCE)
+    assert code(file) == CODE
+    file.write_text("def f():\n    '''Only this.'''")
+    assert code(file) == "def f():"
+    for empty in ("", "\n\n", "# nothing", '"""Nothing."""\n'):
+        file.write_text(empty)
+        assert code(file) == code_hash(file) == ""
+
+
+@given(st.data())
+def test_notes_do_not_change_it_and_words_do(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from([path for path in FILES if path.stat().st_size > 500]))
+    text, file = path.read_text(), tmp_path_factory.mktemp("edited") / "a.py"
+    rows = text.split("\n")
+    ends = [token.start[0] - 1 for token in tokens(text) if token.type == tokenize.NEWLINE and token.string]
+    note = data.draw(st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])))
+    noted = list(rows)
+    for end in data.draw(st.lists(st.sampled_from(ends), min_size=1)):
+        noted[end] += data.draw(st.sampled_from(["  ", f"  # {note}", f"\n\n    # {note}\n"]))
+    file.write_text("\n".join(noted), encoding="utf-8")
+    assert code(file) == code(path)
+    words = [token for token in tokens(code(path)) if token.type in (tokenize.NAME, tokenize.NUMBER)]
+    word = data.draw(st.sampled_from(words))
+    kept = code(path).split("\n")
+    row, column = word.start[0] - 1, word.start[1]
+    kept[row] = f"{kept[row][:column]}_{kept[row][column:]}"
+    file.write_text("\n".join(kept))
+    assert code_hash(file) != code_hash(path)

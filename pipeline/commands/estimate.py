@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.commands.table import print_table
 from pipeline.config.base import PARAMS
 from pipeline.errors import InputError
+from pipeline.imports import importing
 
 if TYPE_CHECKING:  # they import torch
     from pipeline.estimate.calibration import Calibration
@@ -42,9 +43,10 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"{path}: no such file; --profile is one of {known}")
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs: expected a positive number, got {options.jobs}")
-    from pipeline.estimate.calibration import calibrate
-    from pipeline.estimate.check import measured
-    from pipeline.estimate.cost import open_project, operations, stages
+    with importing():
+        from pipeline.estimate.calibration import calibrate
+        from pipeline.estimate.check import measured
+        from pipeline.estimate.cost import open_project, operations, stages
 
     real = measured(options.check) if options.check else None
     project = open_project(path, options.data)

@@ -5,7 +5,6 @@ first stage that needs them; every command then begins with them in memory. It s
 arguments, working folder and environment, the signal handlers of Python, and the project's own modules read anew.
 """
 
-import gc
 import importlib
 import multiprocessing
 import os
@@ -22,6 +21,8 @@ from typing import Any
 from dvc.stage import run
 from dvc.stage.exceptions import StageCmdFailedError
 
+from pipeline.imports import importing
+
 PLAIN = re.compile(r"[\w\s./:=@%+,-]+")  # nothing in it that a shell would interpret
 HEAVY = ("torch", "transformers.trainer", "transformers.models.gpt2.modeling_gpt2", "peft", "pandas", "sklearn.metrics")
 COMPUTES = "compute"  # a parameter of every stage that runs a model
@@ -31,13 +32,11 @@ _in_new_interpreter = run._run
 def import_heavy() -> None:
     """Import what the stages import. No thread is started, which a fork would lose.
 
-    Python's search for garbage never looks at it: that would take time now and make every fork copy it later.
+    A search for garbage would make every fork copy what it looks at.
     """
-    gc.disable()
-    for module in HEAVY:
-        importlib.import_module(module)
-    gc.freeze()
-    gc.enable()
+    with importing():
+        for module in HEAVY:
+            importlib.import_module(module)
 
 
 def fork_commands(answer: Connection) -> None:

@@ -1,5 +1,7 @@
 """`python -m pipeline estimate`: demands counted from data and parameters, with a calibration that is made up."""
 
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from pipeline.estimate.cost import cost, longest_path, more_data, open_project, 
 from pipeline.estimate.demand import OPERATIONS, Stage
 from pipeline.estimate.model import Model
 from pipeline.estimate.runs import Bench
+from pipeline.jobs.cores import cores
 
 PROFILES = ("sample", "laptop", "gpt2")
 FAKE = Calibration({name: Line(0.001, 1e-5, 1e-8) for name in (*OPERATIONS, "setup")}, 5.0, 400.0, False, 30.0)
@@ -105,14 +108,34 @@ def test_every_profile_can_be_estimated(
     assert {part.operation for stage in every for part in stage.work} <= set(OPERATIONS)
     costs = [cost(stage, FAKE) for stage in every]
     assert all(one.seconds > 0 and one.memory_mib >= 400 and one.disk_mib >= 0 for one in costs)
-    print_estimate(project, every, FAKE, 2, every=False)
+    print_estimate(project, every, FAKE, [1, 2], every=False)
     output = capsys.readouterr().out
     assert "10x the training rows: " in output and "100x the training rows: " in output
     assert [line.split()[0] for line in output.splitlines() if line.startswith("train_")] == [
         "train_sentiment", "train_first_stage", "train_paraphrase", "train_sonnet"
     ]  # fmt: skip
-    print_estimate(project, every, FAKE, None, every=True)
+    print_estimate(project, every, FAKE, [1], every=True)
     assert "train_paraphrase@symmetric " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name, shown", [("sample", {"1", "2"}), ("laptop", {"2"})])
+def test_a_stage_is_measured_with_the_cores_that_it_will_have(
+    name: str, shown: set[str], data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Two stages of the laptop's profile share the cores. One alone would be faster than what was measured.
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("OMP_NUM_THREADS", "to be put back")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    given = []
+
+    def calibrate(*_: object) -> Calibration:
+        given.append(os.environ.get("OMP_NUM_THREADS"))
+        return FAKE
+
+    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    main(["estimate", "--profile", name, "--data", str(data), "--jobs", "2"])
+    assert given == [str(max(1, cores() // 2))]
+    assert set(re.findall(r"make repro JOBS=(\d+)", capsys.readouterr().out)) == shown
 
 
 def test_twice_the_rows_take_twice_the_time_to_train(project: Project) -> None:

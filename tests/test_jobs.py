@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_project import REPOSITORY
 
-from pipeline.jobs.__main__ import default_jobs, share_cores
+from pipeline.config.training import Compute
+from pipeline.jobs.cores import default_jobs, share_cores
 from pipeline.jobs.lockfile import write_entry
 
 # A stage writes its name to `started`, then waits for the files it is told to wait for: nothing here depends on speed.
@@ -273,16 +274,12 @@ def test_what_it_cannot_do_is_one_line(project: Path) -> None:
     assert output.startswith("error: dvc.yaml: ") and "nowhere" in output and output.count("\n") == 1
 
 
-def test_default_is_the_cores_divided_by_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_default_is_the_cores_divided_by_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
-    params = (REPOSITORY / "profiles/gpt2.yaml").read_text()
     for threads, processes, jobs in (
-        ("null", 1, 1), ("1", 1, 6), ("4", 1, 1), ("2", 1, 3), ("8", 1, 1), ("1", 2, 3), ("2", 2, 1), ("null", 2, 1)
+        (None, 1, 1), (1, 1, 6), (4, 1, 1), (2, 1, 3), (8, 1, 1), (1, 2, 3), (2, 2, 1), (None, 2, 1)
     ):  # fmt: skip
-        text = params.replace("threads: null", f"threads: {threads}")
-        (tmp_path / "params.yaml").write_text(text.replace("processes: 1", f"processes: {processes}"))
-        assert default_jobs() == jobs
+        assert default_jobs(Compute(precision="fp32", threads=threads, processes=processes)) == jobs
 
 
 def test_jobs_side_by_side_divide_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.table import print_table
-from pipeline.config.base import PARAMS
+from pipeline.config.base import PARAMS, load_block
+from pipeline.config.training import Compute
 from pipeline.errors import InputError
 from pipeline.imports import importing
+from pipeline.jobs.cores import default_jobs, share_cores
 
 if TYPE_CHECKING:  # they import torch
     from pipeline.estimate.calibration import Calibration
@@ -43,6 +45,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"{path}: no such file; --profile is one of {known}")
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs: expected a positive number, got {options.jobs}")
+    compute = load_block("compute", Compute, path)
+    jobs = options.jobs or default_jobs(compute)
+    share_cores(jobs)
     with importing():
         from pipeline.estimate.calibration import calibrate
         from pipeline.estimate.check import measured
@@ -55,13 +60,14 @@ def run(options: argparse.Namespace) -> None:
         print_check(found, calibrate(project, operations(found), cpu_time=True), real)
         return
     calibration = calibrate(project, operations(found))
-    print_estimate(project, found, calibration, options.jobs, options.rows)
+    # Without a number of threads, a stage alone would have more than what was measured.
+    print_estimate(project, found, calibration, [1, jobs] if compute.threads else [jobs], options.rows)
 
 
 def print_estimate(
-    project: "Project", found: "Sequence[Stage]", calibration: "Calibration", jobs: int | None, every: bool
+    project: "Project", found: "Sequence[Stage]", calibration: "Calibration", jobs: Sequence[int], every: bool
 ) -> None:
-    """The table, the totals, and what more data would cost."""
+    """The table, the totals with so many jobs, and what more data would cost with the last number of them."""
     from pipeline.estimate.cost import cost, longest, more_data, side_by_side, total
 
     where = "CUDA" if calibration.cuda else "CPU"
@@ -79,9 +85,8 @@ def print_estimate(
     whole = total([cost(stage, calibration) for stage in found])
     rows.append(["all", str(len(found)), *shown(whole), "time added up, the largest process"])
     print_table(["Stage", "Stages", "Time", "Memory", "Disk", "Driven by"], rows)
-    at_once = jobs or default_jobs(project)
     print()
-    for number in sorted({1, at_once}):
+    for number in sorted({*jobs}):
         least = side_by_side(found, calibration, number)
         memory = size(number * whole.memory_mib)
         print(f"make repro JOBS={number}: at least {duration(least)}, up to {memory} of memory")
@@ -92,7 +97,7 @@ def print_estimate(
         added = total(costs)
         held = max(stage.memory_mib for stage in more) - max(stage.memory_mib for stage in found)
         print(
-            f"{factor}x the training rows: {duration(side_by_side(more, calibration, at_once))} with JOBS={at_once}, "
+            f"{factor}x the training rows: {duration(side_by_side(more, calibration, jobs[-1]))} with JOBS={jobs[-1]}, "
             f"{size(added.disk_mib)} of disk, {size(added.memory_mib)} for the largest process"
             + (f" ({size(held)} of it for the additional rows)" if held > 1 else "")
         )
@@ -109,17 +114,6 @@ def print_check(found: "Sequence[Stage]", calibration: "Calibration", real: Mapp
         for kind, count, ours, theirs in compared(estimated, real)
     ]
     print_table(["Stage", "Stages", "Estimated CPU s", "Real CPU s", "Ratio"], rows)
-
-
-def default_jobs(project: "Project") -> int:
-    """As `make repro` has it: as many as there are cores for."""
-    import os
-
-    from pipeline.config.base import load_block
-    from pipeline.config.training import Compute
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // (load_block("compute", Compute, project.path).threads or cores))
 
 
 def shown(cost: "Cost") -> list[str]:

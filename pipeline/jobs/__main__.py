@@ -11,7 +11,6 @@ Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupte
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 
 from dvc.exceptions import DvcException
@@ -21,6 +20,7 @@ from pipeline.config.base import load_block
 from pipeline.config.training import Compute
 from pipeline.errors import InputError, stage_main
 from pipeline.jobs import leftovers
+from pipeline.jobs.cores import default_jobs, share_cores
 from pipeline.jobs.plan import make_plan
 from pipeline.jobs.scheduler import Scheduler
 
@@ -45,26 +45,9 @@ def main(arguments: Sequence[str]) -> None:
     if not plan.stale:
         print(f"{len(plan.stages)} stages are up to date")
         return
-    jobs = options.jobs or default_jobs()
+    jobs = options.jobs or default_jobs(load_block("compute", Compute))
     share_cores(jobs)
     raise SystemExit(Scheduler(repo, plan, jobs).run())
-
-
-def default_jobs() -> int:
-    """As many as there are cores for, at `compute.threads` (null: all of them) for each of `compute.processes`."""
-    compute = load_block("compute", Compute)
-    return max(1, cores() // ((compute.threads or cores()) * compute.processes))
-
-
-def share_cores(jobs: int) -> None:
-    """With `compute.threads: null`, stages side by side divide the cores: each torch would start a thread for all."""
-    if jobs > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))  # before torch is imported
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ MARIAN, NLI, BLEURT = 77e6, 355e6, 110e6  # weights
 APERTIUM = 300.0  # round trips a second, as once measured
 ROUND_TRIPS = 2  # passes of a sentence: there and back
 ENCODER_MIB = 350.0  # MiniLM and its batches
+AGAIN = (
+    2 / 3
+)  # of the questions need a second round, and most of them all others: retry_* in metrics/augmentation/apt.json
 TEXT_BYTES = 400.0  # a candidate with its scores, as CSV
 SMALL = 0.05  # MiB: a few metrics
 
@@ -59,7 +62,7 @@ def back_translations(project: Project) -> Iterator[Stage]:
     """back_translate: joins the shards and checks every sentence."""
     settings = load_block("back_translation", BackTranslation, project.path)
     texts = selected(project, settings)
-    work = (Work("start", 0.3), Work("chrf", texts))
+    work = (Work("start", 0.3), Work("chrf", 3 * texts), Work("read", 2 * texts))
     for language in settings.languages:
         needs = frozenset({"prepare", *(f"translate@{language}-{shard}" for shard in settings.shards)})
         yield Stage("back_translate", language, needs, work, 50, 2 * texts * TEXT_BYTES / MIB, f"{texts:,} sentences")
@@ -81,11 +84,11 @@ def searches(project: Project) -> Iterator[Stage]:
     settings, counts, own = load_block("adversarial", Adversarial, project.path), project.counts, project.model
     tokens = counts["paraphrase/questions"].tokens
     questions = min(settings.questions or 2 * counts["paraphrase/train"].rows, 2 * counts["paraphrase/train"].rows)
-    rounds, width = 1 + settings.sampling.retries, min(256, 64 * settings.sampling.candidates)
-    texts = questions * rounds * settings.sampling.candidates
+    rounds, width = 1 + AGAIN * settings.sampling.retries, min(256, 64 * settings.sampling.candidates)
+    texts, longest = questions * rounds * settings.sampling.candidates, settings.sampling.max_new_tokens
     given = len(list(back_translations(project))) if settings.back_translations else 0  # of a question
-    # Some text of a batch goes on to the last token.
-    work = [Work("start", 1), Work("sample", texts / width * settings.sampling.max_new_tokens, width)]
+    # Some text of a batch goes on to the last token; most are as long as their question, and then leave the batch.
+    work = [Work("start", 1), Work("sample", texts / width * longest, width * min(1.0, tokens / longest))]
     texts += given * questions
     if settings.meaning.gate == "nli":
         work.append(like_model(project, NLI, 2 * texts, 2 * tokens))
@@ -100,7 +103,7 @@ def searches(project: Project) -> Iterator[Stage]:
         needs.add(f"train_paraphrase@{settings.classifier.rpartition('/')[2]}")
     memory = own.mib + ENCODER_MIB + width * own.vocabulary * 16 / MIB
     shards = len(settings.shards)
-    driver = f"{questions:,} questions in all, up to {rounds} rounds of {settings.sampling.candidates}"
+    driver = f"{questions:,} questions in all, about {rounds:.1f} rounds of {settings.sampling.candidates}"
     disk = 2 * texts * TEXT_BYTES / MIB / shards
     for shard in settings.shards:
         yield Stage("adversarial_search", str(shard), frozenset(needs), divided(work, shards), memory, disk, driver)

@@ -21,6 +21,7 @@ WORDS = (
     "thou hast given when time in his bending sickle's compass come who will believe my verse"
 ).split()
 POOL = (12, 48)  # candidates
+ENCODED = 12.2  # tokens of a question made of these words, for the encoder
 
 
 def line_of_words(rng: random.Random, words: int = 8) -> str:
@@ -61,7 +62,7 @@ def text_operations(project: Project, bench: Bench, operations: Collection[str])
 
         encoder = Encoder()
         encoder.embed(questions[:1])
-        each("embed", 10 * len(questions), lambda: encoder.embed(questions))
+        each("embed", ENCODED * len(questions), lambda: encoder.embed(questions))
     _choices(bench, operations, pools, found)
     if "verse" in operations:
         found["verse"] = Line(_verse(project, bench, pools[POOL[0]], given))

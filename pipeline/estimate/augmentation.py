@@ -17,9 +17,8 @@ MARIAN, NLI, BLEURT = 77e6, 355e6, 110e6  # weights
 APERTIUM = 300.0  # round trips a second, as once measured
 ROUND_TRIPS = 2  # passes of a sentence: there and back
 ENCODER_MIB = 350.0  # MiniLM and its batches
-AGAIN = (
-    2 / 3
-)  # of the questions need a second round, and most of them all others: retry_* in metrics/augmentation/apt.json
+# Questions that need a second round; most of them need all others, too: see retry_* in metrics/augmentation/apt.json.
+AGAIN = 2 / 3
 TEXT_BYTES = 400.0  # a candidate with its scores, as CSV
 SMALL = 0.05  # MiB: a few metrics
 

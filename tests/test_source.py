@@ -7,7 +7,7 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_project import REPOSITORY
 
@@ -16,6 +16,7 @@ from pipeline.source import code, imported_files
 from pipeline.stages.code import code_hash, listings
 
 FILES = sorted((REPOSITORY / "pipeline").rglob("*.py"))
+LONG = [path for path in FILES if path.stat().st_size > 500 and path.name != "__init__.py"]
 
 
 @pytest.fixture(autouse=True)
@@ -134,9 +135,10 @@ def test_comments_docstrings_and_blank_lines_are_cut_out(tmp_path: Path) -> None
         assert code(file) == code_hash(file) == ""
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_notes_do_not_change_it_and_words_do(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from([path for path in FILES if path.stat().st_size > 500]))
+    path = data.draw(st.sampled_from(LONG))
     text, file = path.read_text(), tmp_path_factory.mktemp("edited") / "a.py"
     rows = text.split("\n")
     ends = [token.start[0] - 1 for token in tokens(text) if token.type == tokenize.NEWLINE and token.string]

@@ -81,6 +81,13 @@ def test_all_that_python_runs_is_left() -> None:
         assert lines(expected) == lines(tokens(code(path))), path
 
 
+def test_no_code_reads_docstrings() -> None:
+    # Else a result could change with one, and no stage would run again.
+    for path in FILES:
+        text = path.read_text()
+        assert "__doc__" not in text and "getdoc" not in text and "attribute_docstrings" not in text, path
+
+
 def tokens(text: str) -> list[tokenize.TokenInfo]:
     return list(tokenize.generate_tokens(io.StringIO(text).readline))
 

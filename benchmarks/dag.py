@@ -54,8 +54,11 @@ def main() -> None:
 
 
 def started(stage: str, _: int) -> float:
-    """CPU seconds that `python -m` needs to import a stage's module."""
-    code = f"import sys, time; sys.argv = ['-m']; import pipeline.stages.{stage}; print(time.process_time())"
+    """CPU seconds until `python -m pipeline.stages` has imported a stage's module."""
+    code = (
+        "import time; from pipeline.errors import stage_main; from pipeline.stages.__main__ import imported; "
+        f"stage_main(lambda _: (imported('{stage}'), print(time.process_time())))"
+    )
     return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
 
 

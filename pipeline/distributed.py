@@ -17,10 +17,9 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 from typing import Any, TypeVar
 
-from pipeline import errors
 from pipeline.config.base import load_block
 from pipeline.config.training import Compute
 from pipeline.errors import InputError, one_line
@@ -54,9 +53,14 @@ def world() -> int:
     return _place.world
 
 
-def stage_main(main: Main) -> None:
-    """errors.stage_main for a stage that uses a model: `main(arguments)` in as many processes as params.yaml says."""
-    errors.stage_main(partial(_run, main))
+def in_processes(main: Main) -> Main:
+    """`main` of a stage that uses a model: runs in as many processes as params.yaml says."""
+
+    @wraps(main)
+    def run(arguments: Sequence[str]) -> None:
+        _run(main, arguments)
+
+    return run
 
 
 def _run(main: Main, arguments: Sequence[str]) -> None:
@@ -71,11 +75,11 @@ def _run(main: Main, arguments: Sequence[str]) -> None:
     elif started:
         _join_and_run(main, arguments)
     else:
-        _launch(main.__globals__["__spec__"].name, arguments, processes)
+        _launch(processes)
 
 
-def _launch(module: str, arguments: Sequence[str], processes: int) -> None:
-    """Run `python -m module arguments` in so many processes on this machine, as `torchrun --standalone` does."""
+def _launch(processes: int) -> None:
+    """Run this process's own command in so many processes on this machine, as `torchrun --standalone` does."""
     import torch
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -84,6 +88,8 @@ def _launch(module: str, arguments: Sequence[str], processes: int) -> None:
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
         raise InputError(f"params.yaml: compute.processes: {processes} processes need a GPU each, there are {gpus}")
+    module = sys.modules["__main__"].__spec__
+    assert module, "not started by python -m"
     logging.disable(logging.CRITICAL)  # this process only waits; what went wrong is said below, in one line
     os.environ[LAUNCHER] = str(os.getpid())
     config = LaunchConfig(
@@ -91,7 +97,7 @@ def _launch(module: str, arguments: Sequence[str], processes: int) -> None:
         max_restarts=0, local_addr="localhost",
     )  # fmt: skip
     try:
-        elastic_launch(config, sys.executable)("-m", module, *arguments)
+        elastic_launch(config, sys.executable)("-m", module.name, *sys.argv[1:])
     except SignalException:
         raise KeyboardInterrupt from None
     except ChildFailedError as error:

@@ -5,9 +5,10 @@ disk, missing permissions) into one line on stderr and exit code 1. Anything els
 """
 
 import errno
-import gc
 import sys
 from collections.abc import Callable, Sequence
+
+from pipeline.call_stack import with_room
 
 
 class InputError(Exception):
@@ -42,10 +43,9 @@ def one_argument(arguments: Sequence[str], name: str) -> str:
     return arguments[0]
 
 
+@with_room
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
-    gc.freeze()
-    gc.enable()  # pipeline/stages/__init__.py has switched it off
     try:
         main(sys.argv[1:])
     except (InputError, OSError) as error:

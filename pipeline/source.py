@@ -12,13 +12,13 @@ LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
 END = (tokenize.NEWLINE, tokenize.ENDMARKER)
 
 
-def imported_files(entry: Path) -> set[Path]:
-    """The files of this package that run when `entry` does, directly or not, itself included.
+def imported_files(*entries: Path) -> set[Path]:
+    """The files of this package that run when `entries` do, directly or not, themselves included.
 
     Imports inside functions count. Modules whose names are put together at run time are not seen.
     """
     found: set[Path] = set()
-    queue = [entry]
+    queue = [*entries]
     while queue:
         path = queue.pop()
         if path not in found:

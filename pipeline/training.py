@@ -1,8 +1,8 @@
 """The one training loop: transformers' Trainer with an objective, exact resume and the best models kept.
 
 A run lives in checkpoints/<task>/<row>/<fingerprint>/ until its stage has written its outputs. The fingerprint covers
-the parameters, the input files, the code and the library versions: a killed run goes on from its last checkpoint when
-nothing has changed (with bit-equal results on the same machine) and starts anew when anything has.
+the parameters, the input files, the code without its comments, and the library versions: a killed run goes on from its
+last checkpoint when nothing has changed (with bit-equal results on the same machine) and starts anew when anything has.
 
 Several processes train together (pipeline/data_parallel.py); the first one writes.
 """
@@ -42,6 +42,7 @@ from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.precision import autocast
 from pipeline.sampler import ByLength
+from pipeline.source import code
 from pipeline.text.batch import training_batch
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -116,11 +117,12 @@ def scratch_folder(task: str, row: str, params: object, inputs: Sequence[Path]) 
     digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
     digest.update(f"{version('torch')} {version('transformers')}".encode())
     modules = [module for name, module in sys.modules.items() if name.startswith("pipeline.")]
-    code = [Path(module.__file__) for module in modules if module.__file__]
-    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    for file in [*sorted(code), *files]:
-        if file.is_file():
-            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    for path in sorted(Path(module.__file__) for module in modules if module.__file__):
+        digest.update(path.name.encode() + hashlib.sha256(code(path).encode()).digest())
+    for path in inputs:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     folder = CHECKPOINTS / task / row / digest.hexdigest()[:16]
     for other in folder.parent.glob("*") if folder.parent.is_dir() else []:
         if other != folder and rank() == 0:

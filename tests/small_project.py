@@ -66,9 +66,9 @@ def write_project(folder: Path) -> Path:
 
 
 def start(folder: Path, stage: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start `python -m pipeline.stages.<stage>` in `folder`, with the `python` of PATH."""
+    """Start `python -m pipeline.stages <stage>` in `folder`, with the `python` of PATH."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
-    command = ["python", "-m", f"pipeline.stages.{stage}", *arguments]
+    command = ["python", "-m", "pipeline.stages", stage, *arguments]
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT)
 
 

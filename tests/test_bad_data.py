@@ -233,7 +233,7 @@ def test_prepare(case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_as_a_command(stage: str, apply: Break, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_course_folder(RAW)
     apply(monkeypatch)
-    command = [sys.executable, "-m", f"pipeline.stages.{stage}"]
+    command = [sys.executable, "-m", "pipeline.stages", stage]
     ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert ended.stderr.startswith(expected)

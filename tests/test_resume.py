@@ -1,11 +1,15 @@
 """Training that is killed goes on from its last checkpoint and ends with the same bits."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 from small_project import complete_checkpoints, contents, copy_project, kill_when, run, start, write_project
+
+from pipeline.training import scratch_folder
 
 OUTPUTS = ("models", "predictions", "plots")
 pytestmark = pytest.mark.usefixtures("warm")
@@ -101,3 +105,21 @@ def test_another_parameter_starts_anew(with_backbone: Path) -> None:
     kill_when(process, lambda: bool(checkpoints(folder)) and not before.exists())
     (after,) = folder.glob("checkpoints/paraphrase/baseline/*")
     assert after.name != before.name
+
+
+def test_an_edit_starts_anew_and_a_comment_does_not(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of a run that has imported a module, whose text then changes."""
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("pipeline.edited")
+    module.__file__ = str(tmp_path / "edited.py")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def folder(text: str) -> Path:
+        Path("edited.py").write_text(text)
+        return scratch_folder("paraphrase", "baseline", {"lr": 1}, [prepared / "data/prepared/paraphrase"])
+
+    first = folder("x = 1\n")
+    assert folder('"""What x is."""\n\nx = 1  # one\n') == first
+    assert folder("x = 2\n") != first

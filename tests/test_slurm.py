@@ -60,14 +60,14 @@ def test_torchrun_starts_an_existing_stage_on_all_nodes(tmp_path: Path) -> None:
     assert srun[:3] == ["srun", "--kill-on-bad-exit=1", "torchrun"]
     options = get_args_parser().parse_args(srun[3:])
     assert (options.nnodes, options.nproc_per_node, options.rdzv_endpoint) == ("2", "4", "node1:29500")
-    assert options.module and options.training_script == "pipeline.stages.train_paraphrase"
-    assert options.training_script_args == ["baseline"]
+    assert options.module and options.training_script == "pipeline.stages"
+    assert options.training_script_args == ["train_paraphrase", "baseline"]
     assert commit == ["dvc", "commit", "--force", "train_paraphrase@baseline"] and parses_as_dvc(commit)
 
 
 def test_torchrun_takes_a_stage_without_rows(tmp_path: Path) -> None:
     *_, srun, commit = calls("torchrun.sbatch", tmp_path, "backbone")
-    assert srun[-2:] == ["-m", "pipeline.stages.backbone"] and commit[-1] == "backbone"
+    assert srun[-3:] == ["-m", "pipeline.stages", "backbone"] and commit[-1] == "backbone"
 
 
 def test_the_queue_is_run_to_its_end(tmp_path: Path) -> None:

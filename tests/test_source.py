@@ -28,6 +28,8 @@ def test_the_lists_name_the_files_that_python_itself_finds() -> None:
     # The standard library's finder reads the import instructions of the bytecode; only this package is on its path.
     for path, text in listings().items():
         finder = ModuleFinder(path=[str(REPOSITORY)])
+        if path.parts[0] == "stages":
+            finder.import_hook("pipeline.stages.__main__")
         finder.run_script(f"pipeline/{path.with_suffix('.py')}")
         files = {Path(module.__file__).resolve() for module in finder.modules.values() if module.__file__}
         assert len(files) > 1
@@ -41,6 +43,8 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
     for name, text in {
         "__init__": '"""A package."""',
         "stages/__init__": "x = 1",
+        "stages/__main__": "from pipeline import errors",
+        "errors": "x = 1",
         "stages/train": "import importlib\ndef late():\n    from pipeline.losses import helper",
         "objectives/new": "import pipeline.losses.helper as h",
         "losses/helper": "from pipeline.losses import deeper",
@@ -54,7 +58,11 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
     names = {str(path): [line.split("  ")[1] for line in text.splitlines()] for path, text in before.items()}
     helpers = ["pipeline/losses/deeper.py", "pipeline/losses/helper.py"]
     assert names == {
-        "stages/train.txt": [*helpers, "pipeline/stages/__init__.py", "pipeline/stages/train.py"],
+        "stages/train.txt": [
+            "pipeline/errors.py",
+            *helpers,
+            *(f"pipeline/stages/{name}.py" for name in ("__init__", "__main__", "train")),
+        ],
         "objectives/new.txt": [*helpers, "pipeline/objectives/new.py"],
     }
     Path("pipeline/losses/other.py").write_text("x = 2")

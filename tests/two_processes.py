@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.distributed import gathered, rank, stage_main
-from pipeline.errors import InputError
+from pipeline.distributed import gathered, in_processes, rank
+from pipeline.errors import InputError, stage_main
 
 OUT = Path("out.pt")
 LORA = {"adapter": "lora", "r": 3, "targets": ["c_attn", "c_fc"]}
@@ -33,6 +33,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     if arguments == ["fail"]:
         raise InputError("something\nis wrong")

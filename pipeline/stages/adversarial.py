@@ -1,6 +1,6 @@
 """Join what the shards of the adversarial search have found.
 
-    python -m pipeline.stages.adversarial
+    python -m pipeline.stages adversarial
 
 Reads block `adversarial`, data/prepared/paraphrase/train.csv, data/augmented/back_translation and
 data/augmented/adversarial_search; writes data/augmented/adversarial/{candidates.csv,about.json} and
@@ -14,7 +14,7 @@ from pipeline.augment.adversarial import SEARCH, choose_questions, figures, in_r
 from pipeline.augment.back_translation import BACK_TRANSLATIONS, read_back_translations
 from pipeline.config.adversarial import Adversarial
 from pipeline.config.base import load_block, load_seed
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.files import new_folder, read_json, write_json
 from pipeline.text.prepared import PREPARED, read_pairs
 
@@ -23,7 +23,7 @@ OUT, METRICS = Path("data/augmented/adversarial"), Path("metrics/augmentation/ap
 
 def main(arguments: Sequence[str]) -> None:
     if arguments:
-        raise InputError("usage: python -m pipeline.stages.adversarial")
+        raise InputError("usage: python -m pipeline.stages adversarial")
     settings = load_block("adversarial", Adversarial)
     given = read_back_translations(BACK_TRANSLATIONS) if settings.back_translations else {}
     pairs = read_pairs(PREPARED / "paraphrase" / "train.csv")
@@ -53,7 +53,3 @@ def common_about(folders: Sequence[Path]) -> dict[str, str]:
                 f"{folder} and {first[0]}: {differing[0]}; pin the revision in params.yaml, run both with the same"
             )
     return first[1]
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Search adversarial paraphrases of one shard's part of the training questions and judge every candidate.
 
-    python -m pipeline.stages.adversarial_search <shard>
+    python -m pipeline.stages adversarial_search <shard>
 
 Reads block `adversarial`, models/generator, the classifier if that gate is chosen, data/prepared/paraphrase/train.csv
 and data/augmented/back_translation; writes data/augmented/adversarial_search/<shard>/{candidates.jsonl,about.json}.
@@ -27,7 +27,7 @@ from pipeline.config.base import load_block, load_seed
 from pipeline.config.shards import read_shard
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.errors import one_argument, stage_main
+from pipeline.errors import one_argument
 from pipeline.files import new_folder, read_json, write_json
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.training import scratch_folder
@@ -111,7 +111,3 @@ def surface_scorer(settings: Surface) -> Scorer:
     from pipeline.augment.surface.chrf import ChrF
 
     return ChrF()
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Join the translations of all shards and check every back-translation.
 
-    python -m pipeline.stages.back_translate <language>
+    python -m pipeline.stages back_translate <language>
 
 Reads block `back_translation`, data/prepared/paraphrase/train.csv and data/augmented/translations/<language>; writes
 data/augmented/back_translation/<language>/candidates.csv and metrics/augmentation/<language>.json.
@@ -22,7 +22,7 @@ from pipeline.augment.back_translation import (
 from pipeline.augment.surface.chrf import chrf
 from pipeline.config.back_translation import BackTranslation, Checks, named_language
 from pipeline.config.base import load_block
-from pipeline.errors import one_argument, stage_main
+from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
 
@@ -62,7 +62,3 @@ def judge(
             Candidate(pair.id, sentence, pair.label or 0, source, back, other, similarity, alike, verdict)
         )
     return candidates
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Put the language model that every row starts from into models/backbone.
 
-    python -m pipeline.stages.backbone
+    python -m pipeline.stages backbone
 
 Reads block `backbone` and, with `source: scratch`, data/prepared; writes models/backbone (a `from_pretrained` folder)
 and plots/curves/backbone (empty unless it was trained here).
@@ -14,7 +14,7 @@ from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.distributed import rank, stage_main
+from pipeline.distributed import in_processes, rank
 from pipeline.files import new_folder
 from pipeline.models.backbone import from_hub, from_path, from_scratch, save
 from pipeline.text.prepared import PREPARED
@@ -23,6 +23,7 @@ from pipeline.training import scratch_folder, write_curves
 OUT, CURVES = Path("models/backbone"), Path("plots/curves/backbone")
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     params, compute, seed = load_block("backbone", Backbone), load_block("compute", Compute), load_seed()
     make_deterministic(seed, compute.threads)
@@ -41,7 +42,3 @@ def main(arguments: Sequence[str]) -> None:
             from_path(Path(params.path), folder)
         write_curves(run, curves)
     shutil.rmtree(run, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    stage_main(main)

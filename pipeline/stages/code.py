@@ -1,6 +1,6 @@
 """List the code of every stage, with a hash of each file: what a stage depends on in place of the files.
 
-    python -m pipeline.stages.code
+    python -m pipeline.stages code
 
 Writes code/stages/<stage>.txt and code/objectives/<objective>.txt: for each module of this package that the stage's (or
 objective's) module imports, directly or not, the MD5 of its code and its path. A stage that depends on such a list runs
@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.files import new_folder, write_text
 from pipeline.source import PACKAGE, code, imported_files
 
-FOLDERS = ("stages", "objectives")  # a row's parameters name an objective, which is imported by that name
+# Folders of modules that are imported by their name, and what imports them: a row's parameters name its objective.
+FOLDERS = {"stages": [Path(PACKAGE, "stages", "__main__.py")], "objectives": []}
 OUTPUT = Path("code")
 
 
 def main(arguments: Sequence[str]) -> None:
     if arguments:
-        raise InputError("usage: python -m pipeline.stages.code")
+        raise InputError("usage: python -m pipeline.stages code")
     with new_folder(OUTPUT) as scratch:
         for path, text in listings().items():
             write_text(scratch / path, text)
@@ -31,12 +32,14 @@ def main(arguments: Sequence[str]) -> None:
 def listings() -> dict[Path, str]:
     """The content of every list, by its path in OUTPUT."""
     hashed = cache(code_hash)
-    return {
-        Path(folder, f"{entry.stem}.txt"): "".join(
-            f"{digest}  {path.as_posix()}\n" for path in sorted(imported_files(entry)) if (digest := hashed(path))
-        )
-        for folder in FOLDERS
+    files = {
+        Path(folder, f"{entry.stem}.txt"): sorted(imported_files(entry, *above))
+        for folder, above in FOLDERS.items()
         for entry in sorted(Path(PACKAGE, folder).glob("[!_]*.py"))
+    }
+    return {
+        path: "".join(f"{digest}  {file.as_posix()}\n" for file in some if (digest := hashed(file)))
+        for path, some in files.items()
     }
 
 
@@ -44,7 +47,3 @@ def code_hash(path: Path) -> str:
     """The MD5 of the code of a file; empty if it holds none."""
     text = code(path)
     return text and hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-if __name__ == "__main__":
-    stage_main(main)

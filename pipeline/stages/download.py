@@ -1,6 +1,6 @@
 """Bring the raw files to data/raw: all of them, verified, or none.
 
-    python -m pipeline.stages.download
+    python -m pipeline.stages download
 
 Reads `data.path` of params.yaml: a folder in the course layout, or a manifest such as data/sources/course.yaml.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.config.base import load_block
 from pipeline.config.data import Data
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.fetch import DOWNLOADS, RAW, fetch, find_in_folder, read_manifest
 from pipeline.files import new_folder
 
@@ -32,7 +32,3 @@ def main(arguments: Sequence[str]) -> None:
     for name in files:
         print(f"{(RAW / name).stat().st_size:>12,} bytes  {RAW / name}")
     print(f"{len(files)} files from {path}")
-
-
-if __name__ == "__main__":
-    stage_main(main)

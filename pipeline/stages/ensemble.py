@@ -1,6 +1,6 @@
 """Average the probabilities of several paraphrase rows.
 
-    python -m pipeline.stages.ensemble ensemble_weighted
+    python -m pipeline.stages ensemble ensemble_weighted
 
 Reads predictions/paraphrase/<member>; writes predictions/paraphrase_ensembles/<name>: the files of a trained row, and
 the members' weights in weights.json.
@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.config.base import load_seed
 from pipeline.config.ensemble import load_ensemble
-from pipeline.errors import InputError, one_argument, stage_main
+from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
 from pipeline.files import new_folder, write_json
 from pipeline.prediction_files import (
@@ -72,7 +72,3 @@ def write_split(folder: Path, split: str, rows: Predictions, probabilities: Floa
     """Write one split with the ids and labels of `rows`."""
     labels = [None if label == UNLABELLED else label for label in rows.labels.tolist()]
     write_predictions(folder, split, rows.ids, labels, probabilities, PARAPHRASE_HEADER)
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Score what needs no model on the dev sonnets: data/prepared/sonnets -> metrics/sonnets/floors.json.
 
-python -m pipeline.stages.evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
+python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.evaluation import evaluation_arguments
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.evaluation import verse
 from pipeline.evaluation.floors import floors
 from pipeline.evaluation.generation import full_text
@@ -43,7 +43,3 @@ def _poems(split: str) -> list[Poem]:
     if not poems:
         raise InputError(f"{path}: no sonnets; the floors need at least one")
     return poems
-
-
-if __name__ == "__main__":
-    stage_main(main)

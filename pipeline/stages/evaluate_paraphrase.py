@@ -1,6 +1,6 @@
 """Score one paraphrase row or ensemble on dev.
 
-    python -m pipeline.stages.evaluate_paraphrase baseline --seed 11711 --bootstrap 2000 --confidence 0.95
+    python -m pipeline.stages evaluate_paraphrase baseline --seed 11711 --bootstrap 2000 --confidence 0.95
 
 Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and plots/slices/.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.config.ensemble import ensembles
 from pipeline.config.evaluation import Evaluation, evaluation_arguments
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.evaluation import classification, precision_recall
 from pipeline.evaluation.calibration import brier, expected_calibration_error
 from pipeline.evaluation.reported import PARAPHRASE
@@ -81,7 +81,3 @@ def against_report(row: str, metrics: dict[str, float]) -> dict[str, float]:
     figures = {key: value for key, value in PARAPHRASE[row]._asdict().items() if value} if row in PARAPHRASE else {}
     reported = {f"reported_{key}": value for key, value in figures.items()}
     return reported | {f"delta_{key}": metrics[key] - value for key, value in figures.items()}
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,13 +1,12 @@
 """Score one sentiment row on dev: predictions/sentiment/<row> -> metrics/sentiment/<row>.json.
 
-python -m pipeline.stages.evaluate_sentiment sst_full --seed 11711 --bootstrap 2000 --confidence 0.95
+python -m pipeline.stages evaluate_sentiment sst_full --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.evaluation import evaluation_arguments
-from pipeline.errors import stage_main
 from pipeline.evaluation import classification
 from pipeline.evaluation.calibration import expected_calibration_error
 from pipeline.evaluation.reported import SENTIMENT
@@ -28,7 +27,3 @@ def main(arguments: Sequence[str]) -> None:
     if row in SENTIMENT:
         metrics |= {"handout_accuracy": SENTIMENT[row], "delta_accuracy": metrics["accuracy"] - SENTIMENT[row]}
     write_json(Path("metrics/sentiment") / f"{row}.json", metrics)
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Score one sonnet system on dev: predictions/sonnets/<system>/dev.jsonl -> metrics/sonnets/<system>.json.
 
-python -m pipeline.stages.evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
+python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.evaluation import evaluation_arguments
-from pipeline.errors import stage_main
 from pipeline.evaluation import generation, verse
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import write_json
@@ -40,7 +39,3 @@ def verse_scores(poems: Sequence[list[str]]) -> dict[str, float]:
         "syllables_per_line": verse.mean_syllables(new_lines),
         "rhyme_agreement": float(np.mean([verse.rhyme_agreement(lines) for lines in poems])),
     }
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Write the dev and test sonnets with one system (a model and a decoder).
 
-    python -m pipeline.stages.generate_sonnets <system>
+    python -m pipeline.stages generate_sonnets <system>
 
 Reads the system's model and models/backbone, which an adapter needs and which is the amateur of contrastive decoding,
 the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<system>/
@@ -23,7 +23,7 @@ from pipeline.config.base import load_block, load_seed
 from pipeline.config.sonnet import ContrastiveDecoding, Sampler, load_scorer, load_system
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.distributed import rank, stage_main
+from pipeline.distributed import in_processes, rank
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.generate import Written, generate
@@ -37,6 +37,7 @@ BACKBONE = Path("models/backbone")
 DATA = PREPARED / "sonnets"
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "system")
     system, scoring, seed = load_system(name), load_scorer(), load_seed()
@@ -74,7 +75,3 @@ def write_pool(path: Path, pool: Sequence[Generated]) -> None:
     rows = ({column: getattr(poem, column) for column in columns} for poem in pool)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_bytes(gzip.compress(lines.encode(), mtime=0))
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Put the paraphrase generator into models/generator.
 
-    python -m pipeline.stages.generator
+    python -m pipeline.stages generator
 
 Reads block `adversarial.generator`, models/backbone and data/prepared/paraphrase; writes models/generator (a
 `from_pretrained` folder) and plots/curves/generator (empty unless it was trained here).
@@ -17,7 +17,7 @@ from pipeline.config.adversarial import Checkpoint, Generator
 from pipeline.config.base import check, load_block, load_seed, read_params
 from pipeline.config.training import Compute, Training
 from pipeline.determinism import make_deterministic
-from pipeline.distributed import rank, stage_main
+from pipeline.distributed import in_processes, rank
 from pipeline.errors import InputError
 from pipeline.files import new_folder
 from pipeline.objectives import language_model
@@ -32,9 +32,10 @@ DATA = PREPARED / "paraphrase"
 SELECT_BATCH = 64  # documents
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     if arguments:
-        raise InputError("usage: python -m pipeline.stages.generator")
+        raise InputError("usage: python -m pipeline.stages generator")
     adversarial = read_params()["adversarial"]
     values = adversarial.get("generator") if isinstance(adversarial, dict) else None
     settings, seed = check(values, Generator, "adversarial.generator"), load_seed()
@@ -109,7 +110,3 @@ def fetch(checkpoint: Checkpoint, folder: Path) -> None:
         ) from None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """The page that `dvc plots` puts its figures on, with the Vega libraries inside, so that it works offline.
 
-    python -m pipeline.stages.plots_page
+    python -m pipeline.stages plots_page
 
 Its output is what plots.html_template of .dvc/config names. The libraries come out of
 vl-convert-python and are not in git.
@@ -9,7 +9,7 @@ vl-convert-python and are not in git.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.files import write_text
 
 SOURCE = Path(__file__).parents[1] / "report/plots_page.html"
@@ -20,7 +20,7 @@ VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written fo
 def main(arguments: Sequence[str]) -> None:
     """Write PAGE."""
     if arguments:
-        raise InputError("usage: python -m pipeline.stages.plots_page")
+        raise InputError("usage: python -m pipeline.stages plots_page")
     write_text(PAGE, page())
 
 
@@ -31,7 +31,3 @@ def page() -> str:
     # In a function, so that the bundle's own names do not meet the `spec` that DVC declares for each figure.
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
     return SOURCE.read_text(encoding="utf-8").replace("{vega}", f"(() => {{{bundle}}})();")
-
-
-if __name__ == "__main__":
-    stage_main(main)

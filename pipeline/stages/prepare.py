@@ -1,6 +1,6 @@
 """Read, check, normalise and split the raw corpora.
 
-    python -m pipeline.stages.prepare
+    python -m pipeline.stages prepare
 
 Reads blocks `text` and `seed` of params.yaml and data/raw; writes data/prepared/<corpus> and metrics/data.json.
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.data import Text
-from pipeline.errors import stage_main
 from pipeline.files import new_folder, write_json, write_jsonl
 from pipeline.text import corpora
 from pipeline.text.corpora import AnyRow, Corpus
@@ -58,7 +57,3 @@ def _print_summary(figures: Mapping[str, Mapping[str, Figures]]) -> None:
             notes = [f"{value:,.0f} {key}" for key, value in figure.items() if value and key.startswith(NOTED)]
             if notes:
                 print(f"{'':11}    in {split}: {', '.join(notes)}")
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Put everything together: metrics/summary.md, plots/report.html and plots/tables/*.csv.
 
-python -m pipeline.stages.report
+python -m pipeline.stages report
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.config.base import check, load_seed, read_params
 from pipeline.config.evaluation import Evaluation
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.files import write_text
 from pipeline.report import augmentation, evidence, page, plot_tables, slices, tables
 from pipeline.report.results import METRICS, load_results, rows_of
@@ -19,7 +19,7 @@ PLOTS = Path("plots")
 def main(arguments: Sequence[str]) -> None:
     """Write the summary, the page and the tables of the plots for the rows of params.yaml."""
     if arguments:
-        raise InputError("usage: python -m pipeline.stages.report")
+        raise InputError("usage: python -m pipeline.stages report")
     params = read_params()
     results = load_results(params)
     predictions = {task: evidence.dev_predictions(task, rows_of(params, task)) for task in ("sentiment", "paraphrase")}
@@ -35,7 +35,3 @@ def main(arguments: Sequence[str]) -> None:
     write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented, sonnet_tests))
     plot_tables.write(PLOTS / "tables", results, predictions, augmented)
     print("see plots/report.html and metrics/summary.md, or run `python -m pipeline.report.show`")
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Train a first stage: a backbone that rows of the paraphrase table start from.
 
-    python -m pipeline.stages.train_first_stage <name>
+    python -m pipeline.stages train_first_stage <name>
 
 Reads models/backbone and the stage's training set; writes models/first_stage/<name>, a folder like models/backbone, and
 plots/curves/first_stage/<name>. The last step's weights are kept: what a first stage is good for shows in the second.
@@ -20,7 +20,7 @@ from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
-from pipeline.distributed import rank, stage_main
+from pipeline.distributed import in_processes, rank
 from pipeline.errors import one_argument
 from pipeline.files import new_folder
 from pipeline.pair_classifier import new_classifier, training_rows
@@ -30,6 +30,7 @@ from pipeline.training import Plan, scratch_folder, train, write_curves
 BACKBONE = Path("models/backbone")
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "first stage")
     settings = load_paraphrase(name, "first_stages")
@@ -56,7 +57,3 @@ def main(arguments: Sequence[str]) -> None:
         copy_tokenizer(BACKBONE, folder)
         write_curves(run, curves)
     shutil.rmtree(run)
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Fine-tune one row of the paraphrase table.
 
-    python -m pipeline.stages.train_paraphrase <row>
+    python -m pipeline.stages train_paraphrase <row>
 
 Reads the row's start (models/backbone or models/first_stage/<name>), its training set, data/prepared/paraphrase and the
 held-out pairs of data/prepared/ap_h, and for rows with `tasks` data/prepared/etpc and sst; writes paraphrase/<row>
@@ -17,7 +17,7 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.classification import Split, fine_tune
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
-from pipeline.distributed import stage_main
+from pipeline.distributed import in_processes
 from pipeline.errors import one_argument
 from pipeline.pair_classifier import new_classifier, training_rows
 from pipeline.prediction_files import PARAPHRASE_HEADER
@@ -29,6 +29,7 @@ from pipeline.text.views import swap
 DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings = load_paraphrase(row)
@@ -57,7 +58,3 @@ def main(arguments: Sequence[str]) -> None:
         settings.orders == "both",
         settings.seeds,
     )
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Fine-tune one row of the sentiment table.
 
-    python -m pipeline.stages.train_sentiment <row>
+    python -m pipeline.stages train_sentiment <row>
 
 Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under models/, predictions/, plots/curves/.
 """
@@ -11,7 +11,7 @@ from functools import partial
 from pipeline.classification import BACKBONE, Split, fine_tune
 from pipeline.config.base import load_row
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
-from pipeline.distributed import stage_main
+from pipeline.distributed import in_processes
 from pipeline.errors import one_argument
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
@@ -21,6 +21,7 @@ from pipeline.text.tokenizer import load_tokenizer
 from pipeline.training import Rows
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings = load_row("sentiment", "methods", row, Sentiment)
@@ -36,7 +37,3 @@ def main(arguments: Sequence[str]) -> None:
     objective = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
     rows, header = Rows(train.prompts, labels=train.labels), "Predicted_Sentiment"
     fine_tune("sentiment", row, settings, new_model, rows, splits, objective, BACKBONE, [data], header)
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Fine-tune one sonnet model.
 
-    python -m pipeline.stages.train_sonnet <row>
+    python -m pipeline.stages train_sonnet <row>
 
 Reads models/backbone and data/prepared/sonnets; writes models/sonnet/<row> (the best checkpoint, and the others that
 were kept in its sub-folders second, third, ...) and plots/curves/sonnet/<row>. Checkpoints are ranked by the chrF of
@@ -21,7 +21,7 @@ from pipeline.config.sonnet import Sonnet
 from pipeline.config.training import Compute
 from pipeline.decoding.top_p import top_p
 from pipeline.determinism import make_deterministic
-from pipeline.distributed import rank, stage_main
+from pipeline.distributed import in_processes, rank
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import new_folder, write_text
@@ -42,6 +42,7 @@ BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
+@in_processes
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings, seed = load_row("sonnet", "methods", row, Sonnet), load_seed()
@@ -98,7 +99,3 @@ def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, se
         return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
 
     return evaluate
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -1,6 +1,6 @@
 """Mix augmented pairs into the training pairs.
 
-    python -m pipeline.stages.training_set <set>
+    python -m pipeline.stages training_set <set>
 
 Reads data/prepared/paraphrase and the set's source; writes data/augmented/paraphrase/<set>/train.csv and
 metrics/augmentation/sets/<set>.json.
@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.augment.mixing import mix, read_pool
 from pipeline.config.base import load_seed
 from pipeline.config.training_sets import load_training_set
-from pipeline.errors import one_argument, stage_main
+from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json
 from pipeline.text.prepared import PREPARED, read_pairs, write_pairs
 
@@ -43,7 +43,3 @@ def main(arguments: Sequence[str]) -> None:
     if not mixture.augmented:
         print(f"{name}: data/{training_set.source} has no usable pairs, so rows on this set repeat the baseline")
     print(f"{name}: {len(train):,} training pairs and {mixture.augmented:,} of {figures['available']:,} augmented ones")
-
-
-if __name__ == "__main__":
-    stage_main(main)

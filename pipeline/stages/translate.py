@@ -1,6 +1,6 @@
 """Translate one shard's part of the selected training sentences into another language and back.
 
-    python -m pipeline.stages.translate <language> <shard>
+    python -m pipeline.stages translate <language> <shard>
 
 Reads block `back_translation`, data/prepared/paraphrase/train.csv, data/raw/translations.tsv (recorded translations,
 where there are any) and the translation memory; writes data/augmented/translations/<language>/<shard>. Every sentence
@@ -20,7 +20,7 @@ from pipeline.config.back_translation import BackTranslation, named_language
 from pipeline.config.base import load_block
 from pipeline.config.shards import read_shard
 from pipeline.config.training import Compute
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 from pipeline.files import new_folder
 from pipeline.text.prepared import PREPARED, read_pairs
 
@@ -30,7 +30,7 @@ Compare = Callable[[Sequence[tuple[str, str]]], Sequence[float | None]]
 
 def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 2:
-        raise InputError("usage: python -m pipeline.stages.translate <language> <shard>")
+        raise InputError("usage: python -m pipeline.stages translate <language> <shard>")
     block = load_block("back_translation", BackTranslation)
     language = named_language(arguments[0], block)
     shard = read_shard(arguments[1], block.shards, "back_translation.shards")
@@ -63,7 +63,3 @@ def comparison(wanted: bool) -> Iterator[Compare]:
     make_deterministic(0, load_block("compute", Compute).threads)
     with ScoreCache() as cache:
         yield partial(score_all, scorer=Encoder(), cache=cache)
-
-
-if __name__ == "__main__":
-    stage_main(main)

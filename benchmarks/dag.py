@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dag")
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    stages = sorted(path.stem for path in Path("pipeline/stages").glob("*.py") if path.stem != "__init__")
+    stages = sorted(path.stem for path in Path("pipeline/stages").glob("[!_]*.py"))
     works: dict[str, Work] = {f"start {stage}": partial(started, stage) for stage in stages}
     works["dvc repro, nothing to do"] = partial(ran, [["-m", "dvc", "repro"]])
     works["make repro, nothing to do"] = partial(

@@ -41,7 +41,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     tokenizer = load_tokenizer(Path("models/backbone"))
-    codes = [tokenizer.encode(poem.prompt).ids for poem in read_poems(PREPARED / "sonnets" / "dev.jsonl")[:PROMPTS]]
+    poems = read_poems(PREPARED / "sonnets" / "dev.jsonl")
+    if len(poems) < PROMPTS:
+        raise SystemExit(f"error: dev has {len(poems)} sonnets, not {PROMPTS}: prepare real ones, see data.path")
+    codes = [tokenizer.encode(poem.prompt).ids for poem in poems[:PROMPTS]]
     prompts = [code[: min(map(len, codes))] for code in codes]
     loops: dict[str, Work] = {}
     for decoder in DECODERS:

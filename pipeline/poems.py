@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -13,8 +15,10 @@ from pipeline.decoding.constraints import visible
 from pipeline.decoding.sampling import Choose, Constrain, sample
 from pipeline.distributed import shared
 from pipeline.errors import InputError
+from pipeline.losses.linear_cross_entropy import negative_log_likelihoods
 from pipeline.models.prefix import text_length
-from pipeline.text.batch import pad
+from pipeline.models.trunk import states
+from pipeline.text.batch import pad, places
 from pipeline.text.generated import SONNET_LINES, Generated
 from pipeline.text.prepared import Poem
 from pipeline.text.prompts import encode_documents
@@ -100,19 +104,19 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
     prompts = encode_prompts(tokenizer, [Poem(poem.id, poem.prompt, None) for poem in poems], context)
     documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
 
-    def score(batch: slice) -> list[Generated]:
-        ids = pad([document[:-1] for document in documents[batch]])[0].to(model.device)
-        logits = model(ids).logits[:, :-1].float()
-        # As `cross_entropy`, whose form for more than two dimensions is not deterministic on CUDA and refused there.
-        losses = -logits.transpose(1, 2).log_softmax(1).gather(1, ids[:, 1:][:, None])[:, 0]
-        scored = []
-        for poem, document, prompt, row in zip(
-            poems[batch], documents[batch], prompts[batch], losses.double().cpu(), strict=True
-        ):
-            own = row[len(prompt) - 1 : len(document) - 2]
-            scored.append(replace(poem, nll=own.mean().item() if len(own) else None))
-        return scored
+    def score(batch: Sequence[int]) -> list[tuple[int, float | None]]:
+        ids = pad([documents[number][:-1] for number in batch])[0].to(model.device)
+        starts = np.array([len(prompts[number]) - 1 for number in batch])
+        counts = np.array([len(documents[number]) - 2 for number in batch]) - starts
+        place = np.arange(ids.shape[1]) - starts[:, None]
+        predicts = places((place >= 0) & (place < counts[:, None]), ids.device)
+        hidden = states(model.transformer, ids)[-1].flatten(0, 1)[predicts]
+        losses = negative_log_likelihoods(hidden, model.lm_head.weight, ids.flatten()[predicts + 1]).double().cpu()
+        means = [own.mean().item() if len(own) else None for own in losses.split(counts.clip(0).tolist())]
+        return list(zip(batch, means, strict=True))
 
-    batches = [slice(start, start + SCORED) for start in range(0, len(poems), SCORED)]
-    parts = shared(batches, lambda own: [score(batch) for batch in own])
-    return [poem for part in parts for poem in part]
+    by_length = sorted(range(len(poems)), key=lambda number: len(documents[number]))
+    batches = [by_length[start : start + SCORED] for start in range(0, len(poems), SCORED)]
+    scored = shared(batches, lambda own: [score(batch) for batch in own])
+    nll = dict(chain.from_iterable(scored))
+    return [replace(poem, nll=nll[number]) for number, poem in enumerate(poems)]

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 
 from pipeline.losses import linear_cross_entropy as module
-from pipeline.losses.linear_cross_entropy import linear_cross_entropy
+from pipeline.losses.linear_cross_entropy import linear_cross_entropy, negative_log_likelihoods
 
 
 def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -57,3 +57,12 @@ def test_under_autocast_products_are_bf16_and_sums_are_not() -> None:
 def test_without_gradients_there_are_none() -> None:
     with torch.no_grad():
         assert not linear_cross_entropy(*inputs(torch.float32)).requires_grad
+
+
+@pytest.mark.parametrize("rows", [1, 4, 19, 256])
+def test_each_likelihood_is_that_of_all_logits_at_once(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_CPU", rows)
+    hidden, weight, targets = inputs(torch.float64)
+    expected = cross_entropy(linear(hidden, weight), targets, reduction="none")
+    torch.testing.assert_close(negative_log_likelihoods(hidden, weight, targets), expected, rtol=1e-12, atol=0)
+    assert negative_log_likelihoods(hidden[:0], weight, targets[:0]).shape == (0,)

@@ -8,7 +8,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.decoding.head import output_head
 
 
-@pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 200, 4096, 8200])
 @pytest.mark.parametrize("shape", [(1,), (5,), (2, 3)])
 def test_logits_are_those_of_the_models_own_layer(vocabulary: int, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)

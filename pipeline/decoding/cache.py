@@ -69,6 +69,16 @@ class ReservingLayer(DynamicLayer):
             if filled is states:
                 self.buffers[name] = (kept, buffer[:rows])
 
+    def keep_one(self, best: Tensor, count: int) -> None:
+        """Of the last `count` tokens of each row only the one at `best` (rows,) stays: in place, the others are cut."""
+        rows = torch.arange(len(best), device=best.device)
+        for name, (filled, buffer) in self.buffers.items():
+            past = filled.shape[2] - count
+            filled[:, :, past] = filled[rows, :, past + best]
+            kept = filled[:, :, : past + 1]
+            setattr(self, name, kept)
+            self.buffers[name] = (kept, buffer)
+
 
 def begin(model: GPT2LMHeadModel | PeftModel, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor, DynamicCache]:
     """Left-padded prompts and what comes before them.

@@ -49,7 +49,7 @@ class Constraints:
         for row, text in enumerate(texts):
             line = self._line(text)
             so_far = visible(self.tokenizer.decode(line)) if line else ""
-            last = sum(self.breaks[token] for token in text) == SONNET_LINES - 1
+            last = sum(map(self.breaks.__getitem__, text)) == SONNET_LINES - 1
             blank = not so_far.strip()
             if self.longest is not None and len(line) >= self.longest and not (blank and self.exact_lines):
                 only = torch.full_like(allowed[row], -torch.inf)

@@ -101,7 +101,10 @@ def contrastive_search(
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         states = torch.cat([states, siblings[torch.arange(len(best), device=device), best][:, None]], 1)
         going = ((chosen != end) & (open_lines > 0) & (lengths < context)).nonzero()[:, 0]
-        _keep(cache, going, best, options.k)
+        for layer in cache.layers:
+            layer.keep_one(best, options.k)
+        if len(going) < len(rows):
+            cache.batch_select_indices(going)
     return written
 
 
@@ -152,13 +155,3 @@ def _similarity(siblings: Tensor, states: Tensor, mask: Tensor, mean: bool) -> T
     if mean:
         return (cosines * mask[:, None]).sum(2) / mask.sum(1, keepdim=True)
     return cosines.masked_fill(mask[:, None] == 0, -torch.inf).amax(2)
-
-
-def _keep(cache: DynamicCache, rows: Tensor, best: Tensor, k: int) -> None:
-    """Keep in the cache, of its last k entries, the best one of each row, and only `rows`."""
-    for layer in cache.layers:
-        past = layer.keys.shape[2] - k
-        kept = torch.arange(past, device=rows.device).expand(len(rows), past)
-        index = torch.cat([kept, past + best[rows, None]], 1)[:, None, :, None]
-        index = index.expand(-1, layer.keys.shape[1], -1, layer.keys.shape[3])
-        layer.keys, layer.values = layer.keys[rows].gather(2, index), layer.values[rows].gather(2, index)

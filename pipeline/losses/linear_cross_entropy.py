@@ -27,6 +27,19 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Ten
     return loss
 
 
+def negative_log_likelihoods(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """-log softmax(hidden @ weight.T)[target] of each row, in nats: (rows,), without gradients.
+
+    Arguments as above, outside autocast.
+    """
+    rows = ROWS_CUDA if hidden.is_cuda else ROWS_CPU
+    found = [hidden.new_empty(0)]
+    for part, wanted in zip(hidden.split(rows), targets[:, None].split(rows), strict=True):
+        logits = part @ weight.T
+        found.append(logits.logsumexp(-1) - logits.gather(1, wanted)[:, 0])
+    return torch.cat(found)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:  # noqa: ANN401 - torch's context

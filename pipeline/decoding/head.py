@@ -24,7 +24,7 @@ def output_head(model: GPT2LMHeadModel) -> Callable[[Tensor], Tensor]:
 
     def head(hidden: Tensor) -> Tensor:
         logits = hidden.new_empty(*hidden.shape[:-1], matrix.shape[1])
-        rows = hidden.flatten(0, -2)
+        rows = hidden.detach().flatten(0, -2)
         for columns, place in zip(tiles, logits.view(len(rows), -1).split(tile, 1), strict=True):
             torch.mm(rows, columns, out=place)
         return logits[..., :vocabulary]

@@ -9,7 +9,7 @@ from pipeline.decoding.head import output_head
 
 
 @pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 200, 4096, 8200])
-@pytest.mark.parametrize("shape", [(1,), (5,), (2, 3)])
+@pytest.mark.parametrize("shape", [(1,), (5,), (2, 3), (0,), (0, 3)])
 def test_logits_are_those_of_the_models_own_layer(vocabulary: int, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_head=2, n_layer=1, vocab_size=vocabulary)).eval()

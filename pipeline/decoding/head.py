@@ -1,8 +1,8 @@
 """The output layer for decoding, which multiplies by the same matrix at every step.
 
-GPT-2 keeps this matrix as (vocabulary, width), with 50,257 rows. On a CPU the product with few rows is up to 1.6 times
-as fast with (width, vocabulary) in memory, its rows aligned to whole cache lines, and with the dozens of rows of a beam
-search 1.25 times faster again in tiles of the vocabulary. The copy costs about as much as five steps.
+GPT-2 keeps this matrix as (vocabulary, width), with 50,257 rows. On a CPU the product with few rows is about 1.6 times
+as fast with (width, vocabulary) in memory, its rows aligned to whole cache lines; with dozens of rows, as in a beam
+search, tiles of the vocabulary make it faster again. The copy costs about as much as five steps.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def output_head(model: GPT2LMHeadModel) -> Callable[[Tensor], Tensor]:
     def head(hidden: Tensor) -> Tensor:
         logits = hidden.new_empty(*hidden.shape[:-1], matrix.shape[1])
         rows = hidden.detach().flatten(0, -2)
-        for columns, place in zip(tiles, logits.view(len(rows), -1).split(tile, 1), strict=True):
+        for columns, place in zip(tiles, logits.flatten(0, -2).split(tile, 1), strict=True):
             torch.mm(rows, columns, out=place)
         return logits[..., :vocabulary]
 

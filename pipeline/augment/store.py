@@ -29,7 +29,7 @@ def open_store(path: Path, schema: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level="IMMEDIATE")
         try:
             _prepare(connection, schema)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else has the connection and could close it
             connection.close()
             raise
     return connection

@@ -1,7 +1,10 @@
 # `make repro` and `make test` are all a new user needs; both create the environment on first use.
-PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# The first of these that runs: a name that is there may only say that its version is not installed.
+PYTHON ?= $(shell for python in $(BIN)/python python3.11 python3.12 python3.13 python3; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; \
+  done || echo python3.11)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
@@ -36,7 +39,7 @@ readme: $(VENV)/.installed  ## put the current results into README.md
 	python -m pipeline.report.readme
 
 $(VENV)/.installed: requirements.txt
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or set PYTHON="; exit 1; }
+	@$(PYTHON) -c '' 2>/dev/null || { echo "$(PYTHON) does not run: install Python 3.11, 3.12 or 3.13, or set PYTHON="; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -32,6 +32,7 @@ from benchmarks import course_loop, generation
 from benchmarks.measure import Measured, spread, write
 from benchmarks.sizes import config
 from benchmarks.training import LENGTH, OBJECTIVES, Enough, InOrder, rows_of
+from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.dropout import use_fast_dropout
@@ -53,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cuda")
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    make_deterministic(0, None)
+    make_deterministic(0, Compute(precision="fp32", threads=None, processes=1))
     rate = matrix_rate()
     gpu = f"{torch.cuda.get_device_name()}, {rate / 1e12:.0f} TFLOP/s in bf16 products of 8192 x 8192 matrices"
     tokenizer = load_tokenizer(Path("models/backbone"))

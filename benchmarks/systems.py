@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import THREADS, Work, interleaved, seconds, write
-from pipeline.config.base import load_seed, read_params
+from pipeline.config.base import load_block, load_seed, read_params
 from pipeline.config.sonnet import ContrastiveDecoding, load_system
+from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
 from pipeline.generate import generate
 from pipeline.models.adapters import load_language_model
@@ -46,7 +47,7 @@ def main() -> None:
 
 def written(name: str, _: int) -> float:
     """Seconds of one system."""
-    make_deterministic(load_seed(), THREADS)
+    make_deterministic(load_seed(), load_block("compute", Compute).model_copy(update={"threads": THREADS}))
     start = seconds()
     system = load_system(name)
     path = Path("models") / system.model

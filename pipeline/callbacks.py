@@ -12,6 +12,7 @@ from transformers.training_args import TrainingArguments
 
 from pipeline.distributed import gathered, rank
 from pipeline.files import new_folder, read_json, write_json, write_text
+from pipeline.models.weights import save_weights
 
 COMPLETE = "complete"  # written into a checkpoint after everything else
 
@@ -88,7 +89,7 @@ class KeepBest(TrainerCallback):
         **_: object,
     ) -> None:
         with new_folder(self.folder / str(state.global_step)) as folder:
-            model.save_pretrained(folder)
+            save_weights(model, folder)
             write_json(folder / "score.json", {"step": state.global_step, **metrics})
         for worse in self.ranking()[self.keep :]:
             shutil.rmtree(worse)

@@ -14,7 +14,7 @@ from pipeline.determinism import make_deterministic
 from pipeline.distributed import agreed, rank
 from pipeline.files import new_folder, write_text
 from pipeline.model_card import model_card
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import load_weights, save_weights
 from pipeline.predict import predict
 from pipeline.prediction_files import write_predictions
 from pipeline.text.tokenizer import copy_tokenizer
@@ -63,7 +63,7 @@ def fine_tune(
     precision, evaluate = compute.precision, select_scores(splits["select"], compute.precision, both_orders)
 
     def fresh_model(seed: int) -> PreTrainedModel:
-        make_deterministic(seed, compute.threads)
+        make_deterministic(seed, compute)
         return new_model()
 
     def train_best(model: PreTrainedModel, seed: int) -> Path:
@@ -101,7 +101,7 @@ def fine_tune(
         return
     model_path, predictions, curves = (Path(top) / task / row for top in ("models", "predictions", "plots/curves"))
     with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
-        model.save_pretrained(folder)
+        save_weights(model, folder)
         copy_tokenizer(start, folder)
         write_text(folder / "README.md", model_card(task, row, settings, len(rows), best))
         for name in splits:

@@ -1,4 +1,4 @@
-"""The same bits on every run of one machine."""
+"""The same bits on every run."""
 
 import os
 from collections.abc import Iterator
@@ -6,18 +6,21 @@ from contextlib import contextmanager
 
 import torch
 
+from pipeline.config.training import Compute
 
-def make_deterministic(seed: int, threads: int | None) -> None:
-    """Seed torch, fix its number of threads (None: one a core) and allow only algorithms that repeat their results.
+
+def make_deterministic(seed: int, compute: Compute) -> None:
+    """Seed torch, set its default type and number of threads and allow only algorithms that repeat their results.
 
     A sum over several threads is added up in another order than over one, so the last bits depend on their number.
     """
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torch's launcher on this machine
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if compute.threads is not None:
+        torch.set_num_threads(compute.threads)
     elif beside > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_default_dtype(torch.float64 if compute.precision == "portable" else torch.float32)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     # Filling every torch.empty with NaN only serves to find bugs and costs time.

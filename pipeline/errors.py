@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.call_stack import with_room
+from pipeline.terminal import print_anywhere
 
 
 class InputError(Exception):
@@ -46,6 +47,7 @@ def one_argument(arguments: Sequence[str], name: str) -> str:
 @with_room
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
+    print_anywhere()
     try:
         main(sys.argv[1:])
     except (InputError, OSError) as error:

@@ -1,6 +1,25 @@
-"""fp32, or bf16 autocast: weights and optimiser stay in fp32, matrix products run in bf16."""
+"""Arithmetic of a stage that runs a model, `compute.precision`.
+
+portable  float64, and weights are written on a coarse grid: the same bits on every type of CPU, with any number of
+          threads. Another CPU adds floats up in another order, so that its weights differ by 1e-16 and, after some
+          hundred steps, by far less than a step of the grid. What follows is computed from the written weights.
+fp32      float32. The bits repeat on CPUs of one type with one number of threads.
+bf16      autocast: weights and optimiser stay in float32, matrix products run in bfloat16.
+
+The type of new weights and of loaded ones is torch's default type, which `make_deterministic` sets.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.files import write_text
+
+NOTHING = 2.0**-20  # weights without a gradient, such as the biases of keys, are sums of rounding errors: below this
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -10,3 +29,47 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     would silently stay in fp32.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def portable() -> bool:
+    """Whether this process computes in float64."""
+    return torch.get_default_dtype() == torch.float64
+
+
+def full(values: Tensor) -> Tensor:
+    """What autocast has made bfloat16, in the default type again."""
+    return values.to(torch.promote_types(values.dtype, torch.get_default_dtype()))
+
+
+def on_grid(weights: Tensor) -> Tensor:
+    """The nearest bfloat16 of each weight, in the tensor's own type; tiny ones become 0."""
+    return torch.where(weights.abs() < NOTHING, 0, weights).bfloat16().to(weights.dtype)
+
+
+def round_weights(model: nn.Module) -> None:
+    """Put all weights of a portable `model` on the grid, in place."""
+    if portable():
+        for weight in model.parameters():
+            weight.data = on_grid(weight.data)
+
+
+@contextmanager
+def rounded(model: nn.Module) -> Iterator[None]:
+    """Within the block a portable `model` has the weights that `save` writes."""
+    exact = [weight.data for weight in model.parameters()]
+    round_weights(model)
+    try:
+        yield
+    finally:
+        for weight, data in zip(model.parameters(), exact, strict=True):
+            weight.data = data
+
+
+def as_written(folder: Path) -> None:
+    """Put the weights that `save_pretrained` of a portable model wrote to `folder` on the grid, as float32."""
+    if portable():
+        for file in folder.glob("*.safetensors"):
+            weights = {name: on_grid(weight).float() for name, weight in load_file(file).items()}
+            save_file(weights, file, metadata={"format": "pt"})
+        for config in folder.glob("config.json"):
+            write_text(config, config.read_text(encoding="utf-8").replace('"float64"', '"float32"'))

@@ -1,6 +1,7 @@
 """What code a module runs: the files of this package that it imports, and the text of each that can change a result."""
 
 import ast
+import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pipeline.errors import InputError
 PACKAGE = "pipeline"
 LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
 END = (tokenize.NEWLINE, tokenize.ENDMARKER)
+F_STRING = re.compile("r?f", re.IGNORECASE)  # runs code, even as a statement of its own
 
 
 def imported_files(*entries: Path) -> set[Path]:
@@ -59,20 +61,25 @@ def code(path: Path) -> str:
 
     Cut out of the text, not printed from its syntax tree: that would look different in every version of Python.
     """
-    with open(path, encoding="utf-8", newline="\n") as file:
-        lines = file.read().split("\n")
+    lines = path.read_text(encoding="utf-8").split("\n")  # as Python does, with LF for every line end, even in strings
     tokens = list(tokenize.generate_tokens(iter([f"{line}\n" for line in lines]).__next__))
     for token in tokens:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
     inside: set[int] = set()  # lines that end within a string, where spaces and blank lines mean something
+    begun: list[int] = []  # first lines of open f-strings: one token until Python 3.11, since then one for each part
     tokens = [token for token in tokens if token.type not in LAYOUT]
     starts = [True, *(token.type == tokenize.NEWLINE for token in tokens)]
     for starts_line, token, following in zip(starts, tokens, tokens[1:], strict=False):
         first, last = token.start[0] - 1, token.end[0] - 1
-        if starts_line and token.type == tokenize.STRING and following.type in END:  # a statement of its own
-            lines[first : last + 1] = [""] * (last + 1 - first)
+        kind = tokenize.tok_name[token.type]
+        if kind == "FSTRING_START":
+            begun.append(first)
+        elif kind == "FSTRING_END":
+            inside.update(range(begun.pop(), last))
+        elif starts_line and kind == "STRING" and following.type in END and not F_STRING.match(token.string):
+            lines[first : last + 1] = [""] * (last + 1 - first)  # a statement of its own
         else:
             inside.update(range(first, last))
     kept = ((line if row in inside else line.rstrip()) for row, line in enumerate(lines))

@@ -40,7 +40,7 @@ from pipeline.files import naming
 from pipeline.heap import return_large_blocks
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
-from pipeline.precision import autocast
+from pipeline.precision import autocast, round_weights, rounded
 from pipeline.sampler import ByLength
 from pipeline.source import code
 from pipeline.text.batch import training_batch
@@ -50,6 +50,7 @@ Evaluator = Callable[[Any], dict[str, float]]
 
 CHECKPOINTS = Path("checkpoints")
 LOGS_PER_EVALUATION = 10
+DECIMALS = 6  # of an evaluation's values
 WORTH_COMPILING = 20_000  # steps on a GPU: compiling takes as long as it saves in so many
 
 
@@ -159,6 +160,7 @@ def train(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     use_fast_dropout(model)
+    round_weights(model)  # drawn by functions whose last bits differ between CPUs
     return_large_blocks()
     keeper = KeepBest(scratch / "kept", best, keep)
     writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
@@ -217,7 +219,7 @@ class Loop(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: object
     ) -> Tensor:
         loss, parts = self.loss_and_parts(inputs)
-        self._keep(parts)
+        self._keep(loss, parts)
         return loss
 
     def loss_and_parts(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -230,7 +232,7 @@ class Loop(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: object, **named: object) -> Tensor:
         if self.graphs:
             loss, parts = self.graphs(self._prepare_inputs(inputs))
-            self._keep(parts)
+            self._keep(loss, parts)
             return loss
         loss = super().training_step(model, inputs, *arguments, **named)
         if world() > 1:
@@ -241,26 +243,29 @@ class Loop(Trainer):
         """Not counted: the Trainer would go through all weights for it in every step."""
         return 0
 
-    def _keep(self, parts: dict[str, Tensor]) -> None:
-        for name, value in parts.items():
+    def _keep(self, loss: Tensor, parts: dict[str, Tensor]) -> None:
+        """Until the next line of the log. The Trainer's own sum of the losses is in float32."""
+        for name, value in {"loss": loss, **parts}.items():
             self.parts.setdefault(name, []).append(value.detach())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise InputError(f"the training loss became {logs['loss']} at step {self.state.global_step}: lower lr")
             logs |= {name: torch.stack(values).mean().item() for name, values in self.parts.items()}
             self.parts = {}
+            if not math.isfinite(logs["loss"]):
+                raise InputError(f"the training loss became {logs['loss']} at step {self.state.global_step}: lower lr")
         super().log(logs, start_time)
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         assert self.evaluator is not None
         self.model.eval()
-        with torch.inference_mode():
-            metrics = self.evaluator(self.model)
+        with rounded(self.model):
+            with torch.inference_mode():
+                # Rounded, so that no choice between two models hangs on a last digit.
+                metrics = {name: round(value, DECIMALS) for name, value in self.evaluator(self.model).items()}
+            self.log(dict(metrics))
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.model.train()
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 

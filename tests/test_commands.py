@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -97,7 +98,9 @@ def expected(row: str, pairs: list[tuple[str, str]]) -> np.ndarray:
 
 def json_lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
     main([*arguments, "--json"])
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    printed = capsys.readouterr().out
+    assert printed.isascii()  # so that no terminal changes a text
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 def write_pairs(path: Path) -> Path:
@@ -142,7 +145,7 @@ def test_the_table_has_normalised_texts_on_one_line_each(
     main(["predict", "paraphrase", "--row", "baseline"])
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split() == ["P(yes)", "Same", "Sentence", "1", "Sentence", "2"]
-    shown = [re.fullmatch(r"(0\.\d{4})  (yes|no) +a\[31m A lovely, .{43}…  ([xy])", line) for line in lines]
+    shown = [re.fullmatch(r"(0\.\d{4})  (yes|no) +a\[31m A lovely, .{41}\.\.\.  ([xy])", line) for line in lines]
     assert len(lines) == 2 and all(shown)
 
 
@@ -306,6 +309,7 @@ def test_rows_and_doctor_follow_what_is_run(
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
     assert states(capsys) == {"baseline": ["never", "run", "–"], "mean_pooling": ["never", "run", "–"]}
+    assert re.search("^baseline +never run +- ", on_an_ascii_terminal("rows"), re.MULTILINE)
 
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
     assert states(capsys) == {"baseline": ["up", "to", "date"], "mean_pooling": ["up", "to", "date"]}
@@ -341,6 +345,12 @@ def test_rows_and_doctor_follow_what_is_run(
 def write_params(params: dict[str, Any]) -> None:
     with open("params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
+
+
+def on_an_ascii_terminal(*words: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "pipeline", *words]
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, encoding="ascii").stdout
 
 
 def states(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:

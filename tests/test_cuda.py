@@ -15,6 +15,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from pipeline.config.adapters import Lora
+from pipeline.config.training import Compute
 from pipeline.decoding.beam_search import BeamSearch, beam_search
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.sampling import sample
@@ -38,7 +39,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def deterministic() -> None:
-    make_deterministic(3, 1)
+    make_deterministic(3, Compute(precision="fp32", threads=1, processes=1))
 
 
 def fresh(name: str, backbone: Path) -> Any:  # noqa: ANN401 - one of several classes
@@ -107,7 +108,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
             done.append(1)
             return {"select_loss": 1.0, "select_accuracy": 1.0}
 
-        make_deterministic(3, 1)
+        make_deterministic(3, Compute(precision="fp32", threads=1, processes=1))
         model: nn.Module = fresh(name, backbone)
         train(model, rows_of(name), objective_of(name), plan, folder, evaluate)  # type: ignore[arg-type]
         return model

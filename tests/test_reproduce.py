@@ -2,47 +2,72 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from small_project import REPOSITORY
 
-from pipeline.checks import reproduce
+from pipeline.checks import chance, reproduce
+from pipeline.config.base import TOP_LEVEL
 
 # What a stage writes depends on the environment: as another machine, or a change that nobody committed, would do it.
 STAGE = """
 import json, os, sys
 from pathlib import Path
+def write(path, text):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
 stage = sys.argv[1]
 if stage == "prepare":
-    Path("data.txt").write_text("data" + os.environ.get("DATA", ""))
+    seed = Path("params.yaml").read_text().split("seed: ")[1].split()[0]
+    write("data/prepared.txt", seed + os.environ.get("DATA", ""))
 elif stage == "train":
-    Path("model.txt").write_text(Path("data.txt").read_text() + os.environ.get("CPU", ""))
-else:
-    Path("metrics/paraphrase").mkdir(parents=True, exist_ok=True)
     accuracy = 0.7 + float(os.environ.get("CPU", 0))
-    values = {"accuracy": accuracy, "accuracy_low": 0.65, "accuracy_high": 0.75, "macro_f1": accuracy}
-    Path("metrics/paraphrase/baseline.json").write_text(json.dumps(values))
+    write("predictions/paraphrase/baseline.txt", str(accuracy))
+    write("plots/curves/baseline.csv", "loss")
+elif stage == "evaluate":
+    accuracy = float(Path("predictions/paraphrase/baseline.txt").read_text())
+    metrics = {"rows": 400, "accuracy": accuracy, "precision": accuracy, "seeds": 21, "seeds_accuracy_sd": 0.02}
+    write("metrics/paraphrase/baseline.json", json.dumps(metrics))
+else:
+    write("metrics/summary.md", Path("metrics/paraphrase/baseline.json").read_text())
 """
 PIPELINE = """
 stages:
   prepare:
     cmd: python stage.py prepare
     deps: [stage.py]
-    outs: [data.txt]
+    params: [seed]
+    outs: [data/prepared.txt]
   train_paraphrase:
-    cmd: python stage.py train
-    deps: [stage.py, data.txt]
-    outs: [model.txt]
+    foreach: [baseline]
+    do:
+      cmd: python stage.py train
+      deps: [stage.py, data/prepared.txt]
+      params: [seed, text]
+      outs:
+        - predictions/paraphrase/${item}.txt
+        - plots/curves: {cache: false}
   evaluate_paraphrase:
     cmd: python stage.py evaluate
-    deps: [stage.py, model.txt]
+    deps: [stage.py, predictions/paraphrase]
     metrics:
       - metrics/paraphrase/baseline.json: {cache: false}
+  report:
+    cmd: python stage.py report
+    deps: [stage.py, metrics/paraphrase]
+    params:
+      - params.yaml: null
+    outs:
+      - metrics/summary.md: {cache: false}
 """
+METRICS, PREDICTIONS = "metrics/paraphrase/baseline.json", "predictions/paraphrase/baseline.txt"
 
 
 def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -56,18 +81,50 @@ def commit(folder: Path) -> None:
         assert result.returncode == 0, result.stderr
 
 
+def run(folder: Path) -> None:
+    ran = call(folder, "python", "-m", "pipeline.jobs", "--jobs", "1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Iterator[Path]:
-    """Three stages, run and committed."""
+def committed(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Iterator[Path]:
+    """Four stages of a portable profile, run and committed."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "stage.py").write_text(STAGE)
     (folder / "dvc.yaml").write_text(PIPELINE)
+    compute = {"precision": "portable", "threads": 1, "processes": 1}
+    with open(folder / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(dict.fromkeys(TOP_LEVEL, "unused") | {"seed": 1, "compute": compute}, file)
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         assert call(folder, *command).returncode == 0
-    ran = call(folder, "python", "-m", "pipeline.jobs", "--jobs", "1")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run(folder)
     commit(folder)
     yield folder
+
+
+@pytest.fixture
+def project(committed: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(committed, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def fp32(committed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a profile whose bits depend on the machine."""
+    folder = Path(shutil.copytree(committed, tmp_path_factory.mktemp("fp32") / "copy"))
+    replace(folder / "params.yaml", "portable", "fp32")
+    replace(
+        folder / "dvc.yaml", "[seed, text]", "[seed, compute]"
+    )  # only here: the runner imports torch for such a stage
+    run(folder)
+    commit(folder)
+    return folder
 
 
 def check(folder: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
@@ -75,40 +132,128 @@ def check(folder: Path, *arguments: str, **environment: str) -> tuple[int, list[
     command = ["python", "-m", "pipeline.checks.reproduce", "--jobs", "1", *arguments]
     result = call(folder, *command, **environment)
     lines = (result.stdout + result.stderr).splitlines()
-    return result.returncode, [line for line in lines if "note:" in line or "error:" in line or "paraphrase:" in line
-                               or "prepare:" in line or "wrote the same bits" in line]  # fmt: skip
+    ours = ("note: ", "error: ", "prepare: ", "train_paraphrase@baseline: ", "evaluate_paraphrase: ", "report: ",
+            "gone: ", "metrics/")  # fmt: skip
+    return result.returncode, [line for line in lines if line.startswith(ours) or "wrote the same bits" in line]
 
 
-def test_the_same_again(project: Path) -> None:
-    assert check(project) == (0, ["3 of 3 stages wrote the same bits; 0 findings"])
-    status = call(project, "git", "status", "--porcelain")
-    assert status.stdout == ""
+def test_the_same_again(committed: Path) -> None:
+    assert check(committed) == (0, ["4 of 4 stages wrote the same bits; 0 findings"])
+    assert call(committed, "git", "status", "--porcelain").stdout == ""
 
 
-def test_a_target_runs_what_it_needs_alone(project: Path) -> None:
-    assert check(project, "--target", "train_paraphrase") == (0, ["2 of 2 stages wrote the same bits; 0 findings"])
+def test_a_target_runs_what_it_needs_alone(committed: Path) -> None:
+    assert check(committed, "--target", "train_paraphrase@baseline") == (
+        0,
+        ["2 of 2 stages wrote the same bits; 0 findings"],
+    )
 
 
-def test_other_data_is_one_finding(project: Path) -> None:
-    code, lines = check(project, DATA=" of tomorrow")
+def test_of_a_portable_run_one_other_bit_is_a_finding_where_it_begins(committed: Path) -> None:
+    code, lines = check(committed, CPU="1e-16")  # the last bit of 0.7
     assert code == 1
     assert lines == [
-        "prepare: data.txt differ, although all that it reads is the same",
-        "1 of 3 stages wrote the same bits; 1 findings",
+        f"train_paraphrase@baseline: wrote another {PREDICTIONS}, although it read the same; "
+        "run `dvc repro -sf train_paraphrase@baseline`",
+        "note: 2 more stages read what differs; they are not listed",
+        "1 of 4 stages wrote the same bits; 1 findings",
     ]
 
 
-def test_another_model_is_a_note_while_its_metrics_agree(project: Path) -> None:
-    code, lines = check(project, CPU="0.04")
+def test_files_in_git_that_the_run_does_not_give_are_findings(project: Path) -> None:
+    replace(project / METRICS, '"accuracy": 0.7', '"accuracy": 0.9')
+    replace(project / "plots/curves/baseline.csv", "loss", "less")
+    assert call(project, "git", "rm", "--cached", "-q", "metrics/summary.md").returncode == 0
+    replace(project / ".git/info/exclude", "#", "metrics/summary.md\n#")  # `git add -A` leaves it out
+    commit(project)
+    code, lines = check(project)
+    assert code == 1
+    assert lines == [
+        f"evaluate_paraphrase: {METRICS} in git is not what dvc.lock says (accuracy 0.9 -> 0.7); run `dvc repro`",
+        "report: metrics/summary.md in git is not what dvc.lock says; run `dvc repro`",
+        "train_paraphrase@baseline: plots/curves/baseline.csv in git is not what dvc.lock says; run `dvc repro`",
+        "4 of 4 stages wrote the same bits; 3 findings",
+    ]
+
+
+def test_a_wrong_metric_that_dvc_lock_confirms_is_a_finding(project: Path) -> None:
+    replace(project / METRICS, '"accuracy": 0.7', '"accuracy": 0.9')
+    assert call(project, "dvc", "commit", "-f", "evaluate_paraphrase").returncode == 0
+    commit(project)
+    code, lines = check(project)
+    assert code == 1
+    assert lines[0].startswith(f"evaluate_paraphrase: wrote another {METRICS} (accuracy 0.9 -> 0.7), although")
+    assert lines[-1].endswith("; 1 findings")
+
+
+def test_an_edited_prediction_that_was_recorded_in_dvc_lock_is_a_finding(project: Path) -> None:
+    (project / PREDICTIONS).unlink()  # it may be a link into the cache
+    (project / PREDICTIONS).write_text("0.9")
+    assert call(project, "dvc", "commit", "-f", "train_paraphrase").returncode == 0
+    run(project)
+    assert json.loads((project / METRICS).read_text())["accuracy"] == 0.9
+    commit(project)
+    code, lines = check(project)
+    assert code == 1
+    assert lines[0].startswith(f"train_paraphrase@baseline: wrote another {PREDICTIONS}, although it read the same")
+    assert lines[1:] == [
+        "note: 2 more stages read what differs; they are not listed",
+        "1 of 4 stages wrote the same bits; 1 findings",
+    ]
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "dvc.lock"])
+def test_a_run_with_another_seed_is_a_finding_in_every_stage_that_takes_it(project: Path, file: str) -> None:
+    replace(project / file, "seed: 1", "seed: 2")
+    commit(project)
+    code, lines = check(project)
+    assert code == 1
+    stages = ("prepare", "train_paraphrase@baseline", "report")
+    assert lines[:-1] == [f"{name}: dvc.lock was recorded with another seed; run `dvc repro`" for name in stages]
+    assert lines[-1].endswith("; 3 findings")
+
+
+def test_a_run_of_other_code_is_a_finding(project: Path) -> None:
+    replace(project / "stage.py", "import json", "import  json")
+    replace(project / "dvc.yaml", "stage.py evaluate", "./stage.py evaluate")
+    commit(project)
+    code, lines = check(project)
+    assert code == 1
+    assert f"evaluate_paraphrase: dvc.lock was recorded with another {'cmd, stage.py'}; run `dvc repro`" in lines
+    assert lines[-1] == "4 of 4 stages wrote the same bits; 4 findings"
+
+
+def test_every_stage_of_dvc_lock_must_run(project: Path) -> None:
+    replace(project / "dvc.lock", "stages:\n", "stages:\n  gone:\n    cmd: python gone.py\n")
+    commit(project)
+    assert check(project) == (
+        1,
+        [
+            "gone: dvc.lock has it, but it did not run; run `python -m pipeline tidy`",
+            "4 of 4 stages wrote the same bits; 1 findings",
+        ],
+    )
+    assert check(project, "--target", "prepare")[0] == 0
+
+
+def test_of_fp32_another_model_is_a_note_while_its_metrics_agree_up_to_chance(fp32: Path) -> None:
+    end = "1 metrics compared, at most 1% chance of any false alarm"
+    remark = "other bits than committed, as on another machine; metrics are compared instead"
+    note = f"note: train_paraphrase@baseline: {remark}"
+    code, lines = check(fp32, CPU="-0.05")
     assert code == 0
-    assert lines == [
-        "note: train_paraphrase: other bits than committed, as on another CPU type; metrics are compared instead",
-        "1 of 3 stages wrote the same bits; 0 findings",
-    ]
-    code, lines = check(project, CPU="0.2")
+    assert note in lines and lines[-1] == f"1 of 4 stages wrote the same bits; 0 findings; {end}"
+    code, lines = check(fp32, CPU="-0.2")
     assert code == 1
-    assert lines[0].endswith("accuracy is 0.9000, committed is 0.7000, accepted 0.6500 to 0.7500")
-    assert lines[1].endswith("macro_f1 is 0.9000, committed is 0.7000, accepted 0.6000 to 0.8000")
+    assert lines[0].startswith(f"{METRICS}: accuracy 0.7000 -> 0.5000: chance explains a difference of 0.0")
+    assert note in lines and lines[-1] == f"1 of 4 stages wrote the same bits; 1 findings; {end}"
+
+
+def test_of_fp32_what_no_model_wrote_has_the_same_bits(fp32: Path) -> None:
+    code, lines = check(fp32, DATA=" of tomorrow")
+    assert code == 1
+    assert lines[0].startswith("prepare: wrote another data/prepared.txt, although it read the same")
+    assert lines[1] == "note: 1 more stages read what differs; they are not listed"
 
 
 def test_a_run_that_fails_cannot_be_checked(project: Path, tmp_path: Path) -> None:
@@ -116,69 +261,134 @@ def test_a_run_that_fails_cannot_be_checked(project: Path, tmp_path: Path) -> No
     assert code == 2 and "the run has failed" in lines[-1]
     code, lines = check(tmp_path)
     assert code == 2 and "cannot be cloned" in lines[-1]
-    code, lines = check(project, "--target", "nothing")
-    assert code == 2
+    assert check(project, "--target", "nothing")[0] == 2
+    replace(project / "params.yaml", "portable", "fp64")
+    commit(project)
+    code, lines = check(project)
+    assert code == 2 and "compute.precision" in lines[-1]
 
 
-Entry = dict[str, Any]
+def test_which_stages_run_a_model_is_derived_from_their_parameters(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    text = (REPOSITORY / "profiles/sample.yaml").read_text()
+    params = YAML(typ="safe").load(text)
+    params["compute"]["precision"] = "bf16"
+    with open(tmp_path / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    models = reproduce.model_stages(tmp_path)
+    assert {"backbone", "translate", "adversarial_search", "train_paraphrase", "generate_sonnets"} <= models
+    assert not models & {"code", "download", "prepare", "ensemble", "evaluate_sonnets", "evaluate_floors", "report"}
+    params["compute"]["precision"] = "portable"
+    with open(tmp_path / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    assert reproduce.model_stages(tmp_path) == set()
 
 
-def entry(deps: dict[str, str], outs: dict[str, str], **more: object) -> Entry:
-    kinds = {"deps": deps, "outs": outs}
-    return more | {kind: [{"path": path, "md5": md5} for path, md5 in items.items()] for kind, items in kinds.items()}
+# ---- metrics up to chance
+
+Files = dict[str, dict[str, Any]]
+ROWS, SEEDS, DRAWS = 24, 5, 20
+RUNS = 3000
 
 
-def test_a_lock_of_other_code_is_a_finding() -> None:
-    old = {"prepare": entry({"a.py": "1", "raw": "1"}, {"data": "1"})}
-    new = {"prepare": entry({"a.py": "2", "raw": "1"}, {"data": "2"}), "more": entry({}, {})}
-    findings, notes = reproduce.compared(old, new, {}, {})
-    assert findings == [
-        "prepare: dvc.lock was recorded with another a.py; run `dvc repro`",
-        "more: is not in the committed dvc.lock; run `dvc repro` and commit it",
-    ]
-    assert notes == []
-    old["prepare"]["params"], new["prepare"] = {"params.yaml": {"seed": 1}}, old["prepare"] | {"params": {}}
-    assert "recorded with another params" in reproduce.compared(old, new, {}, {})[0][0]
+def drawn(rng: np.random.Generator, seed_sd: float) -> list[tuple[Files, Files]]:
+    """Pairs of tables without a true difference: rows of classifiers, half of them with seeds, systems, and rates.
+
+    With `seed_sd` zero the accuracies differ as those of two samples of rows do, and so do those of the seeds.
+    """
+    rows = rng.choice([70, 350, 2000], size=ROWS)
+    share, rate = rng.uniform(0.3, 0.9, ROWS), rng.uniform(0.05, 0.95, ROWS)
+    if seed_sd:
+        accuracy = rng.normal(share, seed_sd, (RUNS, 2, ROWS))
+        deviation = rng.normal(share, seed_sd, (RUNS, SEEDS, ROWS)).std(axis=1, ddof=1)
+    else:
+        accuracy = rng.binomial(rows, share, (RUNS, 2, ROWS)) / rows
+        deviation = np.zeros((RUNS, ROWS))
+    chrf = rng.normal(35, 2.5, (RUNS, 2, ROWS, DRAWS))
+    chrf_sd, single = chrf.std(axis=-1, ddof=1), chrf[..., 0]
+    chrf_mean = chrf.mean(axis=-1)
+    accepted = rng.binomial(rows, rate, (RUNS, 2, ROWS)) / rows
+
+    def files(run: int, side: int) -> Files:
+        found: Files = {}
+        for row in range(ROWS):
+            own: dict[str, Any] = {"rows": int(rows[row]), "accuracy": float(accuracy[run, side, row])}
+            if row % 2:
+                own |= {"seeds": SEEDS, "seeds_accuracy_sd": float(deviation[run, row])}
+            found[f"metrics/paraphrase/{row}.json"] = own
+            many = {"draws": DRAWS, "chrf_mean": chrf_mean[run, side, row], "chrf_sd": chrf_sd[run, side, row]}
+            found[f"metrics/sonnets/{row}.json"] = (
+                many if row % 2 else {"draws": 1, "chrf_mean": single[run, side, row]}
+            )
+            counts = {"candidates": int(rows[row]), "acceptance_rate": float(accepted[run, side, row])}
+            found[f"metrics/augmentation/{row}.json"] = counts
+        return found
+
+    return [(files(run, 0), files(run, 1)) for run in range(RUNS)]
 
 
-def test_a_change_is_explained_by_the_folder_or_the_file_that_it_came_from() -> None:
-    train = "train_paraphrase@baseline"
+@pytest.mark.parametrize("seed_sd", [0.0, 0.02, 0.06])
+def test_without_a_difference_a_false_alarm_in_the_whole_table_is_rare(seed_sd: float) -> None:
+    verdicts = [chance.compare(*pair) for pair in drawn(np.random.default_rng(1), seed_sd)]
+    assert {verdict.comparisons for verdict in verdicts} == {3 * ROWS}
+    alarms = sum(bool(verdict.findings) for verdict in verdicts)
+    expected = chance.FALSE_ALARM * RUNS
+    assert alarms <= expected + 3 * expected**0.5, alarms
+    assert alarms > 0  # the limits are not so wide that nothing could be found
+
+
+def test_a_difference_far_outside_is_found_in_each_kind_of_metric() -> None:
+    old, new = drawn(np.random.default_rng(2), 0.01)[0]
+    for path, metric, value in (
+        ("metrics/paraphrase/1.json", "accuracy", 1 - round(old["metrics/paraphrase/1.json"]["accuracy"])),
+        ("metrics/paraphrase/2.json", "accuracy", 1 - round(old["metrics/paraphrase/2.json"]["accuracy"])),
+        ("metrics/sonnets/1.json", "chrf_mean", 25.0),
+        ("metrics/sonnets/2.json", "chrf_mean", 10.0),
+        ("metrics/augmentation/3.json", "acceptance_rate", 9.0),
+    ):
+        (finding,) = chance.compare(old, new | {path: new[path] | {metric: value}}).findings
+        assert finding.startswith(f"{path}: {metric} {old[path][metric]:.4f} -> {value:.4f}: chance explains")
+
+
+def test_the_wider_limit_counts() -> None:
+    def found(sd: float, rows: int, accuracy: float) -> bool:
+        old = {"rows": rows, "accuracy": 0.7, "seeds": 41, "seeds_accuracy_sd": sd}
+        return bool(chance.compare({"a.json": old}, {"a.json": old | {"accuracy": accuracy}}).findings)
+
+    # One comparison: 2.58 standard errors with many rows, 2.70 with 40 degrees of freedom.
+    assert not found(0.001, 200, 0.59) and found(0.001, 200, 0.57)
+    assert not found(0.03, 10**6, 0.59) and found(0.03, 10**6, 0.58)
+
+
+def test_what_was_not_measured_cannot_be_judged() -> None:
     old = {
-        train: entry({}, {"predictions/paraphrase/baseline": "1"}),
-        "report": entry({"predictions": "1"}, {"p": "1"}),
+        "metrics/sonnets/beam.json": {"draws": 1, "chrf_mean": 30.0},
+        "metrics/sentiment/sst.json": {"rows": 200, "accuracy": 0.5},
+        "metrics/augmentation/es.json": {"candidates": 0, "acceptance_rate": 0.0},
     }
-    new = {
-        train: entry({}, {"predictions/paraphrase/baseline": "2"}),
-        "report": entry({"predictions": "2"}, {"p": "2"}),
-    }
-    assert reproduce.compared(old, new, {}, {})[0] == []
-    for path, explained in (("predictions/paraphrase/baseline/dev.csv", True), ("predictions/paraphrase/base", False)):
-        old["report"], new["report"] = entry({path: "1"}, {"p": "1"}), entry({path: "2"}, {"p": "2"})
-        assert (reproduce.compared(old, new, {}, {})[0] == []) == explained
+    verdict = chance.compare(old, {path: dict.fromkeys(file, 1.0) for path, file in old.items()})
+    assert (verdict.findings, verdict.comparisons) == ([], 0)
+    assert [note.split(":")[0] for note in sorted(verdict.notes)] == [
+        f"{metric} of 1 rows cannot be judged" for metric in ("acceptance_rate", "accuracy", "chrf_mean")
+    ]
+    assert any("too few seeds or rows to tell chance from change; raise `seeds`" in note for note in verdict.notes)
+    three = {"metrics/paraphrase/a.json": {"rows": 350, "accuracy": 0.7, "seeds": 3, "seeds_accuracy_sd": 0.066}}
+    lost = {path: file | {"accuracy": 0.0} for path, file in three.items()}
+    many = {f"metrics/augmentation/{name}.json": {"scored": 100, "both_gates_rate": 0.1} for name in range(200)}
+    verdict = chance.compare(three | many, lost | many)
+    assert verdict.findings == [] and verdict.notes[0].startswith("accuracy of 1 rows cannot be judged: too few seeds")
 
 
-def test_tolerances() -> None:
-    chrf = {"chrf_mean": 30.0, "chrf_low": 29.0, "chrf_high": 31.0}
+def test_a_metric_that_only_one_of_both_has_is_a_finding() -> None:
     path = "metrics/sonnets/top_p.json"
-    assert list(reproduce.beyond(path, chrf, {"chrf_mean": 31.0})) == []
-    (line,) = reproduce.beyond(path, chrf, {"chrf_mean": 31.1})
-    assert line == f"{path}: chrf_mean is 31.1000, committed is 30.0000, accepted 29.0000 to 31.0000"
-    alone = {"chrf_mean": 30.0}
-    limit = reproduce.TOLERANCES["chrf_mean"]
-    assert list(reproduce.beyond(path, alone, {"chrf_mean": 30.0 - limit})) == []
-    assert list(reproduce.beyond(path, alone, {"chrf_mean": 30.1 + limit}))
-    assert list(reproduce.beyond(path, alone, {})) == [f"{path}: chrf_mean is None, committed is 30.0"]
-    rates = "metrics/augmentation/apt.json"
-    assert list(reproduce.beyond(rates, {"both_gates_rate": 0.1, "candidates": 5}, {"both_gates_rate": 0.2}))
+    old = {path: {"draws": 20, "chrf_mean": 30.0, "chrf_sd": 2.0}}
+    (finding,) = chance.compare(old, {path: {"draws": 20, "chrf_sd": 2.0}}).findings
+    assert finding == f"{path}: chrf_mean is None, committed is 30.0"
 
 
-def test_every_headline_and_every_model_stage_is_known() -> None:
-    from ruamel.yaml import YAML
-
-    from pipeline.report.compare import HEADLINES
-
-    assert {metric for names in HEADLINES.values() for metric in names} <= reproduce.TOLERANCES.keys()
-    assert reproduce.MODEL_STAGES <= YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"].keys()
-    known = [json.loads(path.read_text()) for path in sorted((REPOSITORY / "metrics").rglob("*.json"))]
-    for metric in reproduce.TOLERANCES:
-        assert any(metric in metrics for metrics in known), metric
+def test_the_names_of_metrics_are_those_of_committed_files() -> None:
+    known = [json.loads(path.read_text()).keys() for path in sorted((REPOSITORY / "metrics").rglob("*.json"))]
+    for metric, count in chance.COUNTS.items():
+        assert any({metric, count} <= keys for keys in known), metric
+    for metric, (deviation, runs) in chance.DEVIATIONS.items():
+        assert any({metric, deviation, runs} <= keys for keys in known), metric

@@ -2,6 +2,10 @@
 
 import ast
 import io
+import os
+import shutil
+import subprocess
+import sys
 import tokenize
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -148,6 +152,82 @@ def test_comments_docstrings_and_blank_lines_are_cut_out(tmp_path: Path) -> None
     for empty in ("", "\n\n", "# nothing", '"""Nothing."""\n'):
         file.write_text(empty)
         assert code(file) == code_hash(file) == ""
+
+
+def test_line_ends_do_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    for path in FILES:
+        file.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        assert code(file) == code(path), path
+    # Not even in a string: Python reads LF for all of them there, too. A carriage return that counts is written \r.
+    file.write_bytes(SOURCE.replace("\n", "\r").encode())
+    assert code(file) == CODE
+    assert ast.dump(ast.parse(file.read_bytes())) == ast.dump(ast.parse(SOURCE))
+    file.write_bytes(b'text = "a\\r\\n"')
+    assert code(file) == r'text = "a\r\n"'
+
+
+# Since Python 3.12 an f-string is many tokens, with line ends and statements of their own between them.
+F_STRINGS = '''
+text = f"""a
+
+  {1 +
+
+    2:>{3
+
+  }} {{b}} {f"c{f'{4}'}"}
+
+"""
+def f(x):
+    rf"""runs {x
+
+    }"""
+    F"{x}"
+    "a note" f"{x}"
+    return f"{x}" "b" \\
+        f"""
+    """  # one
+f"""
+"""
+'''
+SHOW = """
+import sys
+from pathlib import Path
+from pipeline.source import code
+for line in sys.stdin.read().splitlines():
+    print(code(Path(line)).encode())
+"""
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_it_is_the_same_on_every_python(version: str, tmp_path: Path) -> None:
+    python = other_python(version)
+    file = tmp_path / "a.py"
+    file.write_text(F_STRINGS)
+    names = "\n".join(map(str, [file, *FILES]))
+    here, there = (
+        subprocess.run([name, "-c", SHOW], input=names, capture_output=True, text=True, check=True).stdout.splitlines()
+        for name in (sys.executable, python)
+    )
+    assert len(here) == len(FILES) + 1
+    assert [path for path, *texts in zip([file, *FILES], here, there, strict=True) if len(set(texts)) > 1] == []
+
+
+def other_python(version: str) -> str:
+    """One on PATH or installed beside this one, if it runs."""
+    beside = map(str, Path(sys.base_prefix).parent.glob(f"{version}*/bin"))
+    for folder in [*os.environ["PATH"].split(os.pathsep), *beside]:
+        found = shutil.which(f"python{version}", path=folder)
+        if found and subprocess.run([found, "-c", ""], stderr=subprocess.DEVNULL).returncode == 0:
+            return found
+    pytest.skip(f"no Python {version} is installed here")
+
+
+def test_an_f_string_is_no_docstring(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    for text in ('f"{run()}"', 'def f():\n    Rf"""{run()}"""', 'fR"{run()}"'):
+        file.write_text(f"{text}  # it runs\n")
+        assert code(file) == text
 
 
 @settings(deadline=None)

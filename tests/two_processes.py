@@ -52,15 +52,16 @@ def trained(scratch: Path) -> dict[str, dict[str, Any]]:
     """By row: weights after two epochs of four batches, the last of one pair, and the predictions they give."""
     import torch
 
+    from pipeline.config.training import Compute
     from pipeline.determinism import make_deterministic
 
     torch.set_num_threads(1)
     found = {}
     for name, (objective, options, values) in ROWS.items():
-        make_deterministic(5, 1)
+        make_deterministic(5, Compute(precision="fp32", threads=1, processes=1))
         found[name] = _classifier(scratch / name, objective, options, values)
     for name, adapter in {"sonnet": None, "prefix": {"kind": "prefix", "tokens": 3, "projection": True}}.items():
-        make_deterministic(5, 1)
+        make_deterministic(5, Compute(precision="fp32", threads=1, processes=1))
         found[name] = _language_model(scratch / name, adapter)
     return found
 

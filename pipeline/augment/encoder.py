@@ -26,26 +26,25 @@ MAX_LENGTH = 256  # tokens, as the model was trained
 
 
 class Encoder:
-    """Mean over the real tokens of the last layer, normalised to length 1; as a scorer, the cosine of a pair."""
+    """Mean over the real tokens of the last layer, normalised to length 1; as a scorer, the cosine of a pair.
+
+    In float64: in float32 a score, which is kept to 4 decimals, would depend on the type of CPU and on the batch.
+    """
 
     name = "minilm"
 
     def __init__(self) -> None:
-        self.revision = encoder_revision()
+        self.revision = f"{encoder_revision()}+float64"
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed `texts`; the order and the batch of a text change its embedding by less than 1e-5.
-
-        Returns:
-            (texts, 384) float32, rows of length 1.
-        """
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(texts, 384) embeddings, rows of length 1."""
         import torch
 
         from pipeline.batches import batches_by_length
 
         model, tokenizer = self._loaded
         rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
-        embeddings = np.zeros((len(rows), WIDTH), dtype=np.float32)
+        embeddings = np.zeros((len(rows), WIDTH), dtype=np.float64)
         with torch.inference_mode():
             for batch in batches_by_length(rows):
                 embeddings[batch] = _embed(model, [rows[index] for index in batch]).cpu().numpy()
@@ -57,7 +56,7 @@ class Encoder:
         if not texts:
             return np.zeros(0)
         place = {text: index for index, text in enumerate(texts)}
-        embeddings = self.embed(texts).astype(np.float64)
+        embeddings = self.embed(texts)
         left, right = (embeddings[[place[pair[side]] for pair in pairs]] for side in (0, 1))
         return (left * right).sum(1)
 
@@ -72,7 +71,7 @@ class Encoder:
         from transformers.models.bert.modeling_bert import BertModel
 
         folder = _model_folder()
-        model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float32)
+        model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float64)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_LENGTH)

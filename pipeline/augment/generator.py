@@ -46,7 +46,9 @@ class LanguageModel:
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = load_tokenizer(folder)
-        self.model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
+        self.model = GPT2LMHeadModel.from_pretrained(
+            folder, dtype=torch.get_default_dtype(), use_safetensors=True
+        ).eval()
         self.model = self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
@@ -79,7 +81,9 @@ class Seq2Seq:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
+        self.model = AutoModelForSeq2SeqLM.from_pretrained(
+            folder, dtype=torch.get_default_dtype(), use_safetensors=True
+        ).eval()
         self.model = self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.inference_mode()

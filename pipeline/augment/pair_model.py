@@ -36,7 +36,7 @@ class PairModel:
                 config=config,
                 revision=commit,
                 use_safetensors=True,
-                dtype=torch.float32,
+                dtype=torch.get_default_dtype(),
                 output_loading_info=True,
             )
         except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -9,9 +9,12 @@ Exit codes: 0 fresh, 1 stale stages (one line each), 2 cannot be checked.
 
 import logging
 import sys
+from collections.abc import Sequence
+
+from pipeline.errors import stage_main
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> None:
     """Print the stale stages."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -25,12 +28,12 @@ def main() -> int:
             gone = leftovers.gone(repo)
     except DvcException as error:
         print(f"dvc.yaml: cannot be checked: {error}", file=sys.stderr)
-        return 2
+        raise SystemExit(2) from None
     findings = [f"{name}: dvc.lock is older than its code, parameters or data; run `dvc repro`" for name in stale]
     findings += [f"{name}: dvc.lock has it, dvc.yaml has not; run `python -m pipeline tidy`" for name in gone]
     print("\n".join(findings) or "dvc.lock is up to date")
-    return 1 if findings else 0
+    raise SystemExit(1 if findings else 0)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    stage_main(main)

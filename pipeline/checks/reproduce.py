@@ -2,14 +2,16 @@
 
     python -m pipeline.checks.reproduce [--target STAGE ...] [--jobs N]
 
-Clones HEAD into a temporary folder, runs its stages there without any cache, and compares its dvc.lock and metrics with
-the committed ones. Uncommitted changes are not looked at. A stage that reads the same must write the same:
+Clones HEAD into a temporary folder, runs its stages there without any cache, and compares its dvc.lock and the files in
+git with the committed ones. Uncommitted changes are not looked at. What is demanded depends on `compute.precision`:
 
-- data, augmentation from recorded translations, evaluation: bit by bit, on every machine;
-- stages that run a model (MODEL_STAGES): bit by bit on the CPU type of the committed run. Another type sums floats in
-  another order, so where their outputs differ this is a note, and the metrics that depend on them must agree: inside
-  the committed interval where a metric has one, else within TOLERANCES.
+- portable: the same bits of every output of every stage, on every machine.
+- fp32, bf16: the same bits of all that depends on no model. Models sum floats in another order on another machine, so
+  where the outputs of a stage that runs one differ, this is a note, and the metrics that depend on it must agree up to
+  chance (chance.py). The chance of one false alarm or more over the whole table is at most 1 %.
 
+A stage runs a model if its `params` in dvc.yaml name `compute`. A stage that differs only because an earlier one did is
+counted, not listed: what is listed is where a difference begins.
 Exit codes: 0 reproduced, 1 findings (one line each), 2 could not be checked.
 """
 
@@ -18,47 +20,34 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML, YAMLError
 
+from pipeline.checks.chance import FALSE_ALARM, compare
+from pipeline.config.base import PARAMS, load_block
+from pipeline.config.training import Compute
 from pipeline.errors import InputError, one_line
 from pipeline.files import read_json
-from pipeline.report.compare import HEADLINES, Metrics, interval
+from pipeline.report.compare import Metrics
+from pipeline.terminal import print_anywhere
 
-MODEL_STAGES = {
-    "backbone",
-    "generator",
-    "adversarial_search",  # samples from the generator
-    "train_sentiment",
-    "train_first_stage",
-    "train_paraphrase",
-    "train_sonnet",
-    "generate_sonnets",
-}
-# Largest difference of a metric without an interval, in its own unit. Of chrF: a single text a prompt may be another
-# one altogether, and poems of one system differ by 2 to 2.5 points (the `± sd` of the report), two of them by 3.5.
-TOLERANCES = {
-    "accuracy": 0.1,
-    "macro_f1": 0.1,
-    "ap_h_accuracy": 0.15,
-    "ap_h_macro_f1": 0.15,
-    "chrf_mean": 7.0,
-    "chrf_completion_mean": 10.0,
-    "acceptance_rate": 0.05,
-    "meaning_gate_rate": 0.1,
-    "surface_gate_rate": 0.1,
-    "both_gates_rate": 0.05,
-    "augmented_share": 0.05,
-    "label_1": 0.02,
-}
+SHOWN = 3  # metrics of a file that differ; the others are counted
 Lock = dict[str, dict[str, Any]]  # stages of dvc.lock by name
+
+
+class Run(NamedTuple):
+    """What a run leaves behind: dvc.lock, and the JSON files below metrics/ by path."""
+
+    lock: Lock
+    metrics: dict[str, Metrics]
 
 
 def main() -> int:
     """Print the findings."""
+    print_anywhere()
     parser = argparse.ArgumentParser(prog="python -m pipeline.checks.reproduce")
     parser.add_argument("--target", nargs="+", default=[], help="only these stages and what they depend on")
     parser.add_argument("--jobs", type=int, help="stages at once, as of python -m pipeline.jobs")
@@ -66,28 +55,45 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
             clone = Path(scratch, "clone")
-            old, before = clone_cold(clone)
+            old = clone_cold(clone)
+            models = model_stages(clone)
             run_stages(clone, options.target, options.jobs)
-            new, after = read_lock(clone), read_metrics(clone)
+            new, changed = read_run(clone), changed_files(clone)
     except (InputError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
-    findings, notes = compared(old, new, before, after)
+    findings, notes = compared(old, new, models, whole=not options.target)
+    findings += edited(old, new, changed)
+    summary = ""
+    if models:
+        touched = reached(new.lock, models)
+        made = {path for name in touched for path in hashes(new.lock[name], "outs")}
+        verdict = compare(old.metrics, {path: new.metrics[path] for path in made & new.metrics.keys()})
+        findings, notes = findings + verdict.findings, notes + verdict.notes
+        summary = f"; {verdict.comparisons} metrics compared, at most {FALSE_ALARM:.0%} chance of any false alarm"
     print("".join(f"{finding}\n" for finding in findings) + "".join(f"note: {note}\n" for note in notes), end="")
-    agree = sum(outputs(entry) == outputs(old.get(name, {})) for name, entry in new.items())
-    print(f"{agree} of {len(new)} stages wrote the same bits; {len(findings)} findings")
+    agree = sum(not differences(old.lock.get(name, {}), entry, "outs") for name, entry in new.lock.items())
+    print(f"{agree} of {len(new.lock)} stages wrote the same bits; {len(findings)} findings{summary}")
     return 1 if findings else 0
 
 
-def clone_cold(clone: Path) -> tuple[Lock, dict[str, Metrics]]:
-    """Clone HEAD without its dvc.lock and with a cache of its own; the committed lock and metrics."""
+def clone_cold(clone: Path) -> Run:
+    """Clone HEAD without its dvc.lock and with a cache of its own; what is committed."""
     command = ["git", "clone", "--quiet", "--no-hardlinks", str(Path.cwd()), str(clone)]
     if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
         raise InputError(f"{Path.cwd()}: cannot be cloned; run from the root of the git repository")
-    recorded, metrics = read_lock(clone), read_metrics(clone)
+    committed = read_run(clone)
     (clone / "dvc.lock").unlink()  # without it no stage counts as done, and it will hold the stages that ran
     (clone / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
-    return recorded, metrics
+    return committed
+
+
+def model_stages(folder: Path) -> set[str]:
+    """The stages of dvc.yaml whose bits depend on the machine: those that run a model, none where that is portable."""
+    if load_block("compute", Compute, folder / PARAMS).precision == "portable":
+        return set()
+    stages = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
+    return {name for name, stage in stages.items() if "compute" in stage.get("do", stage).get("params", [])}
 
 
 def run_stages(clone: Path, targets: list[str], jobs: int | None) -> None:
@@ -99,52 +105,88 @@ def run_stages(clone: Path, targets: list[str], jobs: int | None) -> None:
         raise InputError("the run has failed, see above; does it run with `make repro`, and is data.path in git?")
 
 
-def read_lock(folder: Path) -> Lock:
-    """The stages of dvc.lock."""
-    path = folder / "dvc.lock"
+def read_run(folder: Path) -> Run:
+    """Read dvc.lock and the metrics."""
     try:
-        return dict(YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"])
+        lock = dict(YAML(typ="safe").load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"])
     except FileNotFoundError:
         raise InputError("dvc.lock is not committed; run `dvc repro` and commit it") from None
     except (YAMLError, KeyError, TypeError) as error:
         raise InputError(f"dvc.lock: cannot be read: {error}") from None
+    paths = sorted(folder.glob("metrics/**/*.json"))
+    return Run(lock, {path.relative_to(folder).as_posix(): read_json(path) for path in paths})
 
 
-def read_metrics(folder: Path) -> dict[str, Metrics]:
-    """The JSON files below metrics/ by path."""
-    return {path.relative_to(folder).as_posix(): read_json(path) for path in sorted(folder.glob("metrics/**/*.json"))}
+def changed_files(clone: Path) -> list[str]:
+    """What `git status` says that the run has changed, dvc.lock apart."""
+    command = ["git", "status", "--porcelain", "-z", "--untracked-files=all"]
+    status = subprocess.run(command, cwd=clone, capture_output=True, encoding="utf-8", check=True)
+    return sorted({entry[3:] for entry in status.stdout.split("\0") if entry} - {"dvc.lock"})
 
 
-def compared(
-    old: Lock, new: Lock, before: Mapping[str, Metrics], after: Mapping[str, Metrics]
-) -> tuple[list[str], list[str]]:
-    """Findings and notes, in the order of the new lock: of a stage's outputs, or of its metrics."""
-    findings: list[str] = []
-    notes: list[str] = []
-    differing = {path for name, entry in new.items() for path in differences(old.get(name, {}), entry, "outs")}
-    for name, entry in new.items():
-        if name not in old:
+def compared(old: Run, new: Run, models: Collection[str], whole: bool) -> tuple[list[str], list[str]]:
+    """Findings and notes about dvc.lock, in the order of the new one; `whole` if all stages were to run."""
+    gone = [name for name in old.lock if whole and name not in new.lock]
+    findings = [f"{name}: dvc.lock has it, but it did not run; run `python -m pipeline tidy`" for name in gone]
+    notes, derived = [], 0
+    names = [*new.lock, *gone]
+    differing = [path for name in names for path in differences(old.lock.get(name, {}), new.lock.get(name, {}), "outs")]
+    for name, entry in new.lock.items():
+        if name not in old.lock:
             findings.append(f"{name}: is not in the committed dvc.lock; run `dvc repro` and commit it")
             continue
-        unexplained = [path for path in inputs(old[name], entry) if not any(overlap(path, made) for made in differing)]
-        changed = differences(old[name], entry, "outs")
+        read, wrote = differences(old.lock[name], entry, "deps"), differences(old.lock[name], entry, "outs")
+        unexplained = settings(old.lock[name], entry)
+        unexplained += [path for path in read if not any(overlap(path, made) for made in differing)]
         if unexplained:
             findings.append(f"{name}: dvc.lock was recorded with another {', '.join(unexplained)}; run `dvc repro`")
-        elif changed and not inputs(old[name], entry) and name.split("@")[0] not in MODEL_STAGES:
-            findings.append(f"{name}: {', '.join(changed)} differ, although all that it reads is the same")
-        elif changed:
-            if not inputs(old[name], entry):
-                notes.append(f"{name}: other bits than committed, as on another CPU type; metrics are compared instead")
-            for path in changed:
-                if path in before and path in after:
-                    findings += [f"{name}: {text}" for text in beyond(path, before[path], after[path])]
-    return findings, notes
+        elif read:
+            derived += 1
+        elif wrote and name.split("@")[0] in models:
+            notes.append(f"{name}: other bits than committed, as on another machine; metrics are compared instead")
+        elif wrote:
+            shown = ", ".join(path + changes(path, old, new) for path in wrote)
+            findings.append(f"{name}: wrote another {shown}, although it read the same; run `dvc repro -sf {name}`")
+    return findings, [f"{derived} more stages read what differs; they are not listed", *notes] if derived else notes
 
 
-def inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs in what a stage reads: its command, parameter files, dependencies."""
-    named = [key for key in ("cmd", "params") if old.get(key) != new.get(key)]
-    return named + differences(old, new, "deps")
+def edited(old: Run, new: Run, changed: Collection[str]) -> Iterator[str]:
+    """Files in git that are not what the run wrote, where dvc.lock is not to blame."""
+    for path in changed:
+        owners = [(name, out) for name in new.lock for out in hashes(new.lock[name], "outs") if overlap(path, out)]
+        if not owners:
+            yield f"{path}: the run has written it, and no stage of dvc.yaml names it; add it there or to .gitignore"
+        for name, out in owners:
+            if out not in differences(old.lock.get(name, {}), new.lock[name], "outs"):
+                yield f"{name}: {path} in git is not what dvc.lock says{changes(path, old, new)}; run `dvc repro`"
+
+
+def changes(path: str, old: Run, new: Run) -> str:
+    """Which metrics of a file differ and how, in brackets; nothing where it has none."""
+    first, second = flat(old.metrics.get(path)), flat(new.metrics.get(path))
+    keys = [key for key in first | second if first.get(key) != second.get(key)]
+    texts = [f"{key} {first.get(key)} -> {second.get(key)}" for key in keys]
+    more = [f"{len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    return f" ({', '.join(texts[:SHOWN] + more)})" if texts else ""
+
+
+def flat(value: Any, key: str = "") -> dict[str, Any]:  # noqa: ANN401 - JSON is any
+    """The figures of nested metrics by their keys, joined by dots."""
+    if not isinstance(value, Mapping):
+        return {} if value is None else {key: value}
+    return {name: leaf for part in value for name, leaf in flat(value[part], f"{key}.{part}".strip(".")).items()}
+
+
+def settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Which parameters of a stage differ, and whether its command does."""
+    first, second = parameters(old), parameters(new)
+    named = ["cmd"] if old.get("cmd") != new.get("cmd") else []
+    return named + [key for key in first | second if first.get(key, ...) != second.get(key, ...)]
+
+
+def parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a stage by name."""
+    return {key: value for values in entry.get("params", {}).values() for key, value in values.items()}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], kind: str) -> list[str]:
@@ -153,37 +195,28 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], kind: str) -> li
     return [path for path in first | second if first.get(path) != second.get(path)]
 
 
-def outputs(entry: Mapping[str, Any]) -> dict[str, str]:
-    """The hashes of a stage's outputs by path."""
-    return hashes(entry, "outs")
-
-
 def hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
     """The hashes under `deps` or `outs` by path."""
     return {item["path"]: item.get("md5", "") for item in entry.get(kind, [])}
 
 
+def reached(lock: Lock, models: Collection[str]) -> set[str]:
+    """The stages that run a model, and those that read what one of these wrote."""
+    found: set[str] = set()
+    latest = {name for name in lock if name.split("@")[0] in models}
+    while latest:
+        found |= latest
+        made = [path for name in latest for path in hashes(lock[name], "outs")]
+        rest = lock.keys() - found
+        latest = {
+            name for name in rest if any(overlap(path, out) for path in hashes(lock[name], "deps") for out in made)
+        }
+    return found
+
+
 def overlap(first: str, second: str) -> bool:
     """Whether one path is the other, or inside it."""
-    return Path(first) == Path(second) or Path(first) in Path(second).parents or Path(second) in Path(first).parents
-
-
-def beyond(path: str, old: Metrics, new: Metrics) -> Iterator[str]:
-    """The metrics that differ by more than they may."""
-    task = path.split("/")[1]
-    headlines = HEADLINES.get(task, list(TOLERANCES))
-    for metric in headlines:
-        before, after = old.get(metric), new.get(metric)
-        if before is None and after is None:
-            continue
-        if before is None or after is None:
-            yield f"{path}: {metric} is {after}, committed is {before}"
-            continue
-        low, high = interval(old, metric)
-        if low is None or high is None:
-            low, high = before - TOLERANCES[metric], before + TOLERANCES[metric]
-        if not low <= after <= high:
-            yield f"{path}: {metric} is {after:.4f}, committed is {before:.4f}, accepted {low:.4f} to {high:.4f}"
+    return f"{first}/".startswith(f"{second}/") or f"{second}/".startswith(f"{first}/")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def load_whole(kind: type[AnyModel], folder: Path) -> tuple[AnyModel, Tokenizer]
     with loading(folder):
         require(folder, "config.json", "model.safetensors")
         model, report = kind.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            folder, use_safetensors=True, dtype=torch.get_default_dtype(), output_loading_info=True
         )
         if report["missing_keys"]:  # transformers would go on with random weights
             raise ValueError(f"no weights for {min(report['missing_keys'])}")
@@ -112,7 +112,8 @@ def require(folder: Path, *names: str) -> None:
 
 @contextmanager
 def loading(folder: Path) -> Iterator[None]:
-    """Say which folder cannot be loaded, and how to make it again."""
+    """Load as the training stage computes; say which folder cannot be loaded, and how to make it again."""
+    make_deterministic(load_seed(), load_block("compute", Compute))
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # else a warning that the backbone under an adapter has no head
     try:
@@ -129,7 +130,6 @@ def stage_of(folder: Path) -> str:
 
 def predicted(model: GPT2Classifier | MtanClassifier | PeftModel, split: Split, both_orders: bool = False) -> Floats:
     """(rows, classes) probabilities, computed as in training stages."""
-    compute = load_block("compute", Compute)
-    make_deterministic(load_seed(), compute.threads)
+    precision = load_block("compute", Compute).precision
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return probabilities(cast(PreTrainedModel, model.to(device)), split, compute.precision, both_orders)[0]
+    return probabilities(cast(PreTrainedModel, model.to(device)), split, precision, both_orders)[0]

@@ -108,9 +108,9 @@ def print_json(
         rounded = [round(float(value), 6) for value in found]
         result = {"probability": rounded[1]} if positive else {"probabilities": rounded}
         values = dict(zip(columns, record, strict=True)) | result | {"class": int(found.argmax())}
-        print(json.dumps(values, ensure_ascii=False))
+        print(json.dumps(values))  # in ASCII: the texts arrive unchanged through whatever reads them
 
 
 def shortened(text: str) -> str:
     """The beginning of a text."""
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -65,7 +65,7 @@ def write_poem(name: str, prompt: str, seed: int | None) -> str:
         training_lines = list(dict.fromkeys(line for poem in poems for line in lines_of(poem.text or "")))
     logging.disable_progress_bar()
     seed = load_seed() if seed is None else seed
-    make_deterministic(load_seed(), load_block("compute", Compute).threads)
+    make_deterministic(load_seed(), load_block("compute", Compute))
     model = load_language_model(folder, backbone)
     amateur = load_language_model(backbone, backbone) if isinstance(system, ContrastiveDecoding) else None
     poem = Poem(0, prompt, None)

@@ -11,7 +11,9 @@ from collections.abc import Sequence, Set
 
 import numpy as np
 
-from pipeline.decoding.char_ngrams import References, encode, pairwise_chrf
+from pipeline.decoding.char_ngrams import Floats, References, encode, pairwise_chrf
+
+DECIMALS = 9
 
 
 def mbr(candidates: Sequence[str], aggregated: bool = False) -> int:
@@ -25,7 +27,12 @@ def mbr(candidates: Sequence[str], aggregated: bool = False) -> int:
         scores = References(candidates).scores([""], encode(distinct), [""])
     else:
         scores = (pairwise_chrf(distinct) * np.array(list(counts.values()))).sum(1)
-    return candidates.index(distinct[int(scores.argmax())])
+    return candidates.index(distinct[best(scores)])
+
+
+def best(scores: Floats) -> int:
+    """The place of the highest of (n,) scores, the first of those that rounding errors may tell apart."""
+    return int(scores.round(DECIMALS).argmax())
 
 
 def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int) -> str:
@@ -53,7 +60,7 @@ def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int)
         for place, lines in enumerate(choices):
             options = list(dict.fromkeys([chosen[place], *lines]))
             scores = references.scores([*given, *chosen[:place]], encode(options), chosen[place + 1 :])
-            chosen[place] = options[int(scores.argmax())]
+            chosen[place] = options[best(scores)]
         if chosen == before:
             break
     return "\n".join([*given, *filter(None, chosen)])

@@ -86,7 +86,7 @@ def _sample_batch(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
-        logits = head(hidden).float()
+        logits = head(hidden)
         if step == 0:  # every prompt was read once, however many texts begin with it
             logits, mask = logits[same], mask[same]
             cache.batch_select_indices(same)

@@ -66,7 +66,7 @@ def calibrate(project: Project, operations: Collection[str], cpu_time: bool = Fa
     With one thread, or if asked, seconds are those of the processor: other programs on a busy machine do not count.
     """
     compute, begin = load_block("compute", Compute, project.path), time.perf_counter()
-    make_deterministic(load_seed(project.path), compute.threads)
+    make_deterministic(load_seed(project.path), compute)
     cuda = torch.cuda.is_available()
     on_cpu = cpu_time or (compute.threads == 1 and not cuda)
     clock = time.process_time if on_cpu else time.perf_counter

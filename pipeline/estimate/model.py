@@ -36,7 +36,7 @@ class Model:
 
     @property
     def mib(self) -> float:
-        """Of its file, in fp32."""
+        """Of its file, in float32 whatever the precision."""
         return self.weights * 4 / MIB
 
     def adapter(self, adapter: Lora | Prefix | None) -> int:
@@ -56,7 +56,7 @@ class Model:
         kept = self.layers * (KEPT_PER_WIDTH * self.width + KEPT_PER_WEIGHT * self.heads * tokens)
         logits = 3 * self.vocabulary if language else 0
         floats = rows * tokens * (kept * (BF16 if precision == "bf16" else 1.0) + logits)
-        return (self.weights + 3 * trained + floats) * 4 / MIB
+        return (self.weights + 3 * trained + floats) * (8 if precision == "portable" else 4) / MIB
 
     def prediction_mib(self, tokens: float) -> float:
         """Weights and the widest layer of one batch of so many tokens."""

@@ -23,6 +23,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from pipeline.errors import one_line
 from pipeline.jobs.fork import fork_commands
 from pipeline.jobs.lockfile import write_entry
+from pipeline.terminal import print_anywhere
 
 interrupted = threading.Event()
 
@@ -118,9 +119,10 @@ def end_with_scheduler(lifeline: int) -> None:
 
 
 def redirect(log: Path) -> None:
-    """No input; output to `log`."""
+    """No input; output to `log`, a file in UTF-8 like all others."""
     logging.getLogger("dvc").setLevel(logging.WARNING)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (file, 1), (file, 2)):
         os.dup2(source, target)
+    print_anywhere("utf-8")

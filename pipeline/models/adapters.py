@@ -55,7 +55,7 @@ def load_language_model(folder: Path, backbone: Path) -> GPT2LMHeadModel | PeftM
     A LoRA is merged into the weights; a prefix stays beside them (pipeline/models/prefix.py).
     """
     adapted = (folder / "adapter_config.json").exists()
-    model = GPT2LMHeadModel.from_pretrained(backbone if adapted else folder, dtype=torch.float32)
+    model = GPT2LMHeadModel.from_pretrained(backbone if adapted else folder, dtype=torch.get_default_dtype())
     model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     if not adapted:
         return model

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -12,6 +13,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.backbone import Corpus, Hub, Scratch
 from pipeline.errors import InputError
+from pipeline.models.weights import save_weights
 from pipeline.objectives import language_model
 from pipeline.text.prepared import read_pairs, read_poems, read_sentences, read_texts
 from pipeline.text.prompts import CLOZE, pack
@@ -25,7 +27,9 @@ GELU = "gelu_pytorch_tanh"
 def from_hub(hub: Hub, folder: Path) -> None:
     """Download a pinned GPT-2 and save it to `folder`."""
     try:
-        model = GPT2LMHeadModel.from_pretrained(hub.name, revision=hub.revision, use_safetensors=True)
+        model = GPT2LMHeadModel.from_pretrained(
+            hub.name, revision=hub.revision, use_safetensors=True, dtype=torch.get_default_dtype()
+        )
         tokenizer = PreTrainedTokenizerFast.from_pretrained(hub.name, revision=hub.revision)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -43,7 +47,7 @@ def from_path(path: Path, folder: Path) -> None:
         raise InputError(f"params.yaml: backbone.path: {path} has no {', '.join(missing)}; expected a saved GPT-2")
     load_tokenizer(path)
     try:
-        model = GPT2LMHeadModel.from_pretrained(path, use_safetensors=True)
+        model = GPT2LMHeadModel.from_pretrained(path, use_safetensors=True, dtype=torch.get_default_dtype())
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
@@ -158,5 +162,5 @@ def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
         model.config.activation_function = GELU
     tokenizer.eos_token = tokenizer.bos_token = tokenizer.pad_token = END_OF_TEXT
     tokenizer.model_max_length = model.config.n_positions
-    model.save_pretrained(folder)
+    save_weights(model, folder)
     tokenizer.save_pretrained(folder)

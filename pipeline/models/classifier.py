@@ -15,6 +15,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedMode
 
 from pipeline.models.exact_match import shared_tokens
 from pipeline.models.trunk import states
+from pipeline.models.weights import with_new_parts
+from pipeline.precision import full
 
 Pooling = Literal["last", "mean"]
 
@@ -44,9 +46,9 @@ class GPT2Classifier(GPT2PreTrainedModel):
             lengths: (batch,) int64, the number of real tokens of each row, at least 1.
 
         Returns:
-            (batch, num_labels) float32 logits.
+            (batch, num_labels) logits, in torch's default type.
         """
-        return self.score(self.head_dropout(self.pooled(input_ids, lengths))).float()
+        return full(self.score(self.head_dropout(self.pooled(input_ids, lengths))))
 
     def pooled(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
         """The (batch, width) states that the head reads: of the last real token, or the mean over the real tokens."""
@@ -90,7 +92,7 @@ def build_classifier(
     config.pooling, config.head_dropout, config.freeze_backbone = pooling, head_dropout, freeze
     config.exact_match = template
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
-    model = GPT2Classifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()
+    model = with_new_parts(GPT2Classifier, backbone, config, ("score", "exact_match")).train()
     if template:
         nn.init.zeros_(model.exact_match)  # `from_pretrained` leaves what is in no layer as it finds it in memory
     if answers is not None:

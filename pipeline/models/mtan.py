@@ -20,6 +20,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedMode
 
 from pipeline.data_parallel import spread
 from pipeline.models.trunk import states
+from pipeline.models.weights import with_new_parts
+from pipeline.precision import full
 
 
 class AttentionModule(nn.Module):
@@ -61,8 +63,8 @@ class MtanClassifier(GPT2PreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (batch, classes) float32 of the first task; arguments as in GPT2Classifier."""
-        return self._task(0, self._read(input_ids, lengths)).float()
+        """Logits (batch, classes), in torch's default type, of the first task; arguments as in GPT2Classifier."""
+        return full(self._task(0, self._read(input_ids, lengths)))
 
     def task_logits(self, input_ids: Tensor, lengths: Tensor, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Logits of each task for its `rows` (int64) of the batch, in their order; the trunk runs once.
@@ -70,7 +72,7 @@ class MtanClassifier(GPT2PreTrainedModel):
         Of several processes each runs the trunk for its part of the batch, and the small modules for all of it.
         """
         read = spread(self._read, input_ids, lengths)
-        return {task: self._task(task, [layer[own] for layer in read]).float() for task, own in rows.items()}
+        return {task: full(self._task(task, [layer[own] for layer in read])) for task, own in rows.items()}
 
     def _read(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         """The trunk's states at the last real token, (batch, width) each, before the first block and after each."""
@@ -92,7 +94,7 @@ def build_mtan(backbone: Path, tasks: dict[str, int], dropout: float, head_dropo
     config.tasks, config.classes = list(tasks), list(tasks.values())  # lists: a saved dictionary loses its order
     config.num_labels, config.head_dropout = config.classes[0], head_dropout
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
-    model = MtanClassifier.from_pretrained(backbone, config=config, dtype=torch.float32).train()
+    model = with_new_parts(MtanClassifier, backbone, config, ("branches", "heads", "log_variances", "losses")).train()
     # `from_pretrained` leaves what is in no layer and not in the folder as it finds it in memory.
     nn.init.zeros_(model.log_variances)
     nn.init.zeros_(model.losses)

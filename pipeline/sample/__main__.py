@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pipeline.sample import banks, news, questions, reviews, tables
 
-QUESTIONS = {"train": 1430, "dev": 350, "test-student": 120}
+QUESTIONS = {"train": 2800, "dev": 500, "test-student": 120}
 SST = {"train": 620, "dev": 200, "test-student": 80}
-CFIMDB = {"train": 170, "dev": 60, "test-student": 30}
-QUESTION_SEED, SST_SEED, CFIMDB_SEED, NEWS_SEED = 15, 7, 6, 1
+CFIMDB = {"train": 400, "dev": 120, "test-student": 30}
+QUESTION_SEED, SST_SEED, CFIMDB_SEED, NEWS_SEED = 19, 7, 6, 1
 TRAIN_POEMS, DEV_POEMS = 36, 6
 PROMPT_LINES = 3
 

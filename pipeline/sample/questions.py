@@ -18,24 +18,24 @@ from dataclasses import dataclass, replace
 from pipeline.sample.banks import Intent, blocks, load_intents, load_topics
 
 POSITIVE_SHARE = 0.4
-CORE_SHARE = 0.77
+CORE_SHARE = 0.88
 CORE_GROUPS = 7
-FREQUENT_IN_DUPLICATES = 0.78
+FREQUENT_IN_DUPLICATES = 0.85
 ONEOFF_GROUPS = 12
 NEW_NAME = 0.5
 POSITIVE_KINDS = {"para": 0.6, "edit": 0.4}
-CORE_POSITIVE_KINDS = {"para": 0.85, "edit": 0.15}
-CORE_NEGATIVE_KINDS = {"easy": 0.08, "topic_para": 0.05, "family": 0.26, "family_para": 0.61}
+CORE_POSITIVE_KINDS = {"para": 0.95, "edit": 0.05}
+CORE_NEGATIVE_KINDS = {"easy": 0.08, "topic_para": 0.05, "family": 0.87}
 NEGATIVE_KINDS = {
     "topic": 0.1,
     "topic_para": 0.1,
     "intent": 0.26,
-    "opposite": 0.22,
-    "opposite_para": 0.14,
+    "opposite": 0.8,
+    "opposite_para": 0.6,
     "number": 1.6,
-    "number_para": 0.4,
-    "swap": 4.0,
-    "swap_para": 1.0,
+    "number_para": 0.9,
+    "swap": 6.0,
+    "swap_para": 2.0,
     "easy": 0.4,
 }
 EDITS = (
@@ -203,12 +203,10 @@ class Drawer:
         elif kind == "topic_para":
             topic = self.other(self.core_topics(intent, group), anchor.topics)
             partner = self.rephrase(replace(anchor, topics=(topic,)))
-        elif kind.startswith("family"):
-            partner = replace(anchor, intent=rare if anchor.intent is frequent else frequent)
-            if kind == "family_para":
-                partner = self.rephrase(partner)
-            if rare.opposite == frequent.name:
-                kind = kind.replace("family", "opposite")
+        elif kind == "family":
+            look_alike = rare if anchor.intent is frequent else frequent
+            phrasing = self.rng.randrange(len(look_alike.phrasings))
+            partner = replace(anchor, intent=look_alike, phrasing=phrasing)
         else:
             partner = self.partner(anchor, kind)
         return self.spoken(anchor, partner, label, kind)

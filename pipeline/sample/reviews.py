@@ -98,9 +98,9 @@ def _joined(start: str, sentence: str) -> str:
 
 
 def _twins(bank: dict[str, list[str]], rng: random.Random) -> tuple[Review, Review]:
-    """The same review for and against: plot the same, most remarks turned round, two or three to the contrary."""
+    """The same review for and against: plot the same, most remarks turned round, one or two to the contrary."""
     genre, year = rng.choice(bank["genre"]), str(rng.randrange(1931, 2004))
-    own, against = 4, 2 + (rng.random() < 0.6)
+    own, against = 4, 1 + (rng.random() < 0.5)
     remarks = [_sides(line) for line in rng.sample(bank["aspect"], own + against)]
     plot = rng.sample(bank["plot"], 2 + rng.randrange(2))
     opener = _sides(rng.choice(bank["opener"])) if rng.random() < 0.2 else None

@@ -38,7 +38,7 @@ GENERATOR, TRAIN = Path("models/generator"), PREPARED / "paraphrase" / "train.cs
 def main(arguments: Sequence[str]) -> None:
     settings, compute, seed = load_block("adversarial", Adversarial), load_block("compute", Compute), load_seed()
     shard = read_shard(one_argument(arguments, "shard"), settings.shards, "adversarial.shards")
-    make_deterministic(seed, compute.threads)
+    make_deterministic(seed, compute)
     given = read_back_translations(BACK_TRANSLATIONS) if settings.back_translations else {}
     questions = choose_questions(read_pairs(TRAIN), settings.questions, given, seed)
     generator = open_generator(GENERATOR)

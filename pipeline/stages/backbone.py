@@ -26,7 +26,7 @@ OUT, CURVES = Path("models/backbone"), Path("plots/curves/backbone")
 @in_processes
 def main(arguments: Sequence[str]) -> None:
     params, compute, seed = load_block("backbone", Backbone), load_block("compute", Compute), load_seed()
-    make_deterministic(seed, compute.threads)
+    make_deterministic(seed, compute)
     run = scratch_folder("backbone", "scratch", [params.model_dump(), compute.model_dump(), seed], [PREPARED])
     trained = None
     if params.source == "scratch":

@@ -1,5 +1,7 @@
 """Score one sonnet system on dev: predictions/sonnets/<system>/dev.jsonl -> metrics/sonnets/<system>.json.
 
+`pool_chrf` is that of all candidates, where the system has chosen from some: what the choice gained.
+
 python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
@@ -11,7 +13,7 @@ import numpy as np
 from pipeline.config.evaluation import evaluation_arguments
 from pipeline.evaluation import generation, verse
 from pipeline.evaluation.reported import SONNET
-from pipeline.files import write_json
+from pipeline.files import read_jsonl, write_json
 from pipeline.text.generated import GIVEN_LINES
 from pipeline.text.prepared import PREPARED, read_poems
 
@@ -25,6 +27,11 @@ def main(arguments: Sequence[str]) -> None:
     seen = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]
     metrics: dict[str, float] = {"draws": len(draws)}
     metrics |= generation.chrf_scores(draws, dev, settings.confidence, path)
+    pool = path.with_name("dev_pool.jsonl")
+    if pool.exists():
+        candidates = read_jsonl(pool)
+        references = [generation.full_text(dev[candidate["id"]]) for candidate in candidates]
+        metrics["pool_chrf"] = generation.chrf([candidate["text"] for candidate in candidates], references)
     metrics |= generation.text_scores(draws, generation.Copying(seen))
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
     if system in SONNET:

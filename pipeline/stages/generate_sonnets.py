@@ -6,13 +6,11 @@ Reads the system's model and models/backbone, which an adapter needs and which i
 the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<system>/
     {dev,test}.jsonl           one object per draw and prompt (one draw for test), with the mean negative log-likelihood
                                of the completion's tokens under the scoring model
-    {dev,test}_pool.jsonl.gz   the candidates, where a decoder chooses from a pool
+    {dev,test}_pool.jsonl      the candidates, where a decoder chooses from a pool
     system.json                what was run
     submission.txt             the test poems in the course's format
 """
 
-import gzip
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +27,7 @@ from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.generate import Written, generate
 from pipeline.models.adapters import load_language_model
 from pipeline.poems import submission, with_nll
-from pipeline.text.generated import Generated, lines_of
+from pipeline.text.generated import lines_of
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.tokenizer import load_tokenizer
 
@@ -41,7 +39,7 @@ DATA = PREPARED / "sonnets"
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "system")
     system, scoring, seed = load_system(name), load_scorer(), load_seed()
-    make_deterministic(seed, load_block("compute", Compute).threads)
+    make_deterministic(seed, load_block("compute", Compute))
     logging.disable_progress_bar()
     path = Path("models") / system.model
     tokenizer, model = load_tokenizer(path), load_language_model(path, BACKBONE)
@@ -62,16 +60,10 @@ def main(arguments: Sequence[str]) -> None:
         for split, (poems, pool) in written.items():
             write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
             if pool:
-                write_pool(folder / f"{split}_pool.jsonl.gz", pool)
+                columns = ("id", "draw", "prompt", "text")
+                rows = ({column: getattr(poem, column) for column in columns} for poem in pool)
+                write_jsonl(folder / f"{split}_pool.jsonl", rows)
             print(f"{name}: {counts[split]['poems']} poems for {counts[split]['prompts']} {split} prompts")
         write_text(folder / "submission.txt", submission(written["test"].poems))
         run = {"system": name, **system.model_dump(), "scorer": scoring, "seed": seed, **counts}
         write_json(folder / "system.json", run)
-
-
-def write_pool(path: Path, pool: Sequence[Generated]) -> None:
-    """The candidates as compressed JSON lines, without the time that gzip would put into the file."""
-    columns = ("id", "draw", "prompt", "text")
-    rows = ({column: getattr(poem, column) for column in columns} for poem in pool)
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_bytes(gzip.compress(lines.encode(), mtime=0))

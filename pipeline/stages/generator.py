@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     values = adversarial.get("generator") if isinstance(adversarial, dict) else None
     settings, seed = check(values, Generator, "adversarial.generator"), load_seed()
     compute = load_block("compute", Compute)
-    make_deterministic(seed, compute.threads)
+    make_deterministic(seed, compute)
     if settings.kind == "lm":
         fine_tune(settings.lm, compute, seed)
     elif rank() == 0:
@@ -61,7 +61,11 @@ def fine_tune(settings: Training, compute: Compute, seed: int) -> None:
         "adversarial", "generator", [settings.model_dump(), compute.model_dump(), seed], [DATA, BACKBONE]
     )
     model = GPT2LMHeadModel.from_pretrained(
-        BACKBONE, resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout
+        BACKBONE,
+        dtype=torch.get_default_dtype(),
+        resid_pdrop=settings.dropout,
+        embd_pdrop=settings.dropout,
+        attn_pdrop=settings.dropout,
     )
     plan = Plan.of(settings, len(documents["train"]), compute.precision, seed)
     evaluate = select_scores(documents["select"])

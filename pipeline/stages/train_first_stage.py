@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import torch
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
@@ -23,6 +24,7 @@ from pipeline.determinism import make_deterministic
 from pipeline.distributed import in_processes, rank
 from pipeline.errors import one_argument
 from pipeline.files import new_folder
+from pipeline.models.weights import save_weights
 from pipeline.pair_classifier import new_classifier, training_rows
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
 from pipeline.training import Plan, scratch_folder, train, write_curves
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "first stage")
     settings = load_paraphrase(name, "first_stages")
     seed, compute = load_seed(), load_block("compute", Compute)
-    make_deterministic(seed, compute.threads)
+    make_deterministic(seed, compute)
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     objective = load_objective(settings.objective, "objective")
     options = check_options(objective, settings.options, "options")
@@ -51,9 +53,9 @@ def main(arguments: Sequence[str]) -> None:
         new_folder(Path("models/first_stage") / name) as folder,
         new_folder(Path("plots/curves/first_stage") / name) as curves,
     ):
-        backbone = GPT2LMHeadModel.from_pretrained(BACKBONE)
+        backbone = GPT2LMHeadModel.from_pretrained(BACKBONE, dtype=torch.get_default_dtype())
         backbone.transformer.load_state_dict(model.transformer.state_dict())
-        backbone.save_pretrained(folder)
+        save_weights(backbone, folder)
         copy_tokenizer(BACKBONE, folder)
         write_curves(run, curves)
     shutil.rmtree(run)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
     settings, seed = load_row("sonnet", "methods", row, Sonnet), load_seed()
     compute = load_block("compute", Compute)
-    make_deterministic(seed, compute.threads)
+    make_deterministic(seed, compute)
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
@@ -70,7 +71,11 @@ def main(arguments: Sequence[str]) -> None:
 def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
     """The backbone, all of it or an adapter on it to be trained."""
     model = GPT2LMHeadModel.from_pretrained(
-        BACKBONE, resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout
+        BACKBONE,
+        dtype=torch.get_default_dtype(),
+        resid_pdrop=settings.dropout,
+        embd_pdrop=settings.dropout,
+        attn_pdrop=settings.dropout,
     )
     if settings.adapter is None:
         return model

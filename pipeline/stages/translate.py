@@ -60,6 +60,6 @@ def comparison(wanted: bool) -> Iterator[Compare]:
     from pipeline.augment.scores import ScoreCache, score_all
     from pipeline.determinism import make_deterministic
 
-    make_deterministic(0, load_block("compute", Compute).threads)
+    make_deterministic(0, load_block("compute", Compute))
     with ScoreCache() as cache:
         yield partial(score_all, scorer=Encoder(), cache=cache)

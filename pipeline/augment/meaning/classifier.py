@@ -57,7 +57,7 @@ class Classifier:
         from pipeline.text.tokenizer import load_tokenizer
 
         try:
-            model = GPT2Classifier.from_pretrained(self._folder, use_safetensors=True, dtype=torch.float32)
+            model = GPT2Classifier.from_pretrained(self._folder, use_safetensors=True, dtype=torch.get_default_dtype())
         except (OSError, ValueError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self._folder}: cannot be loaded ({reason}); delete it and run `dvc repro`") from None

@@ -42,9 +42,9 @@ class Apertium:
     def revision(self, source: str, target: str) -> str:
         """The version of the programs and a digest of the mode and its dictionaries and rules."""
         mode = find_mode(source, target)
-        version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.split()[-1]
+        version = subprocess.run(["apertium", "-V"], capture_output=True, encoding="utf-8").stdout.split()[-1]
         digest = hashlib.sha256(mode.read_bytes())
-        for word in shlex.split(mode.read_text()):
+        for word in shlex.split(mode.read_text(encoding="utf-8")):
             if word.startswith("/"):
                 digest.update(_read(Path(word), source, target))
         return f"{version} sha256:{digest.hexdigest()[:16]}"
@@ -78,7 +78,8 @@ class Pipeline:
 
     def __init__(self, mode: Path) -> None:
         # Debian's own `apertium -z` puts gawk at both ends, which holds every answer back until the next question.
-        script = subprocess.run(["apertium-wblank-mode", "-z", str(mode)], capture_output=True, text=True, check=True)
+        command = ["apertium-wblank-mode", "-z", str(mode)]
+        script = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
         # $1 says how to show unknown words (-n: without marks), $2 is an option of the tagger (none).
         commands = [shlex.split(command.replace("$1", "-n").replace("$2", "")) for command in script.stdout.split("|")]
         self._errors = tempfile.TemporaryFile()

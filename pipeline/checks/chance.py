@@ -1,0 +1,132 @@
+"""Do the metrics of two runs differ by more than chance?
+
+A limit is how far apart two runs lie that differ by chance alone. It comes from what was measured, from nothing else:
+
+- accuracy and macro F1: from the standard deviation over the seeds of the row, or else over those of all rows that have
+  `seeds`, pooled (for AP_H that on dev); and from a test of two proportions with the number of rows in the file. The
+  larger limit counts, not the limit of the larger error: a standard deviation of few seeds may be small by luck.
+- chrF: from the standard deviation over the draws of the system; a system with one draw gets the pooled one.
+- rates of augmentation: from a test of two proportions with the counts in the file.
+
+A standard deviation of few runs takes Student's quantile with their number less one, summed over the rows that were
+pooled, as degrees of freedom; two proportions take the normal one. Which metrics are compared is settled before one of
+them is looked at, and each of these m gets a level of FALSE_ALARM / m (Bonferroni): the chance of one false alarm or
+more in the whole table is at most FALSE_ALARM, however the metrics depend on each other. The price is that little can
+be found where few seeds were trained: a metric that could not leave its limit is a note. No other figure is compared.
+
+Assumed are: normal spread, the same in the rows that are pooled; candidates that do not depend on each other; and that
+chrF differs between two trainings of a model no more than between draws, since `seeds` are for classifiers only.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import inf, sqrt
+from typing import NamedTuple
+
+from pipeline.report.compare import Metrics
+
+FALSE_ALARM = 0.01
+# Of how many a metric is a share, and the standard deviation that was measured with the number of runs behind it.
+COUNTS = {
+    "accuracy": "rows",
+    "macro_f1": "rows",
+    "ap_h_accuracy": "ap_h_rows",
+    "ap_h_macro_f1": "ap_h_rows",
+    "acceptance_rate": "candidates",
+    "meaning_gate_rate": "scored",
+    "surface_gate_rate": "scored",
+    "both_gates_rate": "scored",
+    "augmented_share": "rows",
+    "label_1": "rows",
+}
+DEVIATIONS = {
+    "accuracy": ("seeds_accuracy_sd", "seeds"),
+    "macro_f1": ("seeds_macro_f1_sd", "seeds"),
+    "ap_h_accuracy": ("seeds_accuracy_sd", "seeds"),
+    "ap_h_macro_f1": ("seeds_macro_f1_sd", "seeds"),
+    "chrf_mean": ("chrf_sd", "draws"),
+    "chrf_completion_mean": ("chrf_completion_sd", "draws"),
+}
+
+
+class Spread(NamedTuple):
+    """Standard error of the difference of two runs, and degrees of freedom of its estimate; infinite where normal."""
+
+    error: float
+    freedom: float
+
+
+class Verdict(NamedTuple):
+    """Metrics that differ by more than chance, remarks on what cannot be judged, and how many were compared."""
+
+    findings: list[str]
+    notes: list[str]
+    comparisons: int
+
+
+def compare(before: Mapping[str, Metrics], after: Mapping[str, Metrics]) -> Verdict:
+    """Compare the files of `after` with those of the same path in `before`.
+
+    Args:
+        before: all committed files; standard deviations are pooled over these, whichever are compared.
+        after: the same, or some of them, from another run.
+    """
+    from scipy.special import stdtrit
+
+    findings: list[str] = []
+    unjudged: Counter[str] = Counter()
+    compared: list[tuple[str, str, list[Spread]]] = []
+    pools = {metric: pooled(before.values(), *keys) for metric, keys in DEVIATIONS.items()}
+    for path in sorted(after.keys() & before.keys()):
+        old, new = before[path], after[path]
+        for metric in sorted((COUNTS | DEVIATIONS).keys() & (old.keys() | new.keys())):
+            if not isinstance(old.get(metric), int | float) or not isinstance(new.get(metric), int | float):
+                findings.append(f"{path}: {metric} is {new.get(metric)}, committed is {old.get(metric)}")
+            elif spreads := spreads_of(metric, old, new, pools.get(metric)):
+                compared.append((path, metric, spreads))
+            else:
+                unjudged[metric] += 1
+    for path, metric, spreads in sorted(compared):
+        was, now = before[path][metric], after[path][metric]
+        level = 1 - FALSE_ALARM / len(compared) / 2
+        limit = max(spread.error * float(stdtrit(spread.freedom, level)) for spread in spreads)
+        scale = 1 if metric in COUNTS else 100
+        if limit >= max(was, scale - was):
+            unjudged[metric] += 1
+        elif abs(now - was) > limit:
+            findings.append(f"{path}: {metric} {was:.4f} -> {now:.4f}: chance explains a difference of {limit:.4f}")
+    notes = [f"{metric} of {count} rows cannot be judged: {remedy(metric)}" for metric, count in unjudged.items()]
+    return Verdict(findings, notes, len(compared))
+
+
+def pooled(files: Iterable[Metrics], deviation: str, runs: str) -> Spread | None:
+    """The standard deviation of a single run over all files that have one; None if none has."""
+    found = [(file[deviation], file[runs] - 1) for file in files if deviation in file]
+    freedom = sum(weight for _, weight in found)
+    return Spread(sqrt(sum(sd**2 * weight for sd, weight in found) / freedom), freedom) if found else None
+
+
+def spreads_of(metric: str, old: Metrics, new: Metrics, pool: Spread | None) -> list[Spread]:
+    """What a metric may differ by, on each ground that applies; empty if what one of them takes was not measured."""
+    spreads = []
+    if metric in DEVIATIONS:
+        deviation, runs = DEVIATIONS[metric]
+        single = Spread(old[deviation], old[runs] - 1) if deviation in old else pool
+        if single is None:
+            return []
+        averaged = old.get("draws", 1)  # chrF is the mean of so many runs, accuracy that of one
+        spreads.append(Spread(single.error * sqrt(2 / averaged), single.freedom))
+    if metric in COUNTS:
+        first, second = old.get(COUNTS[metric]), new.get(COUNTS[metric])
+        if not first or not second:
+            return []
+        share = min(max((old[metric] * first + new[metric] * second) / (first + second), 0), 1)
+        spreads.append(Spread(sqrt(share * (1 - share) * (1 / first + 1 / second)), inf))
+    return spreads
+
+
+def remedy(metric: str) -> str:
+    """Why a metric cannot be judged, and what would help."""
+    runs = DEVIATIONS[metric][1] if metric in DEVIATIONS else ""
+    sources = " or ".join(filter(None, (runs, COUNTS.get(metric))))
+    return f"too few {sources} to tell chance from change" + (f"; raise `{runs}` in params.yaml" if runs else "")

@@ -47,10 +47,11 @@ def on_grid(weights: Tensor) -> Tensor:
 
 
 def round_weights(model: nn.Module) -> None:
-    """Put all weights of a portable `model` on the grid, in place."""
+    """Put what is trained of a portable `model` on the grid, in place; the rest was read from such a file."""
     if portable():
         for weight in model.parameters():
-            weight.data = on_grid(weight.data)
+            if weight.requires_grad:
+                weight.data = on_grid(weight.data)
 
 
 @contextmanager

@@ -24,6 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
+@pytest.fixture(autouse=True)
+def default_type() -> Iterator[None]:
+    """A stage that a test has run in this process may have left torch computing in float64."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
+
+
 @pytest.fixture(scope="session")
 def warm_programs() -> Iterator[Path]:
     """The folder with `python` and `dvc` of tests/warm_python.py."""

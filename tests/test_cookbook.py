@@ -144,7 +144,7 @@ def test_an_experiment_and_a_sweep(project: Copy) -> None:
     by_name = {re.sub(r".*\[|\].*", "", row[0]): row[1:] for row in shown[1:]}
     assert set(by_name) >= {"workspace", "main", "rank16"} and len(by_name) == 6
     tried = {(row[2], row[3]) for name, row in by_name.items() if name not in ("workspace", "main")}
-    assert tried == {("0.005", "16"), ("0.0001", "8"), ("0.0002", "8"), ("0.0005", "8")}
+    assert tried == {("0.002", "16"), ("0.0001", "8"), ("0.0002", "8"), ("0.0005", "8")}
 
     project.run("dvc exp apply rank16")
     assert project.params()["paraphrase"]["methods"]["lora_r8"]["r"] == 16

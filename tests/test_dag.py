@@ -28,6 +28,7 @@ def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_stage_depends_on_the_list_of_its_code() -> None:
+    lists = listings()
     for name, stage in STAGES.items():
         stage = stage.get("do", stage)
         module = re.match(r"python -m pipeline\.stages (\w+)", stage["cmd"])
@@ -35,7 +36,7 @@ def test_every_stage_depends_on_the_list_of_its_code() -> None:
         assert f"code/stages/{module[1]}.txt" in stage["deps"] or name == "code"
         # Whose rows name an objective depends on its list, too.
         assert ("code/objectives/${item.objective}.txt" in stage["deps"]) == (
-            "pipeline/config/objective.py" in listings()[Path(f"stages/{module[1]}.txt")]
+            "pipeline/config/objective.py" in lists[Path(f"stages/{module[1]}.txt")]
         )
 
 
@@ -178,11 +179,11 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
 
     # One parameter of one row: that row, its evaluation, the ensemble it is a member of and the report.
     edit_row(first, "paraphrase", "lora_r8", lr=0.003)
-    assert stages_run(call(first, "dvc", "repro")) == {
+    unless_equal = {"evaluate_ensemble@ensemble_weighted"}  # the row's weight may be nothing, before and after
+    assert stages_run(call(first, "dvc", "repro")) - unless_equal == {
         "train_paraphrase@lora_r8",
         "evaluate_paraphrase@lora_r8",
         "ensemble@ensemble_weighted",
-        "evaluate_ensemble@ensemble_weighted",
         "report",
     }
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -57,7 +56,8 @@ def project(folder: Path, precision: str, threads: int = 1) -> Path:
     params = YAML(typ="safe").load(folder / "params.yaml")
     params["compute"] |= {"precision": precision, "threads": threads}
     params["backbone"]["scratch"]["context"] = 160
-    params["sonnet"]["defaults"]["max_length"] = 128
+    for group in ("sentiment", "paraphrase", "sonnet"):
+        params[group]["defaults"]["max_length"] = 128
     rows = [row for group in ("sentiment", "paraphrase", "sonnet") for row in params[group]["methods"].values()]
     for row in (*rows, *params["paraphrase"]["first_stages"].values()):
         row |= {"epochs": 1, "seeds": []} if "seeds" in row else {"epochs": 1}
@@ -102,11 +102,8 @@ def test_in_fp32_the_code_paths_do_give_other_bits(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def float64() -> Any:  # noqa: ANN401 - a generator
-    before = torch.get_default_dtype()
+def float64() -> None:
     make_deterministic(1, Compute(precision="portable", threads=1, processes=1))
-    yield
-    torch.set_default_dtype(before)
 
 
 @pytest.mark.usefixtures("float64")

@@ -141,7 +141,7 @@ def test_forward_is_the_first_task(backbone: Path) -> None:
     model, batch = new_model(backbone).eval(), some_batch()
     assert model.config.num_labels == TASKS["qqp"]
     first = model.task_logits(**inputs(batch), rows={0: torch.arange(len(batch["tasks"]))})
-    assert torch.equal(model(**inputs(batch)), first[0]) and model(**inputs(batch)).dtype == torch.float32
+    assert torch.equal(model(**inputs(batch)), first[0]) and model(**inputs(batch)).dtype == torch.float64
 
 
 def test_the_weightings_begin_with_nothing_learnt(backbone: Path) -> None:

@@ -1,8 +1,9 @@
 """Arithmetic of a stage that runs a model, `compute.precision`.
 
-portable  float64, and weights are written on a coarse grid: the same bits on every type of CPU, with any number of
-          threads. Another CPU adds floats up in another order, so that its weights differ by 1e-16 and, after some
-          hundred steps, by far less than a step of the grid. What follows is computed from the written weights.
+portable  float64, and weights on grids: the same bits on every type of CPU, with any number of threads. Another CPU
+          adds floats up in another order, so that its weights differ by 1e-16, and training makes more of a difference
+          with every step. So every SYNC steps weights are rounded to multiples of STEP, which ends it, and what is
+          written is rounded to bfloat16. What follows is computed from the written weights.
 fp32      float32. The bits repeat on CPUs of one type with one number of threads.
 bf16      autocast: weights and optimiser stay in float32, matrix products run in bfloat16.
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from pipeline.files import write_text
 
+SYNC, STEP = 5, 2.0**-17
 NOTHING = 2.0**-20  # weights without a gradient, such as the biases of keys, are sums of rounding errors: below this
 
 
@@ -52,6 +54,13 @@ def round_weights(model: nn.Module) -> None:
         for weight in model.parameters():
             if weight.requires_grad:
                 weight.data = on_grid(weight.data)
+
+
+def end_differences(model: nn.Module) -> None:
+    """Put the weights of a portable `model` in training on the fine grid, in place."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = (weight.data / STEP).round_().mul_(STEP)
 
 
 @contextmanager

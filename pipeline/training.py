@@ -40,7 +40,7 @@ from pipeline.files import naming
 from pipeline.heap import return_large_blocks
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
-from pipeline.precision import autocast, round_weights, rounded
+from pipeline.precision import SYNC, autocast, end_differences, portable, round_weights, rounded
 from pipeline.sampler import ByLength
 from pipeline.source import code
 from pipeline.text.batch import training_batch
@@ -230,6 +230,8 @@ class Loop(Trainer):
             return self.objective(self.model, batch)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: object, **named: object) -> Tensor:
+        if portable() and self.state.global_step % SYNC == 0:
+            end_differences(model)
         if self.graphs:
             loss, parts = self.graphs(self._prepare_inputs(inputs))
             self._keep(loss, parts)

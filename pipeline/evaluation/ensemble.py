@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.prediction_files import Floats, Integers
 
 FOLDS = 5
-EM_STEPS = 2000
+EM_STEPS = 5000
 FLOOR = 5e-7  # probabilities are written with 6 decimals: 0.000000 is anything below this
 
 

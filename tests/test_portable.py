@@ -80,14 +80,15 @@ def differing(first: dict[str, bytes], second: dict[str, bytes]) -> list[str]:
 
 
 def test_every_model_gives_the_same_bits_on_every_code_path(tmp_path: Path) -> None:
-    runs: list[tuple[int, dict[str, str]]] = [(1, {}), (1, AVX2), (1, SSE), (2, {})]
+    """And with two threads."""
+    runs: list[tuple[int, dict[str, str]]] = [(1, {}), (2, AVX2), (1, SSE)]
     found = []
     for number, (threads, settings) in enumerate(runs):
         folder = project(tmp_path / str(number), "portable", threads)
         found.append(outputs(start(folder, STAGES, threads, **settings), folder))
     for part in ("models/sonnet/prefix/adapter_model", "models/paraphrase/mtan", "predictions/sonnets/line_mbr/dev"):
         assert any(name.startswith(part) for name in found[0])
-    assert [differing(found[0], other) for other in found[1:]] == [[], [], []]
+    assert [differing(found[0], other) for other in found[1:]] == [[], []]
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="this CPU has one code path")

@@ -327,9 +327,8 @@ def drawn(rng: np.random.Generator, seed_sd: float) -> list[tuple[Files, Files]]
     return [(files(run, 0), files(run, 1)) for run in range(RUNS)]
 
 
-@pytest.mark.parametrize("seed_sd", [0.0, 0.02, 0.06])
-def test_without_a_difference_a_false_alarm_in_the_whole_table_is_rare(seed_sd: float) -> None:
-    verdicts = [chance.compare(*pair) for pair in drawn(np.random.default_rng(1), seed_sd)]
+def test_without_a_difference_a_false_alarm_in_the_whole_table_is_rare() -> None:
+    verdicts = [chance.compare(*pair) for pair in drawn(np.random.default_rng(1), 0.02)]
     assert {verdict.comparisons for verdict in verdicts} == {3 * ROWS}
     alarms = sum(bool(verdict.findings) for verdict in verdicts)
     expected = chance.FALSE_ALARM * RUNS

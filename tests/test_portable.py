@@ -4,16 +4,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, contents, write_project
-from torch import nn
+from tiny import TEXT, tiny_tokenizer, write_backbone
+from torch import Tensor, nn
 
 from pipeline.config.training import Compute
 from pipeline.determinism import make_deterministic
+from pipeline.models.classifier import GPT2Classifier, build_classifier
+from pipeline.objectives import cross_entropy
 from pipeline.precision import NOTHING, on_grid, rounded
+from pipeline.training import Plan, Rows, train
 
 # One process for all stages: the imports take longer than each of them.
 RUN = """
@@ -115,6 +120,33 @@ def test_a_rounding_error_ends_on_the_grid() -> None:
     assert torch.equal(found, on_grid(found)) and torch.equal(found, found.bfloat16().double())
     assert ((found - weights).abs() <= weights.abs() * 2.0**-8 + NOTHING).all()
     assert on_grid(torch.tensor([NOTHING / 3, -NOTHING / 3, -1e-17])).tolist() == [0, 0, 0]
+
+
+def trained(backbone: Path, scratch: Path, noise: float) -> tuple[GPT2Classifier, bytes]:
+    """A classifier after 60 steps whose gradients are wrong by a random share of `noise`, and what is kept of it."""
+    generator = torch.Generator().manual_seed(1)
+    make_deterministic(1, Compute(precision="portable", threads=1, processes=1))
+    ids = [tiny_tokenizer().encode(text[:size]).ids for text in TEXT for size in (20, 30, 40, 50)]
+
+    def objective(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, parts = cross_entropy.loss(model, batch, cross_entropy.Options(label_smoothing=0.0))
+        return loss * (1 + noise * torch.randn((), generator=generator)), parts
+
+    model = build_classifier(backbone, 2, "last", 0.1, 0.1)
+    plan = Plan(2e-3, 62, 4, 0.1, "linear", 0.01, 1.0, 1000, 31, "portable", 1)
+    rows = Rows(ids, labels=[index % 2 for index in range(len(ids))])
+    (kept,) = train(model, rows, objective, plan, scratch, lambda _: {"select_accuracy": 1.0})
+    return model, (kept / "model.safetensors").read_bytes()
+
+
+def test_rounding_errors_in_every_step_leave_no_trace(tmp_path: Path) -> None:
+    backbone = write_backbone(tmp_path / "backbone")
+    model, kept = trained(backbone, tmp_path / "exact", 0)
+    other, kept_other = trained(backbone, tmp_path / "noisy", 1e-15)
+    assert kept == kept_other
+    weights = zip(model.parameters(), other.parameters(), strict=True)
+    differences = [(one - two).abs().max().item() for one, two in weights]
+    assert 0 < max(differences) < 1e-9  # they were there
 
 
 @pytest.mark.usefixtures("float64")

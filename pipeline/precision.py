@@ -2,8 +2,8 @@
 
 portable  float64, and weights on grids: the same bits on every type of CPU, with any number of threads. Another CPU
           adds floats up in another order, so that its weights differ by 1e-16, and training makes more of a difference
-          with every step. So every SYNC steps weights are rounded to multiples of STEP, which ends it, and what is
-          written is rounded to bfloat16. What follows is computed from the written weights.
+          with every step. So every SYNC steps weights are rounded to multiples of STEP and AdamW's moments to
+          bfloat16, which ends it, and so are the weights that are written. What follows is computed from these.
 fp32      float32. The bits repeat on CPUs of one type with one number of threads.
 bf16      autocast: weights and optimiser stay in float32, matrix products run in bfloat16.
 
@@ -56,11 +56,17 @@ def round_weights(model: nn.Module) -> None:
                 weight.data = on_grid(weight.data)
 
 
-def end_differences(model: nn.Module) -> None:
-    """Put the weights of a portable `model` in training on the fine grid, in place."""
-    for weight in model.parameters():
-        if weight.requires_grad:
+def end_differences(optimizer: torch.optim.Optimizer) -> None:
+    """Put the weights that AdamW trains, and its moments, on grids, in place.
+
+    Moments that differed would bring the difference back: where the loss is sharp, it grows fourfold in a step.
+    """
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
             weight.data = (weight.data / STEP).round_().mul_(STEP)
+            for name in ("exp_avg", "exp_avg_sq"):
+                if name in optimizer.state[weight]:
+                    optimizer.state[weight][name].copy_(optimizer.state[weight][name].bfloat16())
 
 
 @contextmanager

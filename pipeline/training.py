@@ -231,7 +231,7 @@ class Loop(Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: object, **named: object) -> Tensor:
         if portable() and self.state.global_step % SYNC == 0:
-            end_differences(model)
+            end_differences(self.optimizer)
         if self.graphs:
             loss, parts = self.graphs(self._prepare_inputs(inputs))
             self._keep(loss, parts)

@@ -30,7 +30,7 @@ profile:  ## make profile NAME=laptop: put a complete parameter file in place
 	cp "profiles/$(NAME).yaml" params.yaml
 
 search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
-	@python -m pipeline.search $(ROW) $(TRIALS)
+	@python -m pipeline.commands.search $(ROW) $(TRIALS)
 
 compare: $(VENV)/.installed  ## make compare BASE=main: what changed in metrics/ against a commit
 	@python -m pipeline.report.compare $(BASE)

@@ -6,7 +6,7 @@ Reads data/prepared/paraphrase and sonnets and the tokenizer of models/backbone.
 benchmarks, all rows are measured in one process, and peak memory is that of the GPU.
 
 Training takes the same batches in every epoch: of the 50 that 4,800 pairs grouped by length make, 25 at equal
-distances. The first epoch meets their shapes, the second records them (pipeline/cuda_graphs.py), two more are timed.
+distances. The first epoch meets their shapes, the second records them (compute/cuda_graphs.py), two more are timed.
 """
 
 import argparse
@@ -32,15 +32,15 @@ from benchmarks import course_loop, generation
 from benchmarks.measure import Measured, spread, write
 from benchmarks.sizes import config
 from benchmarks.training import LENGTH, OBJECTIVES, Enough, InOrder, rows_of
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.dropout import use_fast_dropout
-from pipeline.predict import predict
 from pipeline.text.prepared import PREPARED, Pair, read_pairs, read_poems
 from pipeline.text.prompts import encode_pairs
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.training import Loop, Plan, Rows
+from pipeline.training.loop import Loop, Plan, Rows
+from pipeline.training.predict import predict
 
 SIZE, BATCH = "124M", 96
 GROUPED = 50  # batches that ByLength sorts together
@@ -72,8 +72,8 @@ def training(tokenizer: Tokenizer, rate: float, gpu: str, rounds: int) -> None:
     rows = rows_of(tokenizer, [pair for batch in taken for pair in batch])
     model = GPT2Classifier(config(SIZE)).train()
     plainly = contextlib.nullcontext
-    no_graphs = partial(mock.patch, "pipeline.training.StepGraphs", lambda *_: None)
-    compiling = partial(mock.patch, "pipeline.training.WORTH_COMPILING", 0)
+    no_graphs = partial(mock.patch, "pipeline.training.loop.StepGraphs", lambda *_: None)
+    compiling = partial(mock.patch, "pipeline.training.loop.WORTH_COMPILING", 0)
     found = in_turn(
         {
             "course loop, fp32": partial(course, tokenizer, spread(plain, COURSE)),
@@ -234,7 +234,7 @@ def ours(
     with (
         tempfile.TemporaryDirectory() as scratch,
         contextlib.suppress(Enough),
-        mock.patch("pipeline.training.ByLength", InOrder),
+        mock.patch("pipeline.training.loop.ByLength", InOrder),
         patched(),
     ):
         Loop(model, rows, OBJECTIVES["cross_entropy"], plan, Path(scratch), None, [clock]).train()

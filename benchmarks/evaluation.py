@@ -17,12 +17,12 @@ from tokenizers import Tokenizer
 from benchmarks import course_loop
 from benchmarks.measure import Measured, interleaved, seconds, spread, write
 from benchmarks.sizes import SIZES, WORDS, config
-from pipeline.batches import batches_by_length
 from pipeline.models.classifier import GPT2Classifier
-from pipeline.predict import predict
+from pipeline.text.batches import batches_by_length
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
 from pipeline.text.prompts import encode_pairs
 from pipeline.text.tokenizer import load_tokenizer
+from pipeline.training.predict import predict
 
 BATCH = 32
 COUNTS = {"small": (6, 16), "124M": (1, 2)}  # batches of this project, of up to 8,192 tokens; of the course loop

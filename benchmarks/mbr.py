@@ -14,9 +14,9 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from benchmarks.measure import Work, interleaved, seconds, write
-from pipeline.decoding.char_ngrams import pairwise_chrf
+from pipeline.decoding.chrf_counts import pairwise_chrf
 from pipeline.decoding.mbr import mbr
-from pipeline.text.generated import SONNET_LINES
+from pipeline.text.lines import SONNET_LINES
 from pipeline.text.prepared import PREPARED, read_poems
 
 FEW, MANY = 64, 1024

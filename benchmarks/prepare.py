@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import in_child, interleaved, seconds, write
+from data.generator import questions, tables
 from pipeline.config.data import HeldOut, SelectShare, Text, TrainRows
-from pipeline.sample import questions, tables
 from pipeline.text import corpora
 from pipeline.text.prepared import write_pairs
 

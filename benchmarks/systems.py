@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import THREADS, Work, interleaved, seconds, write
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_seed, read_params
 from pipeline.config.sonnet import ContrastiveDecoding, load_system
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
-from pipeline.generate import generate
+from pipeline.decoding.write import generate
 from pipeline.models.adapters import load_language_model
 from pipeline.report.results import rows_of
-from pipeline.text.generated import lines_of
+from pipeline.text.lines import lines_of
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.tokenizer import load_tokenizer
 

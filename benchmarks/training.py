@@ -33,17 +33,15 @@ from transformers.training_args import TrainingArguments
 from benchmarks import course_loop
 from benchmarks.measure import Measured, Work, interleaved, seconds, spread, write
 from benchmarks.sizes import SIZES, WORDS, config
+from pipeline.compute.reproducible import autocast
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.objectives import cross_entropy, r_drop, symmetric
-from pipeline.precision import autocast
-from pipeline.sampler import ByLength
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
-from pipeline.text.prompts import encode_pairs
+from pipeline.text.prompts import encode_pairs, encode_views
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.text.views import encode_views
-from pipeline.training import Objective, Plan, Rows, train
+from pipeline.training.loop import ByLength, Objective, Plan, Rows, train
 
 BATCH, LENGTH = 32, course_loop.LENGTH
 GROUPED = 50  # batches that ByLength sorts together
@@ -164,7 +162,7 @@ def _rate(losses: Iterator[float], steps: int) -> float:
 def bare_steps(
     model: nn.Module, rows: Rows, precision: str, objective: Objective, plan: Plan, order: ByLength
 ) -> Iterator[float]:
-    """One step for every loss that is asked for, as pipeline.training makes it; epoch after epoch."""
+    """One step for every loss that is asked for, as pipeline.training.loop makes it; epoch after epoch."""
     use_fast_dropout(model)
     decayed = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
@@ -214,7 +212,7 @@ def ours(size: str, rows: Rows, precision: str, objective: str, steps: int, numb
     with (
         tempfile.TemporaryDirectory() as scratch,
         contextlib.suppress(Enough),
-        mock.patch("pipeline.training.ByLength", InOrder),
+        mock.patch("pipeline.training.loop.ByLength", InOrder),
     ):
         model = GPT2Classifier(config(size)).train()
         train(model, rows, clocked, plan_of(steps, precision, number), Path(scratch))

@@ -4,12 +4,15 @@ A stage's entry point is wrapped in `stage_main`, which turns the expected failu
 disk, missing permissions) into one line on stderr and exit code 1. Anything else is a bug and keeps its traceback.
 """
 
+import codecs
 import errno
+import io
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pipeline.call_stack import with_room
-from pipeline.terminal import print_anywhere
 
 
 class InputError(Exception):
@@ -56,3 +59,27 @@ def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt:
         print("error: interrupted; run the same command again to go on", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+PLAIN = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'", "“": '"', "”": '"'}
+
+
+def print_anywhere(encoding: str | None = None) -> None:
+    """Let nothing that is printed end in a UnicodeEncodeError. Files are not concerned, they are always UTF-8.
+
+    Args:
+        encoding: None keeps the one that the terminal, or the environment, asks for.
+    """
+    codecs.register_error("plain", plain)
+    for stream in (sys.__stdout__, sys.__stderr__):  # not what a library has put around them, such as colorama
+        if isinstance(stream, io.TextIOWrapper):
+            with suppress(OSError):  # one that was a file and is a pipe now, in a fork: it has been changed by then
+                stream.reconfigure(encoding=encoding, errors="plain")
+
+
+def plain(error: UnicodeError) -> tuple[str, int]:
+    """ASCII in place of a character that cannot be encoded, such as e of an accented e, and where to go on."""
+    assert isinstance(error, UnicodeEncodeError)
+    character = error.object[error.start]
+    parts = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return PLAIN.get(character, parts or "?"), error.start + 1

@@ -9,8 +9,8 @@ from small_project import evaluation_words
 from pipeline.augment import adversarial
 from pipeline.config.base import read_params
 from pipeline.evaluation.generation import tail
+from pipeline.evaluation.predictions import write_predictions
 from pipeline.files import write_csv, write_json, write_jsonl, write_text
-from pipeline.prediction_files import write_predictions
 from pipeline.stages import (
     ensemble,
     evaluate_floors,
@@ -19,7 +19,7 @@ from pipeline.stages import (
     evaluate_sonnets,
     report,
 )
-from pipeline.text.generated import lines_of
+from pipeline.text.lines import lines_of
 from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
 
 ROOT = Path(__file__).resolve().parents[1]

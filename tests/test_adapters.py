@@ -19,8 +19,7 @@ from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import contrastive_search
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
-from pipeline.models.adapters import add_adapter, load_language_model
-from pipeline.models.prefix import prefix_length, text_length
+from pipeline.models.adapters import add_adapter, load_language_model, prefix_length, text_length
 from pipeline.objectives import language_model
 
 TOKENS = 6

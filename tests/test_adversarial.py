@@ -31,7 +31,7 @@ from pipeline.augment.adversarial import (
     verdict,
 )
 from pipeline.augment.shards import blocks_of
-from pipeline.config.adversarial import Checkpoint, Sampling
+from pipeline.config.augmentation import Checkpoint, Sampling
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
 from pipeline.stages.adversarial_search import generate_block, open_generator

@@ -14,9 +14,9 @@ import pytest
 from course_files import sonnet, write_course_folder
 from ruamel.yaml import YAML
 
-from pipeline import fetch
 from pipeline.errors import stage_main
 from pipeline.stages import download, prepare
+from pipeline.text import download as source_files
 
 REPOSITORY = Path(__file__).parents[1]
 RAW = Path("data/raw")
@@ -29,7 +29,7 @@ Break = Callable[[pytest.MonkeyPatch], None]
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setattr(source_files, "PAUSE", 0.0)
     shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
     return tmp_path
 
@@ -91,7 +91,9 @@ def manifest(text: str | bytes = "", **entry: Any) -> Break:  # noqa: ANN401 - Y
             if text:
                 file.write(text if isinstance(text, bytes) else text.encode())
             else:
-                file.write(json.dumps(dict.fromkeys(fetch.REQUIRED, sound) | {"quora-train.csv": changed}).encode())
+                file.write(
+                    json.dumps(dict.fromkeys(source_files.REQUIRED, sound) | {"quora-train.csv": changed}).encode()
+                )
 
     return apply
 

@@ -20,22 +20,20 @@ from benchmarks.evaluation import few
 from benchmarks.mbr import candidates, sacrebleu_scores
 from benchmarks.measure import in_child, interleaved
 from benchmarks.training import OBJECTIVES, bare_steps
-from pipeline.batches import batches_by_length
 from pipeline.decoding.beam_search import BeamSearch, beam_search
-from pipeline.decoding.char_ngrams import pairwise_chrf
+from pipeline.decoding.chrf_counts import pairwise_chrf
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.mbr import mbr
 from pipeline.decoding.sampling import REDRAWS, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json
 from pipeline.models.classifier import GPT2Classifier
-from pipeline.predict import predict
 from pipeline.report import speed
-from pipeline.sampler import ByLength
-from pipeline.text.batch import pad
+from pipeline.text.batches import batches_by_length, pad
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs
-from pipeline.training import Plan, Rows, train
+from pipeline.training.loop import ByLength, Plan, Rows, train
+from pipeline.training.predict import predict
 
 ROOT = Path(__file__).parent.parent
 VOCABULARY, END, CONTEXT = 40, 0, 40

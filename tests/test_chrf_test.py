@@ -3,7 +3,7 @@
 import pytest
 from sacrebleu.metrics import CHRF
 
-from pipeline.evaluation.chrf_test import paired_bootstrap
+from pipeline.evaluation.significance import paired_bootstrap
 
 REFERENCES = [f"Shall I compare thee to a summer's day number {number}?" for number in range(12)]
 NEAR = [text.replace("compare", "liken") for text in REFERENCES]

@@ -28,11 +28,11 @@ from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.models.classifier import build_classifier
 from pipeline.models.weights import load_weights
-from pipeline.pair_classifier import new_classifier
-from pipeline.predict import predict as predict_prompts
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs, encode_texts
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.training.pair_rows import new_classifier
+from pipeline.training.predict import predict as predict_prompts
 
 BACKBONE = Path("models/backbone")
 PAIRS = [("How old is it?", "What is its age?"), ("A river, a camera", 'the "old" engine'), ("caf\u00e9", "a")]

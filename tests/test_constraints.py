@@ -8,8 +8,8 @@ from tiny import END, TEXT, tiny_model, tiny_tokenizer
 
 from pipeline.config.sonnet import Beam, Contrastive, ContrastiveDecoding, EnsembleMBR, LineMBR, System, TopK
 from pipeline.decoding.constraints import Constraints, Copying, visible
-from pipeline.generate import generate
-from pipeline.text.generated import lines_of, words_of
+from pipeline.decoding.write import generate
+from pipeline.text.lines import lines_of, words_of
 from pipeline.text.prepared import Poem
 
 TOKENIZER = tiny_tokenizer()

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.decoding.constraints import ban_repeated, repeating
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search, repetition_penalty
-from pipeline.decoding.ngrams import ban_repeated, repeating
 
 VOCABULARY, END, POSITIONS = 40, 0, 40
 NEWLINES = torch.tensor([0] * 32 + [1] * 6 + [2, 0])

@@ -88,7 +88,7 @@ def test_a_changed_parameter_and_what_it_changes(project: Copy) -> None:
 
 def test_changed_code_and_whom_it_concerns(project: Copy) -> None:
     # A comment: nobody. Before the stage `code` has run, DVC cannot tell, but `make repro` and `rows` can.
-    training = project.folder / "pipeline/training.py"
+    training = project.folder / "pipeline/training/loop.py"
     training.write_text(training.read_text() + "\n# A note.\n")
     assert "code: dvc.lock is older" in project.call("python", "-m", "pipeline.checks.fresh", code=1)
     assert stale_rows(project) == set()

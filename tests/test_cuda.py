@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.adapters import Lora
 from pipeline.config.training import Compute
 from pipeline.decoding.beam_search import BeamSearch, beam_search
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
-from pipeline.determinism import make_deterministic
 from pipeline.models.adapters import add_adapter
 from pipeline.models.classifier import build_classifier
 from pipeline.models.dropout import use_fast_dropout
-from pipeline.predict import predict
-from pipeline.text.batch import HOST, training_batch
-from pipeline.training import Loop, Plan, train
+from pipeline.text.batches import HOST, training_batch
+from pipeline.training.loop import Loop, Plan, train
+from pipeline.training.predict import predict
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
 STEPS = 24  # twelve epochs of two shapes
@@ -96,7 +96,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     name: str, compiled: bool, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if compiled:
-        monkeypatch.setattr("pipeline.training.WORTH_COMPILING", 0)
+        monkeypatch.setattr("pipeline.training.loop.WORTH_COMPILING", 0)
     plan = Plan(0.01, STEPS, 4, 0.1, "linear", 0.1, 1.0, 5, 6, "bf16", 3)
 
     def run(folder: Path, evaluations: int) -> nn.Module:

@@ -11,15 +11,15 @@ import pytest
 from course_files import write_course_folder
 from ruamel.yaml import YAML
 
-from pipeline import fetch
 from pipeline.errors import InputError
-from pipeline.fetch import Source, read_manifest
 from pipeline.stages import download
+from pipeline.text import download as raw
+from pipeline.text.download import Source, read_manifest
 
 BODY = bytes(range(256)) * 1200  # 307,200 bytes; a block is 65,536
 SHA256 = hashlib.sha256(BODY).hexdigest()
 GIT_BLOB = hashlib.sha1(b"blob %d\0" % len(BODY) + BODY).hexdigest()
-COURSE_FILES = [*fetch.REQUIRED, *fetch.OPTIONAL]
+COURSE_FILES = [*raw.REQUIRED, *raw.OPTIONAL]
 MANIFEST = Path(__file__).parents[1] / "data/sources/course.yaml"
 
 
@@ -73,7 +73,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setattr(raw, "PAUSE", 0.0)
     return tmp_path
 
 
@@ -82,8 +82,8 @@ def source(*urls: str, **known: object) -> Source:
 
 
 def partial(content: bytes) -> Path:
-    fetch.DOWNLOADS.mkdir(parents=True)
-    path = fetch.DOWNLOADS / "a.txt.part"
+    raw.DOWNLOADS.mkdir(parents=True)
+    path = raw.DOWNLOADS / "a.txt.part"
     path.write_bytes(content)
     return path
 
@@ -91,10 +91,10 @@ def partial(content: bytes) -> Path:
 @pytest.mark.parametrize("known", [{}, {"size": len(BODY)}, {"sha256": None, "git_blob": GIT_BLOB}])
 def test_a_file_is_fetched_once(server: Server, known: dict[str, object]) -> None:
     wanted = source(f"{server.url}/a.txt", **known)
-    assert fetch.fetch("a.txt", wanted).read_bytes() == BODY
-    assert fetch.fetch("a.txt", wanted) == fetch.DOWNLOADS / "a.txt"
+    assert raw.fetch("a.txt", wanted).read_bytes() == BODY
+    assert raw.fetch("a.txt", wanted) == raw.DOWNLOADS / "a.txt"
     assert server.ranges == [None]
-    assert [path.name for path in fetch.DOWNLOADS.iterdir()] == ["a.txt"]
+    assert [path.name for path in raw.DOWNLOADS.iterdir()] == ["a.txt"]
 
 
 @pytest.mark.parametrize(
@@ -109,16 +109,16 @@ def test_a_file_is_fetched_once(server: Server, known: dict[str, object]) -> Non
 )
 def test_a_broken_download_goes_on(server: Server, faults: list[str], ranges: list[str | None]) -> None:
     server.faults = faults
-    assert fetch.fetch("a.txt", source(f"{server.url}/a.txt")).read_bytes() == BODY
+    assert raw.fetch("a.txt", source(f"{server.url}/a.txt")).read_bytes() == BODY
     assert server.ranges == ranges
 
 
 def test_a_later_run_goes_on(server: Server) -> None:
     server.faults = ["drop", "500", "500", "500"]
     with pytest.raises(InputError, match="a.txt: could not be fetched: .*500 Internal Server Error, tried 4 times"):
-        fetch.fetch("a.txt", source(f"{server.url}/a.txt"))
-    assert not (fetch.DOWNLOADS / "a.txt").exists()
-    assert fetch.fetch("a.txt", source(f"{server.url}/a.txt")).read_bytes() == BODY
+        raw.fetch("a.txt", source(f"{server.url}/a.txt"))
+    assert not (raw.DOWNLOADS / "a.txt").exists()
+    assert raw.fetch("a.txt", source(f"{server.url}/a.txt")).read_bytes() == BODY
     assert server.ranges[-1] == "bytes=131072-"
 
 
@@ -134,13 +134,13 @@ def test_a_later_run_goes_on(server: Server) -> None:
 )
 def test_what_an_earlier_run_left_is_used_or_replaced(server: Server, left: bytes, known: dict[str, object]) -> None:
     partial(left)
-    assert fetch.fetch("a.txt", source(f"{server.url}/a.txt", **known)).read_bytes() == BODY
+    assert raw.fetch("a.txt", source(f"{server.url}/a.txt", **known)).read_bytes() == BODY
 
 
 def test_mirrors_are_tried_in_order(server: Server) -> None:
     server.files["b.txt"] = b"wrong"
     urls = [f"{server.url}/none.txt", f"{server.url}/b.txt", "http://127.0.0.1:1/a.txt", f"{server.url}/a.txt"]
-    assert fetch.fetch("a.txt", source(*urls)).read_bytes() == BODY
+    assert raw.fetch("a.txt", source(*urls)).read_bytes() == BODY
 
 
 @pytest.mark.parametrize(
@@ -156,21 +156,21 @@ def test_mirrors_are_tried_in_order(server: Server) -> None:
 def test_a_wrong_file_never_gets_the_name(server: Server, name: str, known: dict[str, object], expected: str) -> None:
     server.files["b.txt"] = b"wrong"
     with pytest.raises(InputError, match=expected) as error:
-        fetch.fetch("a.txt", source(f"{server.url}/{name}", **known))
+        raw.fetch("a.txt", source(f"{server.url}/{name}", **known))
     assert str(error.value).startswith("a.txt: could not be fetched")
-    assert list(fetch.DOWNLOADS.iterdir()) == []
+    assert list(raw.DOWNLOADS.iterdir()) == []
 
 
 def test_an_unreachable_server() -> None:
     with pytest.raises(InputError, match=r"http://127.0.0.1:1/a.txt: no connection, tried 4 times"):
-        fetch.fetch("a.txt", source("http://127.0.0.1:1/a.txt"))
+        raw.fetch("a.txt", source("http://127.0.0.1:1/a.txt"))
 
 
 def test_a_full_disk_names_the_file(server: Server) -> None:
-    fetch.DOWNLOADS.mkdir(parents=True)
-    (fetch.DOWNLOADS / "a.txt.part").symlink_to("/dev/full")
+    raw.DOWNLOADS.mkdir(parents=True)
+    (raw.DOWNLOADS / "a.txt.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as error:
-        fetch.fetch("a.txt", source(f"{server.url}/a.txt"))
+        raw.fetch("a.txt", source(f"{server.url}/a.txt"))
     assert error.value.filename == "checkpoints/download/a.txt.part"
 
 
@@ -180,8 +180,8 @@ def test_a_manifest_becomes_data_raw(server: Server, workplace: Path, params: Ca
     write_manifest(Path("manifest.yaml"), server)
     params("manifest.yaml")
     download.main([])
-    assert {path.name: path.read_bytes() for path in fetch.RAW.iterdir()} == server.files
-    assert not fetch.DOWNLOADS.exists()
+    assert {path.name: path.read_bytes() for path in raw.RAW.iterdir()} == server.files
+    assert not raw.DOWNLOADS.exists()
     server.files, requests = {}, len(server.ranges)
     download.main([])  # data/raw has everything
     assert len(server.ranges) == requests
@@ -195,28 +195,28 @@ def test_a_failed_run_keeps_what_it_fetched(server: Server, workplace: Path, par
     last = server.files.pop("TRUE_sonnets_held_out_dev.txt")
     with pytest.raises(InputError, match="TRUE_sonnets_held_out_dev.txt: could not be fetched"):
         download.main([])
-    assert not fetch.RAW.exists()
-    assert len(list(fetch.DOWNLOADS.iterdir())) == len(server.files)
+    assert not raw.RAW.exists()
+    assert len(list(raw.DOWNLOADS.iterdir())) == len(server.files)
     requests = len(server.ranges)
     server.files["TRUE_sonnets_held_out_dev.txt"] = last
     download.main([])
     assert len(server.ranges) == requests + 1
-    assert len(list(fetch.RAW.iterdir())) == len(server.files)
+    assert len(list(raw.RAW.iterdir())) == len(server.files)
 
 
 def test_a_folder_becomes_data_raw(workplace: Path, params: Callable[[str], None]) -> None:
     course = write_course_folder(workplace / "course")
     (course / "notes.md").write_text("not a course file")
-    fetch.RAW.mkdir(parents=True)
-    (fetch.RAW / "old.csv").write_text("of an earlier run")
+    raw.RAW.mkdir(parents=True)
+    (raw.RAW / "old.csv").write_text("of an earlier run")
     params("course")
     download.main([])
-    assert {path.name for path in fetch.RAW.iterdir()} == {path.name for path in course.iterdir()} - {"notes.md"}
+    assert {path.name for path in raw.RAW.iterdir()} == {path.name for path in course.iterdir()} - {"notes.md"}
 
 
 def test_the_committed_manifest_is_sound() -> None:
     manifest = read_manifest(MANIFEST)
-    assert set(fetch.REQUIRED) <= set(manifest)
+    assert set(raw.REQUIRED) <= set(manifest)
     assert all(len(entry.urls) == 2 and entry.git_blob for entry in manifest.values())
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from pipeline import batches
 from pipeline.augment import encoder as encoder_module
 from pipeline.augment import revision
 from pipeline.augment.encoder import Encoder
 from pipeline.augment.meaning.encoder_rules import EncoderRules
 from pipeline.errors import InputError
+from pipeline.text import batches
 
 TEXTS = [
     "How do I lose weight quickly?",

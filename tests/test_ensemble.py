@@ -14,8 +14,8 @@ from pipeline.config.ensemble import load_ensemble
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import accuracy, confusion
 from pipeline.evaluation.ensemble import FLOOR, cross_fitted, fit_weights, folds_of, log_loss, mixed
+from pipeline.evaluation.predictions import Floats, Integers, Predictions, read_any_predictions, write_predictions
 from pipeline.files import read_json
-from pipeline.prediction_files import Floats, Integers, Predictions, read_any_predictions, write_predictions
 from pipeline.stages import ensemble, evaluate_paraphrase
 from pipeline.text.prepared import PREPARED, Pair, write_pairs
 

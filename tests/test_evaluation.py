@@ -11,8 +11,8 @@ from sklearn import metrics as reference
 
 from pipeline.errors import InputError
 from pipeline.evaluation import calibration, classification, precision_recall, significance
+from pipeline.evaluation.predictions import Predictions, read_any_predictions, read_predictions, write_predictions
 from pipeline.files import write_csv
-from pipeline.prediction_files import Predictions, read_any_predictions, read_predictions, write_predictions
 
 
 def made_up(rows: int, classes: int, seed: int = 0) -> Predictions:

@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.models.exact_match import shared_tokens
 from pipeline.objectives import cross_entropy
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import cloze_template, encode_pairs
 

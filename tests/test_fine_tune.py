@@ -12,14 +12,14 @@ from tiny import TEXT, tiny_tokenizer, write_backbone
 from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
-from pipeline.classification import Split, fine_tune
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import scores, seed_scores
+from pipeline.evaluation.predictions import PARAPHRASE_HEADER, read_predictions
 from pipeline.objectives import cross_entropy
-from pipeline.pair_classifier import new_classifier
-from pipeline.prediction_files import PARAPHRASE_HEADER, read_predictions
-from pipeline.training import Rows
+from pipeline.training.fine_tune import Split, fine_tune
+from pipeline.training.loop import Rows
+from pipeline.training.pair_rows import new_classifier
 
 TOKENIZER = tiny_tokenizer()
 PROMPTS = [TOKENIZER.encode(text[:size]).ids for text in TEXT for size in (30, 50, 70)]

@@ -30,7 +30,6 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from pipeline import batches
 from pipeline.augment.meaning.classifier import Classifier
 from pipeline.augment.meaning.nli import NLI, entailment_label
 from pipeline.augment.pair_model import PairModel
@@ -38,6 +37,7 @@ from pipeline.augment.surface.bleurt import BLEURT
 from pipeline.augment.surface.chrf import ChrF, chrf
 from pipeline.errors import InputError
 from pipeline.models.classifier import Pooling, build_classifier
+from pipeline.text import batches
 from pipeline.text.prompts import CLOZE
 
 WORDS = "how do I repair the old river camera when it is dull and lovely , or what helps ? a teacher the end".split()

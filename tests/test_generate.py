@@ -25,11 +25,11 @@ from pipeline.config.sonnet import (
     TopP,
     load_system,
 )
+from pipeline.decoding.poems import encode_prompts, newlines_per_token, stream_seed, submission, whole_poem, with_nll
+from pipeline.decoding.write import choose, generate
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl, write_jsonl
-from pipeline.generate import choose, generate
-from pipeline.poems import encode_prompts, newlines_per_token, stream_seed, submission, whole_poem, with_nll
-from pipeline.text.generated import Generated
+from pipeline.text.lines import Generated
 from pipeline.text.prepared import Poem
 from pipeline.text.prompts import encode_documents
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.cuda_graphs import LENGTHS, HostColumns, rounded
-from pipeline.determinism import any_order
+from pipeline.compute.cuda_graphs import LENGTHS, HostColumns, rounded
+from pipeline.compute.reproducible import any_order
 from pipeline.models.classifier import build_classifier
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.mtan import build_mtan
@@ -31,8 +31,8 @@ from pipeline.objectives import (
     simcse_supervised,
     symmetric,
 )
-from pipeline.text.batch import HOST, collate, on_host, training_batch
-from pipeline.training import Loop, Plan, Rows
+from pipeline.text.batches import HOST, collate, on_host, training_batch
+from pipeline.training.loop import Loop, Plan, Rows, _arguments
 
 SYNCS = (
     "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "unique", "_unique", "_unique2", "unique_dim",
@@ -222,8 +222,6 @@ def test_one_gpu_a_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     """With several GPUs and one process, the Trainer would wrap the model in DataParallel."""
     from transformers.training_args import TrainingArguments
 
-    from pipeline import training
-
     monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu") or 8))
     plan = Plan(0.01, 1, 4, 0.0, "linear", 0.1, 1.0, 100, 100, "fp32", 3)
-    assert training._arguments(plan, tmp_path, evaluates=False)._n_gpu == 1
+    assert _arguments(plan, tmp_path, evaluates=False)._n_gpu == 1

@@ -13,7 +13,7 @@ from transformers.models.marian.modeling_marian import MarianMTModel
 from transformers.models.marian.tokenization_marian import MarianTokenizer
 
 from pipeline.augment.translators.marian import Marian
-from pipeline.config import back_translation as config
+from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[1]

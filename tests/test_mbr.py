@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 
-from pipeline.decoding.char_ngrams import References, encode, pairwise_chrf
+from pipeline.decoding.chrf_counts import References, encode, pairwise_chrf
 from pipeline.decoding.mbr import line_mbr, mbr
 
 SACREBLEU = CHRF()

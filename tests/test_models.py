@@ -10,13 +10,12 @@ from tiny import tiny_model, write_backbone
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from pipeline import batches as batches_module
-from pipeline.batches import batches_by_length
+from pipeline.evaluation.predictions import submission
 from pipeline.models.classifier import GPT2Classifier, Pooling, build_classifier
 from pipeline.objectives import cross_entropy, language_model
-from pipeline.predict import predict
-from pipeline.prediction_files import submission
-from pipeline.text.batch import collate
+from pipeline.text import batches as batches_module
+from pipeline.text.batches import batches_by_length, collate
+from pipeline.training.predict import predict
 
 LABELS = 3
 PLAIN = cross_entropy.Options(label_smoothing=0.0)

@@ -15,7 +15,7 @@ from pipeline.models.mtan import MtanClassifier, build_mtan
 from pipeline.models.trunk import states
 from pipeline.models.weights import load_weights
 from pipeline.objectives import multitask
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 
 TASKS = {"qqp": 2, "sst": 5, "etpc": 3}  # not in the order of the alphabet, and no two have as many classes
 

@@ -20,7 +20,7 @@ from pipeline.augment.network import time_limit
 from pipeline.augment.translate import translate_all
 from pipeline.augment.translators.stopped import Stopped
 from pipeline.augment.translators.web import WebTranslator, find_code
-from pipeline.config.back_translation import Network
+from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
 PAGE = "<!DOCTYPE html><html><body>Please solve this captcha</body></html>"

@@ -15,15 +15,13 @@ from pytorch_metric_learning.losses import NTXentLoss
 from tiny import tiny_tokenizer, write_backbone
 from torch import Tensor
 
-from pipeline.losses.divergence import symmetric_kl
-from pipeline.losses.info_nce import info_nce
 from pipeline.models import classifier as classifier_module
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.objectives import cross_entropy, r_drop, simcse, simcse_joint, simcse_supervised, symmetric
-from pipeline.text.batch import collate
+from pipeline.objectives.terms import info_nce, symmetric_kl
+from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs
-from pipeline.text.views import encode_views
+from pipeline.text.prompts import encode_pairs, encode_views
 
 Rows = np.ndarray
 QUESTIONS = [

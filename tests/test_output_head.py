@@ -5,7 +5,7 @@ import torch
 from transformers import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.head import output_head
+from pipeline.decoding.cache import output_head
 
 
 @pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 200, 4096, 8200])

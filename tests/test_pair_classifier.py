@@ -13,19 +13,18 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.classification import Split, probabilities, select_scores
 from pipeline.config.paraphrase import Paraphrase
 from pipeline.errors import InputError
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
 from pipeline.models.weights import load_weights
 from pipeline.objectives import cross_entropy, multitask, simcse
-from pipeline.pair_classifier import new_classifier, training_rows
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair, read_pairs, write_pairs
-from pipeline.text.prompts import answer_tokens, encode_pairs
-from pipeline.text.views import encode_views, swap
-from pipeline.training import Plan, Rows, train
+from pipeline.text.prompts import answer_tokens, encode_pairs, encode_views, swap
+from pipeline.training.fine_tune import Split, probabilities, select_scores
+from pipeline.training.loop import Plan, Rows, train
+from pipeline.training.pair_rows import new_classifier, training_rows
 
 TOKENIZER = tiny_tokenizer()
 TEXTS = [

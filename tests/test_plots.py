@@ -16,8 +16,8 @@ from report_project import ROOT
 from ruamel.yaml import YAML
 
 from pipeline.commands import doctor
+from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_csv, write_csv
-from pipeline.prediction_files import Predictions
 from pipeline.report import plot_tables
 from pipeline.report.augmentation import Augmentation
 from pipeline.report.results import Results, Row, Task

@@ -13,12 +13,11 @@ from small_project import REPOSITORY, contents, write_project
 from tiny import TEXT, tiny_tokenizer, write_backbone
 from torch import Tensor, nn
 
+from pipeline.compute.reproducible import NOTHING, make_deterministic, on_grid, rounded
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.objectives import cross_entropy
-from pipeline.precision import NOTHING, on_grid, rounded
-from pipeline.training import Plan, Rows, train
+from pipeline.training.loop import Plan, Rows, train
 
 # One process for all stages: the imports take longer than each of them.
 RUN = """

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tiny import END, TEXT, tiny_tokenizer
 
 from pipeline.errors import InputError
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import CLOZE, encode_documents, encode_pairs, encode_texts, pack
 

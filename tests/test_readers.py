@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.text.ap_h import read_ap_h
-from pipeline.text.etpc import read_etpc
 from pipeline.text.normalise import cased, clean, clean_line, course
-from pipeline.text.plays import read_plays
 from pipeline.text.prepared import Pair, Poem, Sentence, read_pairs, write_pairs
-from pipeline.text.qqp import read_qqp
-from pipeline.text.sentiment import read_sentiment
-from pipeline.text.sonnets import read_poems_with_prompts, read_prompts
+from pipeline.text.readers import (
+    read_ap_h,
+    read_etpc,
+    read_plays,
+    read_poems_with_prompts,
+    read_prompts,
+    read_qqp,
+    read_sentiment,
+)
 from pipeline.text.table import read_table
 
 HEADER = "\tid\tsentence1\tsentence2\tis_duplicate"

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 from small_project import complete_checkpoints, contents, copy_project, kill_when, run, start, write_project
 
-from pipeline.training import scratch_folder
+from pipeline.training.loop import scratch_folder
 
 OUTPUTS = ("models", "predictions", "plots")
 pytestmark = pytest.mark.usefixtures("warm")

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.augment.rules.negation import negation_differs, statement_negated
-from pipeline.augment.rules.numbers import numbers
-from pipeline.augment.rules.violated import RULES, violated_rule
+from pipeline.augment.rules import RULES, negation_differs, numbers, statement_negated, violated_rule
 
 SAMPLE = Path(__file__).parents[1] / "data/sample/quora-train.csv"
 

@@ -16,10 +16,10 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 
-from pipeline.sample.__main__ import QUESTION_SEED, QUESTIONS, write_sample
-from pipeline.sample.banks import load_intents, load_sonnets
-from pipeline.sample.questions import NEGATIVE_KINDS, Drawer, Pair, make_pairs
-from pipeline.sample.reviews import contrast
+from data.generator.__main__ import QUESTION_SEED, QUESTIONS, write_sample
+from data.generator.banks import load_intents, load_sonnets
+from data.generator.questions import NEGATIVE_KINDS, Drawer, Pair, make_pairs
+from data.generator.reviews import contrast
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 Rows = list[dict[str, str]]

@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
 
 
 def search(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["python", "-m", "pipeline.search", *arguments]
+    command = ["python", "-m", "pipeline.commands.search", *arguments]
     return subprocess.run(command, cwd=project, env=environment(), text=True, capture_output=True, check=False)
 
 

@@ -13,9 +13,8 @@ from small_project import REPOSITORY, write_project
 
 from pipeline.augment.back_translation import TRANSLATIONS, Translation, read_translations, write_translations
 from pipeline.augment.shards import blocks_of
-from pipeline.config.adversarial import Adversarial
+from pipeline.config.augmentation import Adversarial, read_shard
 from pipeline.config.base import check, read_params
-from pipeline.config.shards import read_shard
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.stages.adversarial import common_about

@@ -13,9 +13,9 @@ from small_project import evaluation_words
 
 from pipeline.errors import InputError
 from pipeline.evaluation import calibration, classification, precision_recall
+from pipeline.evaluation.predictions import Floats, Integers, Predictions, write_predictions
 from pipeline.evaluation.slices import by_quantile, slices
 from pipeline.files import read_csv, read_json
-from pipeline.prediction_files import Floats, Integers, Predictions, write_predictions
 from pipeline.stages import evaluate_paraphrase
 from pipeline.text.prepared import PREPARED, Pair, write_pairs
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_project import REPOSITORY
 
+from pipeline.config.source import code, imported_files
 from pipeline.errors import InputError
-from pipeline.source import code, imported_files
 from pipeline.stages.code import code_hash, listings
 
 FILES = sorted((REPOSITORY / "pipeline").rglob("*.py"))
@@ -193,7 +193,7 @@ f"""
 SHOW = """
 import sys
 from pathlib import Path
-from pipeline.source import code
+from pipeline.config.source import code
 for line in sys.stdin.read().splitlines():
     print(code(Path(line)).encode())
 """

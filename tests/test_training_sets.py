@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.augment import adversarial, back_translation
 from pipeline.augment.mixing import mix, read_pool
-from pipeline.config.training_sets import TrainingSet
+from pipeline.config.augmentation import TrainingSet
 from pipeline.text.prepared import Pair, write_pairs
 
 

@@ -9,7 +9,7 @@ from pipeline.augment.memory import TranslationMemory
 from pipeline.augment.translate import back_translate, open_translator, translate_all
 from pipeline.augment.translators.replay import Replay
 from pipeline.augment.translators.stopped import Stopped
-from pipeline.config import back_translation as config
+from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
 

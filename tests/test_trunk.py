@@ -18,7 +18,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 from pipeline.models import trunk
 from pipeline.models.dropout import Dropout, dropout, use_fast_dropout
 from pipeline.models.trunk import states, use_compiled_blocks
-from pipeline.text.batch import pad
+from pipeline.text.batches import pad
 
 VOCABULARY = 60
 EXACT = {"rtol": 1e-10, "atol": 1e-11}

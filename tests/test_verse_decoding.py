@@ -13,8 +13,8 @@ from pipeline.decoding import verse as module
 from pipeline.decoding.constraints import Constraints
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.verse import PARTNERS, Line, Reader, Rhymes, split, verse
+from pipeline.decoding.write import generate
 from pipeline.evaluation.verse import rhymes
-from pipeline.generate import generate
 from pipeline.models.backbone import train_tokenizer
 from pipeline.text.prepared import Poem
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.distributed import gathered, in_processes, rank
+from pipeline.compute.processes import gathered, in_processes, rank
 from pipeline.errors import InputError, stage_main
 
 OUT = Path("out.pt")
@@ -52,8 +52,8 @@ def trained(scratch: Path) -> dict[str, dict[str, Any]]:
     """By row: weights after two epochs of four batches, the last of one pair, and the predictions they give."""
     import torch
 
+    from pipeline.compute.reproducible import make_deterministic
     from pipeline.config.training import Compute
-    from pipeline.determinism import make_deterministic
 
     torch.set_num_threads(1)
     found = {}
@@ -69,12 +69,12 @@ def trained(scratch: Path) -> dict[str, dict[str, Any]]:
 def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     from tiny import tiny_tokenizer
 
-    from pipeline.classification import Split, probabilities, select_scores
     from pipeline.config.objective import load_objective
     from pipeline.config.paraphrase import Paraphrase
-    from pipeline.pair_classifier import new_classifier, training_rows
     from pipeline.text.prepared import read_pairs
     from pipeline.text.prompts import encode_pairs
+    from pipeline.training.fine_tune import Split, probabilities, select_scores
+    from pipeline.training.pair_rows import new_classifier, training_rows
 
     settings = Paraphrase.model_validate(
         {
@@ -105,7 +105,7 @@ def _language_model(scratch: Path, adapter: dict[str, Any] | None) -> dict[str, 
     from pipeline.stages.train_sonnet import language_model_of, select_scores
     from pipeline.text.prepared import read_poems
     from pipeline.text.prompts import encode_documents
-    from pipeline.training import Rows
+    from pipeline.training.loop import Rows
 
     settings = Sonnet.model_validate(
         {
@@ -133,7 +133,7 @@ def _train(
     best: str = "select_accuracy",
 ) -> dict[str, Any]:
     """float64: AdamW makes whole steps of gradients that are nothing but rounding."""
-    from pipeline.training import Plan, train
+    from pipeline.training.loop import Plan, train
 
     assert len(rows) % settings.batch_size == 1
     kept = train(model, rows, objective, Plan.of(settings, len(rows), "fp32", 5), scratch, evaluate, best)
@@ -149,11 +149,11 @@ def written() -> dict[str, Any]:
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
     from pipeline.config import sonnet
-    from pipeline.generate import generate
+    from pipeline.decoding.poems import encode_prompts, with_nll
+    from pipeline.decoding.write import generate
     from pipeline.models.classifier import build_classifier
-    from pipeline.poems import encode_prompts, with_nll
-    from pipeline.predict import predict
     from pipeline.text.prepared import read_poems
+    from pipeline.training.predict import predict
 
     kinds = (sonnet.TopP, sonnet.Contrastive, sonnet.ContrastiveDecoding, sonnet.BeamMBR)
     shared = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
-from pipeline.config.back_translation import Selection
+from pipeline.config.augmentation import Selection
 from pipeline.errors import InputError
 from pipeline.files import read_csv, read_jsonl, write_csv, write_jsonl
 from pipeline.text.prepared import Pair

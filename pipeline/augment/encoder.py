@@ -40,7 +40,7 @@ class Encoder:
         """(texts, 384) embeddings, rows of length 1."""
         import torch
 
-        from pipeline.batches import batches_by_length
+        from pipeline.text.batches import batches_by_length
 
         model, tokenizer = self._loaded
         rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
@@ -82,7 +82,7 @@ def _embed(model: "BertModel", rows: Sequence[list[int]]) -> "torch.Tensor":
     """(rows, 384) embeddings of token ids."""
     import torch
 
-    from pipeline.text.batch import collate
+    from pipeline.text.batches import collate
 
     batch = {name: value.to(model.device) for name, value in collate([{"input_ids": row} for row in rows]).items()}
     real = torch.arange(batch["input_ids"].shape[1], device=model.device) < batch["lengths"][:, None]

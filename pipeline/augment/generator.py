@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.adversarial import Sampling
+from pipeline.config.augmentation import Sampling
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.augment import adversarial, back_translation
-from pipeline.config.training_sets import TrainingSet
+from pipeline.config.augmentation import TrainingSet
 from pipeline.text.prepared import Pair, read_pairs
 
 

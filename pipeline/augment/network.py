@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from pipeline.augment.translators.stopped import Stopped
-from pipeline.config.back_translation import Network
+from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
 TIMEOUT = 30.0  # seconds to connect, and between two packets of an answer

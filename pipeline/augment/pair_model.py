@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from pipeline.batches import batches_by_length
 from pipeline.errors import InputError
+from pipeline.text.batches import batches_by_length
 
 # Their positions begin after the padding's index, so that two of `max_position_embeddings` cannot be used.
 _OFFSET_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl")

@@ -7,11 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.augment.rules.negation import negation_differs
-from pipeline.augment.rules.numbers import numbers_differ
+from pipeline.augment.rules import negation_differs, numbers_differ
 from pipeline.augment.surface.chrf import chrf
 from pipeline.evaluation.generation import distinct
-from pipeline.text.generated import words_of
+from pipeline.text.lines import words_of
 
 ACCEPTED = "accepted"
 UNTRANSLATED = "untranslated"  # none, empty, or with a translator's marks

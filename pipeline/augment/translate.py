@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pipeline.augment.memory import TranslationMemory
 from pipeline.augment.translators.replay import Replay
 from pipeline.augment.translators.stopped import Stopped
-from pipeline.config.back_translation import Translator as TranslatorParams
+from pipeline.config.augmentation import Translator as TranslatorParams
 from pipeline.errors import InputError
 
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.adversarial import Adversarial
-from pipeline.config.back_translation import BackTranslation
+from pipeline.config.augmentation import Adversarial, BackTranslation, load_training_set, training_sets
 from pipeline.config.backbone import Backbone
 from pipeline.config.base import PARAMS, Block, load_block, load_row, load_seed, read_params
 from pipeline.config.data import Data, Text
@@ -21,7 +20,6 @@ from pipeline.config.paraphrase import Paraphrase, first_stages, load_paraphrase
 from pipeline.config.sentiment import Sentiment
 from pipeline.config.sonnet import Sonnet, load_scorer, load_system
 from pipeline.config.training import Compute
-from pipeline.config.training_sets import load_training_set, training_sets
 from pipeline.errors import InputError, stage_main
 
 BLOCKS: dict[str, type[Block]] = {

@@ -14,25 +14,24 @@ from tokenizers import Tokenizer
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
-from pipeline.classification import Split, probabilities
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_row, load_seed, read_params
 from pipeline.config.ensemble import ensembles, load_ensemble
 from pipeline.config.paraphrase import Paraphrase, load_paraphrase
 from pipeline.config.sentiment import Sentiment
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.errors import InputError
 from pipeline.evaluation.ensemble import mixed
+from pipeline.evaluation.predictions import ENSEMBLES, Floats
 from pipeline.files import read_json
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
 from pipeline.models.weights import load_weights
-from pipeline.pair_classifier import new_classifier
-from pipeline.prediction_files import ENSEMBLES, Floats
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs, encode_texts
+from pipeline.text.prompts import encode_pairs, encode_texts, swap
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.text.views import swap
+from pipeline.training.fine_tune import Split, probabilities
+from pipeline.training.pair_rows import new_classifier
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -21,7 +21,7 @@ from pipeline.imports import importing
 from pipeline.text.prepared import Pair
 
 if TYPE_CHECKING:
-    from pipeline.prediction_files import Floats
+    from pipeline.evaluation.predictions import Floats
 
 PAIR, SENTENCE = ("sentence1", "sentence2"), ("text",)
 SHOWN = 60  # characters of a text in the table

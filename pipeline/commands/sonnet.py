@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
 def prompt_of(text: str) -> str:
     """The three lines, cleaned as `prepare` cleans poems."""
     from pipeline.text.normalise import clean
-    from pipeline.text.sonnets import PROMPT_LINES
+    from pipeline.text.readers import PROMPT_LINES
 
     lines = [line for line in map(clean, re.split(r"[/\n]", text)) if line]
     if len(lines) != PROMPT_LINES:
@@ -42,13 +42,13 @@ def write_poem(name: str, prompt: str, seed: int | None) -> str:
     with importing():
         from transformers.utils import logging
 
+        from pipeline.compute.reproducible import make_deterministic
         from pipeline.config.base import load_block, load_seed
         from pipeline.config.sonnet import ContrastiveDecoding, LineMBR, Sampler, load_system
         from pipeline.config.training import Compute
-        from pipeline.determinism import make_deterministic
-        from pipeline.generate import generate
+        from pipeline.decoding.write import generate
         from pipeline.models.adapters import load_language_model
-        from pipeline.text.generated import lines_of
+        from pipeline.text.lines import lines_of
         from pipeline.text.prepared import PREPARED, Poem, read_poems
         from pipeline.text.tokenizer import load_tokenizer
 

@@ -16,7 +16,7 @@ def load_objective(name: object, key: str, path: Path = PARAMS) -> ModuleType:
 
     An objective is a file with
         Options   a Block: what a row's `options` must hold
-        VIEWS     other encodings of a pair that its batches need: swapped, first, second (pipeline/text/views.py)
+        VIEWS     other encodings of a pair that its batches need: swapped, first, second (pipeline/text/prompts.py)
         loss(model, batch, options) -> (loss, {name: value to log})
         TRAINS_HEAD = False   only where it is: such an objective can be a first stage, not a row
     """

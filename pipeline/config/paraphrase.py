@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pipeline.config.adapters import Lora
+from pipeline.config.augmentation import training_sets
 from pipeline.config.base import PARAMS, load_row, load_seed, read_params
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.training import Training
-from pipeline.config.training_sets import training_sets
 from pipeline.errors import InputError
 
 Table = Literal["methods", "first_stages"]

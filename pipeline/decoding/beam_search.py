@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import begin, positions
-from pipeline.decoding.head import output_head
-from pipeline.decoding.ngrams import ban_repeated
+from pipeline.decoding.cache import begin, output_head, positions
+from pipeline.decoding.constraints import ban_repeated
 from pipeline.decoding.sampling import Constrain
-from pipeline.models.prefix import text_length
+from pipeline.models.adapters import text_length
 
 BLOCK = 128  # tokens
 

@@ -6,7 +6,7 @@ Here a layer reserves room ahead. Its content and the numbers that come out are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,10 +14,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.models.prefix import prefix_cache, prefix_length
+from pipeline.models.adapters import prefix_cache, prefix_length
 
 if TYPE_CHECKING:
     from peft import PeftModel
+
 
 RESERVE = 64  # tokens at least, and half of what is there: few copies, however long the texts become
 
@@ -109,3 +110,24 @@ def left_padded(prompts: Sequence[list[int]], device: torch.device) -> tuple[Ten
     ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
     return ids, mask
+
+
+ALIGN, TILE = 64, 4096  # columns
+
+
+def output_head(model: GPT2LMHeadModel) -> Callable[[Tensor], Tensor]:
+    """What `model.lm_head` computes, without gradients: hidden states (..., width) to logits (..., vocabulary)."""
+    weight = model.lm_head.weight.detach()
+    vocabulary = len(weight)
+    matrix = torch.nn.functional.pad(weight.t(), (0, -vocabulary % ALIGN))
+    tile = matrix.shape[1] if matrix.is_cuda else TILE
+    tiles = [columns.contiguous() for columns in matrix.split(tile, 1)]
+
+    def head(hidden: Tensor) -> Tensor:
+        logits = hidden.new_empty(*hidden.shape[:-1], matrix.shape[1])
+        rows = hidden.detach().flatten(0, -2)
+        for columns, place in zip(tiles, logits.flatten(0, -2).split(tile, 1), strict=True):
+            torch.mm(rows, columns, out=place)
+        return logits[..., :vocabulary]
+
+    return head

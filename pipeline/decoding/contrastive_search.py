@@ -13,11 +13,10 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import begin, positions
-from pipeline.decoding.head import output_head
-from pipeline.decoding.ngrams import ban_repeated
+from pipeline.decoding.cache import begin, output_head, positions
+from pipeline.decoding.constraints import ban_repeated
 from pipeline.decoding.sampling import Constrain
-from pipeline.models.prefix import text_length
+from pipeline.models.adapters import text_length
 
 DYNAMIC_STEPS = 128  # after which `dynamic_alpha` has grown to alpha, as in the student report
 

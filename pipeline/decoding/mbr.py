@@ -3,7 +3,7 @@
 Kumar & Byrne 2004 (https://aclanthology.org/N04-1022) for n-best lists, Eikema & Aziz 2022
 (https://aclanthology.org/2022.emnlp-main.754) for samples. With aggregated references (Vamvas & Sennrich 2024,
 https://arxiv.org/abs/2402.04251) the n-gram counts of all references are averaged first, so that the cost grows with
-N instead of N squared. chrF is that of sacrebleu for one sentence (pipeline/decoding/char_ngrams.py).
+N instead of N squared. chrF is that of sacrebleu for one sentence (pipeline/decoding/chrf_counts.py).
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 
 import numpy as np
 
-from pipeline.decoding.char_ngrams import Floats, References, encode, pairwise_chrf
+from pipeline.decoding.chrf_counts import Floats, References, encode, pairwise_chrf
 
 DECIMALS = 9
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import begin, positions
-from pipeline.decoding.head import output_head
-from pipeline.models.prefix import text_length
+from pipeline.decoding.cache import begin, output_head, positions
+from pipeline.models.adapters import text_length
 
 ROWS_PER_BATCH = 256
 REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py

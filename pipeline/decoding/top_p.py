@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pipeline.determinism import any_order
+from pipeline.compute.reproducible import any_order
 
 BLOCK = 128  # tokens
 BELOW_ONE = 1 - 2**-40  # no rounding makes a share of a sum the whole sum, behind which no token is left

@@ -15,15 +15,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import begin, positions
+from pipeline.decoding.cache import begin, output_head, positions
 from pipeline.decoding.constraints import visible
-from pipeline.decoding.head import output_head
+from pipeline.decoding.poems import newlines_per_token, stream_seed
 from pipeline.decoding.sampling import Choose, Constrain, sample
 from pipeline.evaluation.verse import RHYME_PAIRS, rhyming_parts, syllables
-from pipeline.models.prefix import text_length
-from pipeline.poems import newlines_per_token, stream_seed
-from pipeline.text.batch import pad
-from pipeline.text.generated import GIVEN_LINES, SONNET_LINES, word_matches
+from pipeline.models.adapters import text_length
+from pipeline.text.batches import pad
+from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, word_matches
 from pipeline.text.prepared import Poem
 from pipeline.text.tokenizer import end_of_text
 

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pipeline.config.adversarial import Adversarial
-from pipeline.config.back_translation import BackTranslation
+from pipeline.config.augmentation import Adversarial, BackTranslation, load_training_set, training_sets
 from pipeline.config.base import load_block
 from pipeline.config.ensemble import load_ensemble
 from pipeline.config.sonnet import Sampler, load_system
-from pipeline.config.training_sets import load_training_set, training_sets
 from pipeline.estimate.classifiers import Project, training_set
 from pipeline.estimate.demand import Stage, Work
 from pipeline.estimate.model import MIB

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.estimate.classifiers import Project
 from pipeline.estimate.demand import OPERATIONS
 from pipeline.estimate.runs import Bench, quiet

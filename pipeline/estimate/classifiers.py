@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.config.augmentation import load_training_set
 from pipeline.config.base import load_block, load_row, read_params
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import Paraphrase, load_paraphrase
 from pipeline.config.sentiment import Sentiment
 from pipeline.config.training import Compute
-from pipeline.config.training_sets import load_training_set
 from pipeline.estimate.counts import Counts, Texts
 from pipeline.estimate.demand import Stage, Work, model_files, passes, prediction, steps, training
 from pipeline.estimate.model import Model

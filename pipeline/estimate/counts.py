@@ -15,8 +15,8 @@ from pipeline.config.backbone import Backbone, Corpus
 from pipeline.config.base import PARAMS, load_block, load_seed, read_params
 from pipeline.config.data import Data, Text
 from pipeline.errors import InputError
-from pipeline.fetch import find_in_folder
 from pipeline.text import corpora
+from pipeline.text.download import find_in_folder
 from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, read_pairs, read_poems, read_sentences, read_texts
 from pipeline.text.prompts import CLOZE
 from pipeline.text.tokenizer import load_tokenizer

@@ -129,8 +129,8 @@ def training(operation: str, settings: Training, rows: int, given: Sequence[Work
 
 
 def prediction(texts: int, tokens: float, times: float = 1.0) -> list[Work]:
-    """Probabilities of so many prompts, in batches as pipeline/batches.py makes them."""
-    from pipeline.batches import TOKENS_PER_BATCH
+    """Probabilities of so many prompts, in batches as pipeline/text/batches.py makes them."""
+    from pipeline.text.batches import TOKENS_PER_BATCH
 
     if not texts:
         return []

@@ -28,8 +28,8 @@ from pipeline.models.backbone import GELU
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
 from pipeline.objectives import language_model
-from pipeline.predict import predict
-from pipeline.training import Plan, Rows, train
+from pipeline.training.loop import Plan, Rows, train
+from pipeline.training.predict import predict
 
 LORA = Lora(kind="lora", r=8, alpha=16, dropout=0.1, targets=["c_attn", "c_proj", "c_fc"], dora=False)
 PROMPT = 96  # tokens that a decoder has before it: the middle of a sonnet

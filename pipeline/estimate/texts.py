@@ -110,7 +110,7 @@ def _bans(tokenizer: Tokenizer, bench: Bench, poems: list[str]) -> float:
 def _verse(project: Project, bench: Bench, poems: list[str], given: str) -> float:
     """Seconds of a poem's scores, against as many training poems as there are."""
     from pipeline.evaluation import generation, verse
-    from pipeline.text.generated import Generated
+    from pipeline.text.lines import Generated
     from pipeline.text.prepared import Poem
 
     rng = random.Random(1)
@@ -135,7 +135,7 @@ def _score(project: Project, bench: Bench, rows: int) -> float:
     from pipeline.config.base import load_block
     from pipeline.config.evaluation import Evaluation
     from pipeline.evaluation import classification
-    from pipeline.prediction_files import read_predictions, write_predictions
+    from pipeline.evaluation.predictions import read_predictions, write_predictions
 
     settings = load_block("evaluation", Evaluation, project.path)
     rng = np.random.default_rng(0)

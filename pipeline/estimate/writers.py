@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.config.adversarial import Adversarial
+from pipeline.config.augmentation import Adversarial
 from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block, load_row
 from pipeline.config.sonnet import (
@@ -24,7 +24,7 @@ from pipeline.decoding.sampling import ROWS_PER_BATCH
 from pipeline.estimate.classifiers import Project, data_mib
 from pipeline.estimate.demand import Stage, Work, model_files, steps, training
 from pipeline.estimate.model import MIB
-from pipeline.text.generated import GIVEN_LINES, SONNET_LINES
+from pipeline.text.lines import GIVEN_LINES, SONNET_LINES
 
 LONGER = 1.25  # the longest of a batch of poems, of the mean: so long its steps go on
 SWEEPS = 3  # of line_mbr, until nothing changes

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.evaluation.classification import wilson_interval
-from pipeline.prediction_files import Floats, Integers, Predictions
+from pipeline.evaluation.predictions import Floats, Integers, Predictions
 
 BINS = 15
 

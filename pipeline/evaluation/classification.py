@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.prediction_files import Floats, Integers, Predictions
+from pipeline.evaluation.predictions import Floats, Integers, Predictions
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ that were fitted on the other folds; other splits get the weights fitted on all 
 
 import numpy as np
 
-from pipeline.prediction_files import Floats, Integers
+from pipeline.evaluation.predictions import Floats, Integers
 
 FOLDS = 5
 EM_STEPS = 5000

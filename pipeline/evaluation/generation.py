@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl
-from pipeline.text.generated import SONNET_LINES, Generated, lines_of, word_matches, words_of
+from pipeline.text.lines import SONNET_LINES, Generated, lines_of, word_matches, words_of
 from pipeline.text.prepared import Poem
 
 

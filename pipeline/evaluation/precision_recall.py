@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.evaluation.classification import accuracy, macro_f1
-from pipeline.prediction_files import Floats, Integers
+from pipeline.evaluation.predictions import Floats, Integers
 
 STEP = 1e-6  # the last decimal of a written probability
 POINTS = 200

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.classification import wilson_interval
-from pipeline.prediction_files import Floats
+from pipeline.evaluation.predictions import Floats
 from pipeline.text.prepared import Pair
 from pipeline.text.summary import jaccard
 

@@ -20,10 +20,9 @@ from dvc.repo import Repo, lock_repo
 from dvc.stage import PipelineStage, Stage
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from pipeline.errors import one_line
+from pipeline.errors import one_line, print_anywhere
 from pipeline.jobs.fork import fork_commands
 from pipeline.jobs.lockfile import write_entry
-from pipeline.terminal import print_anywhere
 
 interrupted = threading.Event()
 

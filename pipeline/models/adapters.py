@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
@@ -52,7 +53,7 @@ def add_adapter(model: PreTrainedModel, adapter: Lora | Prefix, heads: Sequence[
 def load_language_model(folder: Path, backbone: Path) -> GPT2LMHeadModel | PeftModel:
     """A model ready to write, on CUDA where there is one: a plain one, or `backbone` with the adapter in `folder`.
 
-    A LoRA is merged into the weights; a prefix stays beside them (pipeline/models/prefix.py).
+    A LoRA is merged into the weights; a prefix stays beside them (pipeline/models/adapters.py).
     """
     adapted = (folder / "adapter_config.json").exists()
     model = GPT2LMHeadModel.from_pretrained(backbone if adapted else folder, dtype=torch.get_default_dtype())
@@ -63,3 +64,20 @@ def load_language_model(folder: Path, backbone: Path) -> GPT2LMHeadModel | PeftM
 
     peft = PeftModel.from_pretrained(model, folder).eval()
     return peft if peft.active_peft_config.is_prompt_learning else peft.merge_and_unload()
+
+
+def prefix_length(model: GPT2LMHeadModel | PeftModel) -> int:
+    """Virtual tokens before every text; 0 without a prefix."""
+    if isinstance(model, PreTrainedModel) or not model.active_peft_config.is_prompt_learning:
+        return 0
+    return int(model.active_peft_config.num_virtual_tokens)
+
+
+def text_length(model: GPT2LMHeadModel | PeftModel) -> int:
+    """Tokens of text that fit into the model's context, after its prefix."""
+    return int(model.config.n_positions) - prefix_length(model)
+
+
+def prefix_cache(model: GPT2LMHeadModel | PeftModel, rows: int) -> DynamicCache | None:
+    """A cache that holds the prefix `rows` times; None without a prefix."""
+    return model.get_prompt(batch_size=rows) if prefix_length(model) else None

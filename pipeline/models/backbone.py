@@ -18,7 +18,7 @@ from pipeline.objectives import language_model
 from pipeline.text.prepared import read_pairs, read_poems, read_sentences, read_texts
 from pipeline.text.prompts import CLOZE, pack
 from pipeline.text.tokenizer import END_OF_TEXT, end_of_text, load_tokenizer
-from pipeline.training import Plan, Rows, train
+from pipeline.training.loop import Plan, Rows, train
 
 # The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
 GELU = "gelu_pytorch_tanh"

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
 
+from pipeline.compute.reproducible import full
 from pipeline.models.exact_match import shared_tokens
 from pipeline.models.trunk import states
 from pipeline.models.weights import with_new_parts
-from pipeline.precision import full
 
 Pooling = Literal["last", "mean"]
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
 
-from pipeline.data_parallel import spread
+from pipeline.compute.data_parallel import spread
+from pipeline.compute.reproducible import full
 from pipeline.models.trunk import states
 from pipeline.models.weights import with_new_parts
-from pipeline.precision import full
 
 
 class AttentionModule(nn.Module):

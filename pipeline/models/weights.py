@@ -9,8 +9,8 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
+from pipeline.compute.reproducible import as_written
 from pipeline.errors import InputError
-from pipeline.precision import as_written
 
 AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
 
@@ -29,7 +29,7 @@ def with_new_parts(kind: type[AnyModel], backbone: Path, config: PreTrainedConfi
 
 
 def save_weights(model: PreTrainedModel, folder: Path) -> None:
-    """`save_pretrained` to `folder`, of a peft model its adapter; see pipeline/precision.py for what is rounded."""
+    """`save_pretrained` to `folder`, of a peft model its adapter; compute/reproducible.py says what is rounded."""
     model.save_pretrained(folder)
     as_written(folder)
 

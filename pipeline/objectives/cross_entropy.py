@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
-from pipeline.data_parallel import spread
 
 VIEWS: tuple[str, ...] = ()
 

@@ -6,11 +6,11 @@ import numpy as np
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.data_parallel import summed
-from pipeline.losses.linear_cross_entropy import linear_cross_entropy
-from pipeline.models.prefix import prefix_cache
+from pipeline.compute.data_parallel import summed
+from pipeline.models.adapters import prefix_cache
 from pipeline.models.trunk import states
-from pipeline.text.batch import on_host, places
+from pipeline.objectives.terms import linear_cross_entropy
+from pipeline.text.batches import on_host, places
 
 
 def loss(model: GPT2LMHeadModel, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:

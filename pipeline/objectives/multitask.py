@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.compute.data_parallel import average
 from pipeline.config.base import Block
-from pipeline.data_parallel import average
-from pipeline.text.batch import on_host, places
+from pipeline.text.batches import on_host, places
 
 if TYPE_CHECKING:  # parameters are checked without transformers
     from pipeline.models.mtan import MtanClassifier

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
-from pipeline.data_parallel import spread
-from pipeline.losses.divergence import symmetric_kl
+from pipeline.objectives.terms import symmetric_kl
 
 VIEWS: tuple[str, ...] = ()
 

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
-from pipeline.data_parallel import spread
-from pipeline.losses.info_nce import info_nce
-from pipeline.text.batch import lengths_of
+from pipeline.objectives.terms import info_nce
+from pipeline.text.batches import lengths_of
 
 if TYPE_CHECKING:  # parameters are checked without transformers
     from pipeline.models.classifier import GPT2Classifier

@@ -6,11 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
-from pipeline.data_parallel import spread
-from pipeline.losses.divergence import symmetric_kl
-from pipeline.losses.info_nce import info_nce
-from pipeline.text.batch import lengths_of
+from pipeline.objectives.terms import info_nce, symmetric_kl
+from pipeline.text.batches import lengths_of
 
 if TYPE_CHECKING:  # parameters are checked without transformers
     from pipeline.models.classifier import GPT2Classifier

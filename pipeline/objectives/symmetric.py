@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
-from pipeline.data_parallel import spread
-from pipeline.losses.divergence import symmetric_kl
-from pipeline.text.batch import stack
+from pipeline.objectives.terms import symmetric_kl
+from pipeline.text.batches import stack
 
 VIEWS = ("swapped",)
 

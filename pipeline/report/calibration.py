@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.evaluation.calibration import Bin, expected_calibration_error, reliability
 from pipeline.evaluation.precision_recall import average_precision, curve, thinned
-from pipeline.prediction_files import Predictions
+from pipeline.evaluation.predictions import Predictions
 from pipeline.report.svg import ACCENT, MUTED, new_figure, style, to_svg
 
 if TYPE_CHECKING:

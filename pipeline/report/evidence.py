@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.evaluation import chrf_test, significance
-from pipeline.evaluation.chrf_test import ChrfTest
+from pipeline.evaluation import significance
 from pipeline.evaluation.classification import Interval
 from pipeline.evaluation.generation import Copying, full_text, read_generated
-from pipeline.prediction_files import ENSEMBLES, Predictions, read_predictions
-from pipeline.text.generated import GIVEN_LINES, lines_of
+from pipeline.evaluation.predictions import ENSEMBLES, Predictions, read_predictions
+from pipeline.evaluation.significance import ChrfTest
+from pipeline.text.lines import GIVEN_LINES, lines_of
 from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
 
 PREDICTIONS = Path("predictions")
@@ -102,7 +102,7 @@ def sonnet_tests(systems: Sequence[str], resamples: int) -> list[ChrfTest]:
     dev = read_poems(PREPARED / "sonnets/dev.jsonl")
     texts = {name: _first_draw(name, [poem.id for poem in dev]) for name in systems}
     base = texts.pop(SONNET_BASELINE)
-    tests = chrf_test.paired_bootstrap(base, texts, [full_text(poem) for poem in dev], resamples)
+    tests = significance.chrf_bootstrap(base, texts, [full_text(poem) for poem in dev], resamples)
     adjusted = significance.holm([test.p_value for test in tests])
     return [test._replace(p_value=p_value) for test, p_value in zip(tests, adjusted, strict=True)]
 

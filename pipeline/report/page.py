@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.chrf_test import ChrfTest
 from pipeline.evaluation.classification import confusion
-from pipeline.prediction_files import Predictions
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.significance import ChrfTest
 from pipeline.report import augmentation, calibration, evidence, figures, notes, slices, tables
 from pipeline.report.augmentation import Augmentation
 from pipeline.report.changed import changed_parameters

@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.classification import confusion
 from pipeline.evaluation.precision_recall import curve, thinned
+from pipeline.evaluation.predictions import Predictions
 from pipeline.files import Scalar, new_folder, write_csv
-from pipeline.prediction_files import Predictions
 from pipeline.report import evidence
 from pipeline.report.augmentation import Augmentation, funnels
 from pipeline.report.figures import LOSSES, SCORES, Points

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.evaluation.predictions import ENSEMBLES
 from pipeline.evaluation.slices import Slice
 from pipeline.files import read_csv, read_json
-from pipeline.prediction_files import ENSEMBLES
 from pipeline.report.tables import Table, number
 
 SLICES = Path("plots/slices/paraphrase")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.evaluation.chrf_test import ChrfTest
+from pipeline.evaluation.significance import ChrfTest
 from pipeline.report.evidence import BASELINE, SONNET_BASELINE, PairedTest
 from pipeline.report.notes import comparability, floors_line, optimal_line, run_line
 from pipeline.report.results import Results, Row, Task

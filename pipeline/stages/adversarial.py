@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.augment.adversarial import SEARCH, choose_questions, figures, in_rounds, read_part, write_candidates
 from pipeline.augment.back_translation import BACK_TRANSLATIONS, read_back_translations
-from pipeline.config.adversarial import Adversarial
+from pipeline.config.augmentation import Adversarial
 from pipeline.config.base import load_block, load_seed
 from pipeline.errors import InputError
 from pipeline.files import new_folder, read_json, write_json

@@ -22,15 +22,14 @@ from pipeline.augment.back_translation import BACK_TRANSLATIONS, read_back_trans
 from pipeline.augment.generator import LanguageModel, Seq2Seq
 from pipeline.augment.scores import ScoreCache, Scorer, score_all
 from pipeline.augment.shards import QUESTIONS, blocks_of
-from pipeline.config.adversarial import Adversarial, Meaning, Sampling, Surface
+from pipeline.compute.reproducible import make_deterministic
+from pipeline.config.augmentation import Adversarial, Meaning, Sampling, Surface, read_shard
 from pipeline.config.base import load_block, load_seed
-from pipeline.config.shards import read_shard
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, read_json, write_json
 from pipeline.text.prepared import PREPARED, read_pairs
-from pipeline.training import scratch_folder
+from pipeline.training.loop import scratch_folder
 
 GENERATOR, TRAIN = Path("models/generator"), PREPARED / "paraphrase" / "train.csv"
 

@@ -20,7 +20,7 @@ from pipeline.augment.back_translation import (
     write_candidates,
 )
 from pipeline.augment.surface.chrf import chrf
-from pipeline.config.back_translation import BackTranslation, Checks, named_language
+from pipeline.config.augmentation import BackTranslation, Checks, named_language
 from pipeline.config.base import load_block
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json

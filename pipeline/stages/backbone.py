@@ -10,15 +10,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.compute.processes import in_processes, rank
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
-from pipeline.distributed import in_processes, rank
 from pipeline.files import new_folder
 from pipeline.models.backbone import from_hub, from_path, from_scratch, save
 from pipeline.text.prepared import PREPARED
-from pipeline.training import scratch_folder, write_curves
+from pipeline.training.loop import scratch_folder, write_curves
 
 OUT, CURVES = Path("models/backbone"), Path("plots/curves/backbone")
 

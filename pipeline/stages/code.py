@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from pipeline.config.source import PACKAGE, code, imported_files
 from pipeline.errors import InputError
 from pipeline.files import new_folder, write_text
-from pipeline.source import PACKAGE, code, imported_files
 
 # Folders of modules that are imported by their name, and what imports them: a row's parameters name its objective.
 FOLDERS = {"stages": [Path(PACKAGE, "stages", "__main__.py")], "objectives": []}

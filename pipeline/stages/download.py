@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline.config.base import load_block
 from pipeline.config.data import Data
 from pipeline.errors import InputError
-from pipeline.fetch import DOWNLOADS, RAW, fetch, find_in_folder, read_manifest
 from pipeline.files import new_folder
+from pipeline.text.download import DOWNLOADS, RAW, fetch, find_in_folder, read_manifest
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -15,8 +15,7 @@ from pipeline.config.base import load_seed
 from pipeline.config.ensemble import load_ensemble
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
-from pipeline.files import new_folder, write_json
-from pipeline.prediction_files import (
+from pipeline.evaluation.predictions import (
     ENSEMBLES,
     PARAPHRASE,
     PARAPHRASE_HEADER,
@@ -26,6 +25,7 @@ from pipeline.prediction_files import (
     read_any_predictions,
     write_predictions,
 )
+from pipeline.files import new_folder, write_json
 
 SPLITS = ("dev", "dev_swapped", "test", "ap_h")
 

@@ -14,7 +14,7 @@ from pipeline.evaluation import verse
 from pipeline.evaluation.floors import floors
 from pipeline.evaluation.generation import full_text
 from pipeline.files import write_json
-from pipeline.text.generated import GIVEN_LINES, SONNET_LINES, lines_of
+from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, lines_of
 from pipeline.text.prepared import PREPARED, Poem, read_poems
 
 

@@ -13,11 +13,11 @@ from pipeline.config.evaluation import Evaluation, evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import classification, precision_recall
 from pipeline.evaluation.calibration import brier, expected_calibration_error
+from pipeline.evaluation.predictions import ENSEMBLES, Predictions, read_predictions
+from pipeline.evaluation.predictions import PARAPHRASE as PREDICTIONS
 from pipeline.evaluation.reported import PARAPHRASE
 from pipeline.evaluation.slices import Slice, slices
 from pipeline.files import read_csv, write_csv, write_json
-from pipeline.prediction_files import ENSEMBLES, Predictions, read_predictions
-from pipeline.prediction_files import PARAPHRASE as PREDICTIONS
 from pipeline.text.prepared import PREPARED, read_pairs
 
 TEXTS = PREPARED / "paraphrase/dev.csv"

@@ -9,9 +9,9 @@ from pathlib import Path
 from pipeline.config.evaluation import evaluation_arguments
 from pipeline.evaluation import classification
 from pipeline.evaluation.calibration import expected_calibration_error
+from pipeline.evaluation.predictions import read_predictions
 from pipeline.evaluation.reported import SENTIMENT
 from pipeline.files import write_json
-from pipeline.prediction_files import read_predictions
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -17,17 +17,17 @@ from pathlib import Path
 
 from transformers.utils import logging
 
+from pipeline.compute.processes import in_processes, rank
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.sonnet import ContrastiveDecoding, Sampler, load_scorer, load_system
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
-from pipeline.distributed import in_processes, rank
+from pipeline.decoding.poems import submission, with_nll
+from pipeline.decoding.write import Written, generate
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
-from pipeline.generate import Written, generate
 from pipeline.models.adapters import load_language_model
-from pipeline.poems import submission, with_nll
-from pipeline.text.generated import lines_of
+from pipeline.text.lines import lines_of
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.tokenizer import load_tokenizer
 

@@ -13,19 +13,19 @@ from pathlib import Path
 import torch
 
 from pipeline.augment.generator import training_documents
-from pipeline.config.adversarial import Checkpoint, Generator
+from pipeline.compute.processes import in_processes, rank
+from pipeline.compute.reproducible import make_deterministic
+from pipeline.config.augmentation import Checkpoint, Generator
 from pipeline.config.base import check, load_block, load_seed, read_params
 from pipeline.config.training import Compute, Training
-from pipeline.determinism import make_deterministic
-from pipeline.distributed import in_processes, rank
 from pipeline.errors import InputError
 from pipeline.files import new_folder
 from pipeline.objectives import language_model
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
-from pipeline.training import Evaluator, Plan, Rows, scratch_folder, train, write_curves
+from pipeline.training.loop import Evaluator, Plan, Rows, scratch_folder, train, write_curves
 
 BACKBONE, OUT, CURVES = Path("models/backbone"), Path("models/generator"), Path("plots/curves/generator")
 DATA = PREPARED / "paraphrase"

@@ -16,18 +16,18 @@ import torch
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.compute.processes import in_processes, rank
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_seed
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.config.training import Compute
-from pipeline.determinism import make_deterministic
-from pipeline.distributed import in_processes, rank
 from pipeline.errors import one_argument
 from pipeline.files import new_folder
 from pipeline.models.weights import save_weights
-from pipeline.pair_classifier import new_classifier, training_rows
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
-from pipeline.training import Plan, scratch_folder, train, write_curves
+from pipeline.training.loop import Plan, scratch_folder, train, write_curves
+from pipeline.training.pair_rows import new_classifier, training_rows
 
 BACKBONE = Path("models/backbone")
 

@@ -14,17 +14,16 @@ from typing import cast
 
 from transformers.modeling_utils import PreTrainedModel
 
-from pipeline.classification import Split, fine_tune
+from pipeline.compute.processes import in_processes
 from pipeline.config.objective import check_options, load_objective
 from pipeline.config.paraphrase import load_paraphrase
-from pipeline.distributed import in_processes
 from pipeline.errors import one_argument
-from pipeline.pair_classifier import new_classifier, training_rows
-from pipeline.prediction_files import PARAPHRASE_HEADER
+from pipeline.evaluation.predictions import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
-from pipeline.text.prompts import encode_pairs
+from pipeline.text.prompts import encode_pairs, swap
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.text.views import swap
+from pipeline.training.fine_tune import Split, fine_tune
+from pipeline.training.pair_rows import new_classifier, training_rows
 
 DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
 

@@ -8,17 +8,17 @@ Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under 
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.classification import BACKBONE, Split, fine_tune
+from pipeline.compute.processes import in_processes
 from pipeline.config.base import load_row
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
-from pipeline.distributed import in_processes
 from pipeline.errors import one_argument
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
 from pipeline.text.prompts import encode_texts
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.training import Rows
+from pipeline.training.fine_tune import BACKBONE, Split, fine_tune
+from pipeline.training.loop import Rows
 
 
 @in_processes

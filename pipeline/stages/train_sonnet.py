@@ -17,24 +17,24 @@ import torch
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.compute.processes import in_processes, rank
+from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_row, load_seed
 from pipeline.config.sonnet import Sonnet
 from pipeline.config.training import Compute
+from pipeline.decoding.poems import sample_poems
 from pipeline.decoding.top_p import top_p
-from pipeline.determinism import make_deterministic
-from pipeline.distributed import in_processes, rank
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import new_folder, write_text
-from pipeline.model_card import model_card
-from pipeline.models.prefix import text_length
+from pipeline.models.adapters import text_length
+from pipeline.models.card import model_card
 from pipeline.objectives import language_model
-from pipeline.poems import sample_poems
-from pipeline.text.batch import collate
+from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Poem, read_poems
 from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
-from pipeline.training import Evaluator, Plan, Rows, scratch_folder, train, write_curves
+from pipeline.training.loop import Evaluator, Plan, Rows, scratch_folder, train, write_curves
 
 if TYPE_CHECKING:
     from peft import PeftModel

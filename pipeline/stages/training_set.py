@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.augment.mixing import mix, read_pool
+from pipeline.config.augmentation import load_training_set
 from pipeline.config.base import load_seed
-from pipeline.config.training_sets import load_training_set
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json
 from pipeline.text.prepared import PREPARED, read_pairs, write_pairs

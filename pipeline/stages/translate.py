@@ -16,9 +16,8 @@ from pipeline.augment.back_translation import TRANSLATIONS, Translation, distinc
 from pipeline.augment.memory import MEMORY, TranslationMemory
 from pipeline.augment.shards import SENTENCES, blocks_of
 from pipeline.augment.translate import back_translate, open_translator
-from pipeline.config.back_translation import BackTranslation, named_language
+from pipeline.config.augmentation import BackTranslation, named_language, read_shard
 from pipeline.config.base import load_block
-from pipeline.config.shards import read_shard
 from pipeline.config.training import Compute
 from pipeline.errors import InputError
 from pipeline.files import new_folder
@@ -58,7 +57,7 @@ def comparison(wanted: bool) -> Iterator[Compare]:
         return
     from pipeline.augment.encoder import Encoder
     from pipeline.augment.scores import ScoreCache, score_all
-    from pipeline.determinism import make_deterministic
+    from pipeline.compute.reproducible import make_deterministic
 
     make_deterministic(0, load_block("compute", Compute))
     with ScoreCache() as cache:

@@ -12,14 +12,19 @@ from typing import Generic, NamedTuple, TypeVar
 from pipeline.config.data import Text
 from pipeline.errors import InputError
 from pipeline.text import splits, summary
-from pipeline.text.ap_h import read_ap_h
-from pipeline.text.etpc import read_etpc
 from pipeline.text.normalise import Normalise, style
-from pipeline.text.plays import read_plays
 from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.qqp import read_qqp
-from pipeline.text.sentiment import CLASSES, read_sentiment
-from pipeline.text.sonnets import join_poems, read_poems_with_prompts, read_prompts
+from pipeline.text.readers import (
+    CLASSES,
+    join_poems,
+    read_ap_h,
+    read_etpc,
+    read_plays,
+    read_poems_with_prompts,
+    read_prompts,
+    read_qqp,
+    read_sentiment,
+)
 from pipeline.text.table import Counts
 
 SPLITS = ("train", "select", "dev", "test")

@@ -38,9 +38,9 @@ class Classifier:
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """P(yes), 0 to 1, without dropout."""
-        from pipeline.predict import predict
         from pipeline.text.prepared import Pair
         from pipeline.text.prompts import encode_pairs
+        from pipeline.training.predict import predict
 
         if not pairs:
             return []

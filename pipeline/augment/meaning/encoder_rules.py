@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.rules import violated
-from pipeline.source import code
+from pipeline.config.source import code
 
 
 class EncoderRules:
@@ -22,13 +22,13 @@ class EncoderRules:
 
     def __init__(self) -> None:
         self._encoder = Encoder()
-        rules = "".join(code(path) for path in sorted(Path(violated.__file__).parent.glob("*.py")))
-        self.revision = f"{self._encoder.revision}+rules-{hashlib.sha256(rules.encode()).hexdigest()[:16]}"
+        digest = hashlib.sha256(code(Path(rules.__file__)).encode()).hexdigest()
+        self.revision = f"{self._encoder.revision}+rules-{digest[:16]}"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The same in both directions."""
         scores = [0.0] * len(pairs)
-        kept = [index for index, pair in enumerate(pairs) if violated.violated_rule(*pair) is None]
+        kept = [index for index, pair in enumerate(pairs) if rules.violated_rule(*pair) is None]
         for index, cosine in zip(kept, self._encoder.cosines([pairs[index] for index in kept]), strict=True):
             scores[index] = min(max(float(cosine), 0.0), 1.0)
         return scores

@@ -17,7 +17,7 @@ from transformers.models.marian.modeling_marian import MarianMTModel
 from transformers.models.marian.tokenization_marian import MarianTokenizer
 
 from pipeline.augment.revision import files_digest, hub_commit
-from pipeline.config.back_translation import Marian as MarianParams
+from pipeline.config.augmentation import Marian as MarianParams
 from pipeline.errors import InputError
 
 Loaded = TypeVar("Loaded")

@@ -16,7 +16,7 @@ from deep_translator.constants import GOOGLE_LANGUAGES_TO_CODES, LIBRE_LANGUAGES
 from deep_translator.exceptions import AuthorizationException
 
 from pipeline.augment.network import PoliteAsker, Unusable
-from pipeline.config.back_translation import Network
+from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
 KEY = "LIBRETRANSLATE_API_KEY"

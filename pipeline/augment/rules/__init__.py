@@ -1,1 +1,0 @@
-"""Rules that name a difference in meaning between two sentences; see violated.py."""

@@ -1,1 +1,0 @@
-"""Terms that several objectives share, each a direct transcription of its formula."""

@@ -1,1 +1,0 @@
-"""Embedded sample data: small synthetic data sets in the course layout, written by `python -m pipeline.sample`."""

@@ -1,0 +1,87 @@
+"""Batches of token ids: of similar length, padded on the right."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HOST = "host"
+
+
+def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """Pad the lists of token ids of `rows` on the right to the longest; numbers become one tensor.
+
+    Returns:
+        For `input_ids`: input_ids (batch, longest) int64, padded with 0, and lengths (batch,) int64. For every other
+        list `name` the same as `name` and `name`_lengths. For a number, such as labels, a tensor (batch,).
+    """
+    batch = {}
+    for name, value in rows[0].items():
+        if isinstance(value, list):
+            batch[name], batch[lengths_of(name)] = pad([row[name] for row in rows])
+        else:
+            batch[name] = torch.tensor([row[name] for row in rows])
+    return batch
+
+
+def training_batch(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`collate`, and under HOST its one-dimensional tensors once more as arrays.
+
+    They stay in the memory of the host, where objectives look up which rows they need: to ask a tensor on a GPU that
+    would make the host wait, in every step, for all it has queued.
+    """
+    batch = collate(rows)
+    return batch | {HOST: {name: value.numpy() for name, value in batch.items() if value.ndim == 1}}
+
+
+def on_host(batch: Mapping[str, Any], name: str) -> np.ndarray:
+    """Column `name` (batch,) of a batch as an array."""
+    column: np.ndarray = batch[HOST][name] if HOST in batch else batch[name].cpu().numpy()
+    return column
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on `device`; a copy to a GPU is queued, and the host goes on."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def places(chosen: np.ndarray, device: torch.device) -> Tensor:
+    """Where the array `chosen`, bool, is true: flat places, int64, on `device`."""
+    return to_device(torch.from_numpy(np.flatnonzero(chosen)), device)
+
+
+def pad(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """Rows (batch, longest) int64, padded on the right with 0, and their lengths (batch,) int64."""
+    lengths = np.array([len(row) for row in rows])
+    ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
+    return torch.from_numpy(ids), torch.from_numpy(lengths)
+
+
+def lengths_of(name: str) -> str:
+    """The name of the lengths that belong to the ids `name`."""
+    return "lengths" if name == "input_ids" else f"{name}_lengths"
+
+
+def stack(batch: dict[str, Tensor], names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Several views of one batch below each other: ids (views * batch, longest) and lengths (views * batch,)."""
+    longest = max(batch[name].shape[1] for name in names)
+    ids = [torch.nn.functional.pad(batch[name], (0, longest - batch[name].shape[1])) for name in names]
+    return torch.cat(ids), torch.cat([batch[lengths_of(name)] for name in names])
+
+
+TOKENS_PER_BATCH = 8192
+
+
+def batches_by_length(prompts: Sequence[list[int]]) -> list[list[int]]:
+    """Indices of `prompts`, longest first, in batches of at most TOKENS_PER_BATCH padded tokens."""
+    order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
+    batches: list[list[int]] = []
+    for index in order:
+        if not batches or (len(batches[-1]) + 1) * len(prompts[batches[-1][0]]) > TOKENS_PER_BATCH:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

@@ -1,0 +1,1 @@
+"""Training: the loop, what surrounds it, and the rows that it trains."""

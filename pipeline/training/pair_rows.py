@@ -1,0 +1,61 @@
+"""What every paraphrase row and first stage begins with: its model and its training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer
+
+from pipeline.config.paraphrase import Paraphrase
+from pipeline.config.sentiment import NUM_LABELS
+from pipeline.models.classifier import GPT2Classifier, build_classifier
+from pipeline.models.mtan import MtanClassifier, build_mtan
+from pipeline.text.prepared import PREPARED, read_pairs, read_sentences
+from pipeline.text.prompts import View, answer_tokens, cloze_template, encode_pairs, encode_texts, encode_views
+from pipeline.training.loop import Rows
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+def new_classifier(
+    start: Path, tokenizer: Tokenizer, settings: Paraphrase
+) -> GPT2Classifier | MtanClassifier | PeftModel:
+    """A fresh classifier of pairs on the backbone in `start`: with an adapter, with other tasks, or plain."""
+    if settings.tasks:
+        classes = {"etpc": 2} | NUM_LABELS
+        tasks = {"qqp": 2} | {task: classes[task] for task in settings.tasks}
+        return build_mtan(start, tasks, settings.dropout, settings.head_dropout)
+    answers = answer_tokens(tokenizer) if settings.head == "cloze" else None
+    template = cloze_template(tokenizer) if settings.exact_match else None
+    dropouts = settings.dropout, settings.head_dropout
+    model = build_classifier(start, 2, settings.pooling, *dropouts, answers=answers, template=template)
+    lora = settings.lora()
+    if lora is None:
+        return model
+    from pipeline.models.adapters import add_adapter
+
+    return add_adapter(model, lora, heads=["score"])
+
+
+def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View]) -> Rows:
+    """The pairs of `settings.train` with the views that the objective needs, and the rows of the other tasks."""
+    pairs = read_pairs(Path("data") / settings.train / "train.csv")
+    prompts = encode_pairs(tokenizer, pairs, settings.max_length)
+    labels = [pair.label for pair in pairs]
+    if not settings.tasks:
+        return Rows(prompts, labels=labels, **encode_views(tokenizer, pairs, views, settings.max_length))
+    tasks = [0] * len(pairs)
+    for number, task in enumerate(settings.tasks, 1):
+        if task == "sst":
+            sentences = read_sentences(PREPARED / "sst" / "train.csv")
+            prompts += encode_texts(tokenizer, [row.text for row in sentences], settings.max_length)
+            labels += [row.label for row in sentences]
+        else:
+            others = read_pairs(PREPARED / "etpc" / "train.csv")
+            prompts += encode_pairs(tokenizer, others, settings.max_length)
+            labels += [pair.label for pair in others]
+        tasks += [number] * (len(prompts) - len(tasks))
+    return Rows(prompts, labels=labels, tasks=tasks)

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.config.training import Training
 from pipeline.files import write_json
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -51,6 +52,16 @@ def interleaved(rows: Mapping[str, Work], rounds: int, unit: str) -> dict[str, M
     return {
         name: Measured([value for value, _ in pairs], max(peak for _, peak in pairs)) for name, pairs in found.items()
     }
+
+
+def settings_of(rows: int, steps: int, batch: int, lr: float) -> Training:
+    """Parameters of a training of `steps` steps or a few more over `rows` rows; no checkpoint comes in between."""
+    values = {
+        "lr": lr, "epochs": -(-steps // -(-rows // batch)), "batch_size": batch, "schedule": "linear", "warmup": 0.1,
+        "weight_decay": 0.01, "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 128, "evaluations_per_epoch": 1,
+        "checkpoint_steps": 10**6,
+    }  # fmt: skip
+    return Training.model_validate(values)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

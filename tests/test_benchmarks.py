@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from tiny import tiny_model, tiny_tokenizer
+from tiny import tiny_model, tiny_tokenizer, tiny_training
 from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -32,7 +32,7 @@ from pipeline.report import speed
 from pipeline.text.batches import batches_by_length, pad
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs
-from pipeline.training.loop import ByLength, Plan, Rows, train
+from pipeline.training.loop import ByLength, Rows, train
 from pipeline.training.predict import predict
 
 ROOT = Path(__file__).parent.parent
@@ -107,14 +107,14 @@ def test_the_bare_fast_step_is_the_step_of_the_training_loop(tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     ids = [rng.integers(1, 90, length).tolist() for length in rng.integers(3, 30, 22)]
     rows = Rows(ids, labels=rng.integers(0, 2, 22).tolist())
-    plan = Plan(1e-2, 9, 4, 0.3, "linear", 0.1, 0.5, 100, 100, "fp32", 7)  # over two epochs
-    order = ByLength(list(map(len, ids)), plan.batch_size, plan.seed)
+    settings = tiny_training(epochs=2, warmup=0.3, max_grad_norm=0.5, dropout=0.0)
+    order, steps = ByLength(list(map(len, ids)), settings.batch_size, 7), settings.steps(len(rows))
     (bare, _), (looped, _) = classifiers(90, 40), classifiers(90, 40)
     before = bare.transformer.wte.weight.clone()
     assert all(
-        map(math.isfinite, islice(bare_steps(bare, rows, "fp32", OBJECTIVES["cross_entropy"], plan, order), plan.steps))
+        map(math.isfinite, islice(bare_steps(bare, rows, "fp32", OBJECTIVES["cross_entropy"], settings, order), steps))
     )
-    train(looped, rows, OBJECTIVES["cross_entropy"], plan, tmp_path)
+    train(looped, rows, OBJECTIVES["cross_entropy"], settings, tmp_path, 7, "fp32")
     assert (bare.transformer.wte.weight - before).abs().max() > 1e-3
     for mine, theirs in zip(bare.parameters(), looped.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-9)

@@ -15,8 +15,8 @@ from pipeline.decoding.top_p import top_p
 from pipeline.decoding.verse import PARTNERS, Line, Reader, Rhymes, split, verse
 from pipeline.decoding.write import generate
 from pipeline.evaluation.verse import rhymes
-from pipeline.models.backbone import train_tokenizer
 from pipeline.text.prepared import Poem
+from pipeline.training.pretrain import train_tokenizer
 
 WORDS = "day way may stay say night light sight bright love dove above heart part art time rhyme climb eyes skies lies"
 PROMPTS = [

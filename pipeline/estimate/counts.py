@@ -134,7 +134,7 @@ def encoder(backbone: Backbone, rows: Corpora) -> tuple[Encode, str]:
         if tokenizer.get_vocab_size() == size:
             return _exact(tokenizer), "the tokenizer in models/backbone"
     if backbone.source == "scratch":
-        from pipeline.models.backbone import train_tokenizer
+        from pipeline.training.pretrain import train_tokenizer
 
         tokenizer = train_tokenizer(documents(rows, backbone.scratch.corpora), size)
         return _exact(tokenizer), f"a tokenizer of {size:,} tokens, trained for this estimate"

@@ -91,7 +91,7 @@ def _choices(bench: Bench, operations: Collection[str], pools: dict[int, list[st
 
 
 def _tokenizer() -> Tokenizer:
-    from pipeline.models.backbone import train_tokenizer
+    from pipeline.training.pretrain import train_tokenizer
 
     return train_tokenizer([" ".join(WORDS)], 400)
 

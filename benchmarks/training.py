@@ -169,9 +169,8 @@ def bare_steps(
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, partial(_share, warmup=settings.warmup, steps=settings.steps(len(rows)))
-    )
+    share = partial(_share, warmup=settings.warmup, steps=settings.steps(len(rows)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     for epoch in range(settings.epochs):
         order.set_epoch(epoch)
         places = list(order)

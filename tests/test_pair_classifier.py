@@ -55,7 +55,8 @@ def row(**values: object) -> Paraphrase:
         "batch_size": 4, "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
         "head_dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
     }  # fmt: skip
-    return Paraphrase(**settings | values)
+    objective = {"objective": "multitask"} if "tasks" in values else {}
+    return Paraphrase(**settings | objective | values)
 
 
 def classifier(backbone: Path, **values: object) -> Any:  # noqa: ANN401 - one of three classes

@@ -135,7 +135,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "unknown source of a set": (edit("training_sets|apt|source", "raw"), "training_sets.apt.source"),
     "control of what has no original": (
         edit("training_sets|apt|texts", "original"),
-        "training_sets.apt: texts: original",
+        "apt: texts: original",
     ),
     "training set outside its folder": (edit("training_sets|../x", SET), "training_sets: the name '../x'"),
     "row on an unknown training set": (edit(f"{ROW}|train", "augmented/paraphrase/no"), "methods.baseline.train: "),
@@ -146,7 +146,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "first stage outside its folder": (edit("paraphrase|first_stages|../x", {}), "paraphrase.first_stages: the name"),
     "first stage with an adapter": (
         edit("paraphrase|first_stages|etpc|adapter", "lora"),
-        "adapter, r and targets belong",
+        "adapter, r and targets",
     ),
     "first stage on a first stage": (edit("paraphrase|first_stages|etpc|start", "first_stage/simcse"), "etpc.start: "),
     "row on an unknown first stage": (edit(f"{ROW}|start", "first_stage/no"), "methods.baseline.start: expected one"),
@@ -165,7 +165,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "tasks on mean pooling": (edit("paraphrase|methods|mtan|pooling", "mean"), "tasks want adapter null, pooling last"),
     "exact match in a first stage": (
         edit("paraphrase|first_stages|etpc|exact_match", True),
-        "etpc: a first stage is a backbone",
+        "a first stage is a backbone",
     ),
     "exact match of tasks": (edit("paraphrase|methods|mtan|exact_match", True), "mtan: exact_match wants a row of"),
     "exact match with an adapter": (edit("paraphrase|methods|lora_r8|exact_match", True), "lora_r8: exact_match wants"),
@@ -283,7 +283,7 @@ def test_the_arguments_of_an_evaluation() -> None:
         ([*WORDS[:2], "one", *WORDS[3:]], "argument --seed: invalid int value: 'one'; usage: "),
         (
             [*WORDS[:2], "-1", *WORDS[3:]],
-            "params.yaml: evaluation.seed: Input should be greater than or equal to 0, got -1",
+            "params.yaml: evaluation.seed: Input should be greater than",
         ),
         ([*WORDS[:-1], "2"], "params.yaml: evaluation.confidence: Input should be less than 1, got 2.0"),
     ],

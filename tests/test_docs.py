@@ -63,7 +63,7 @@ def test_the_readme_is_one_page_with_pictures() -> None:
     assert len(readme.splitlines()) <= 200
     pictures = re.findall(r"!\[([^\]]{20,})\]\((\S+\.svg)\)", readme)
     assert len(pictures) >= 2 and "```mermaid\n" in readme
-    assert [path for _, path in pictures if not (ROOT / path).read_text(encoding="utf-8").startswith("<svg")] == []
+    assert [path for _, path in pictures if "<svg" not in (ROOT / path).read_text(encoding="utf-8")] == []
     headline = readme.split("<!-- headline:begin -->")[1].split("<!-- headline:end -->")[0]
     assert 3 <= headline.count("\n| ") <= 2 + 12
 

@@ -97,7 +97,7 @@ def _answer(work: Work, number: int, sender: Connection) -> None:
 def write(
     name: str, title: str, what: str, rounds: int, rows: Sequence[Mapping[str, object]], device: str | None = None
 ) -> None:
-    """Write benchmarks/results/<name>.json, which the README shows: numbers and text as columns, lists not at all."""
+    """Write benchmarks/results/<name>.json, for docs/performance.md: numbers and text as columns, no lists."""
     table = {"title": title, "what": what, "machine": machine(device), "rounds": rounds, "rows": rows}
     write_json(RESULTS / f"{name}.json", table)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The references of the benchmarks compute the same as what they are compared with; the README shows the results."""
+"""The references of the benchmarks compute the same as what they are compared with; docs/performance.md shows them."""
 
 import math
 from functools import partial
@@ -20,6 +20,7 @@ from benchmarks.evaluation import few
 from benchmarks.mbr import candidates, sacrebleu_scores
 from benchmarks.measure import in_child, interleaved
 from benchmarks.training import OBJECTIVES, bare_steps
+from pipeline.commands import docs
 from pipeline.decoding.beam_search import BeamSearch, beam_search
 from pipeline.decoding.chrf_counts import pairwise_chrf
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
@@ -28,7 +29,6 @@ from pipeline.decoding.sampling import REDRAWS, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json
 from pipeline.models.classifier import GPT2Classifier
-from pipeline.report import speed
 from pipeline.text.batches import batches_by_length, pad
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs
@@ -214,15 +214,15 @@ def test_rows_are_measured_in_turn_and_apart() -> None:
         in_child(lambda number: 1 / (number - number), 0)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / speed.RESULTS).iterdir()), ids=lambda path: path.stem)
-def test_every_row_of_the_committed_results_stands_in_the_readme(path: Path) -> None:
-    assert path.stem in speed.ORDER
-    result, readme = read_json(path), (ROOT / "README.md").read_text(encoding="utf-8")
-    assert speed.section(result).replace("## ", "### ", 1).rstrip("\n") in readme
+@pytest.mark.parametrize("path", sorted((ROOT / docs.SPEED).iterdir()), ids=lambda path: path.stem)
+def test_every_row_of_the_committed_results_stands_in_docs(path: Path) -> None:
+    assert path.stem in docs.ORDER
+    result = read_json(path)
+    assert docs.speed_table(result) in (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     few = path.stem in ("systems", "dag_jobs") or path.stem.startswith("cuda_")  # which take minutes, or a GPU
     assert result["machine"] and (result["rounds"] >= 3 or few)
     for row in result["rows"]:
         past = "share" in row  # of a run that is over
         assert past or row["values"]
         assert past or path.stem == "cuda_generation" or row["peak_mib"] > 0  # which was cut off before it noted any
-        assert set(row) - {"values"} <= set(speed.LABELS)
+        assert set(row) - {"values"} <= set(docs.COLUMNS)

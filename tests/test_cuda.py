@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pipeline.config.adapters import Lora
 from test_gpu import OBJECTIVES, ON_HOST, PROMPTS, loss_of, model_of, rows_of
 from tiny import tiny_model, tiny_training, write_backbone
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.training import Compute
+from pipeline.config.training import Compute, Lora
 from pipeline.decoding.beam_search import BeamSearch, beam_search
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.sampling import sample

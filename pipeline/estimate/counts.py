@@ -11,9 +11,8 @@ from typing import Any
 
 from tokenizers import pre_tokenizers
 
-from pipeline.config.backbone import Backbone, Corpus
 from pipeline.config.base import PARAMS, load_block, load_seed, read_params
-from pipeline.config.data import Data, Text
+from pipeline.config.data import Backbone, Corpus, Data, Text
 from pipeline.errors import InputError
 from pipeline.text import corpora
 from pipeline.text.download import find_in_folder

@@ -16,7 +16,7 @@ from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.utils import logging
 
-from pipeline.config.adapters import Lora, Prefix
+from pipeline.config.training import Lora, Prefix
 from pipeline.decoding.beam_search import BeamSearch, beam_search
 from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search

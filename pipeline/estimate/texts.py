@@ -133,7 +133,7 @@ def _verse(project: Project, bench: Bench, poems: list[str], given: str) -> floa
 def _score(project: Project, bench: Bench, rows: int) -> float:
     """Seconds to read a file of predictions and compute its scores with intervals."""
     from pipeline.config.base import load_block
-    from pipeline.config.evaluation import Evaluation
+    from pipeline.config.tasks import Evaluation
     from pipeline.evaluation import classification
     from pipeline.evaluation.predictions import read_predictions, write_predictions
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipeline.config.augmentation import Adversarial
-from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block, load_row
+from pipeline.config.data import Backbone
 from pipeline.config.sonnet import (
     BeamMBR,
     Beams,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.augment.rules import RULES, negation_differs, statement_negated, violated_rule
+from pipeline.augment.rules import RULES, negation_differs, numbers, statement_negated, violated_rule
 
 SAMPLE = Path(__file__).parents[1] / "data/sample/quora-train.csv"
 

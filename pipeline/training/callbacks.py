@@ -7,8 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
-from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
+from transformers.trainer_callback import TrainerCallback, TrainerState
 
 from pipeline.compute.processes import gathered, rank
 from pipeline.files import new_folder, read_json, write_json, write_text
@@ -20,52 +19,39 @@ COMPLETE = "complete"  # written into a checkpoint after everything else
 class Progress(TrainerCallback):
     """A progress bar with rate, time left and the latest numbers, on stderr."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, unit="step", mininterval=1, dynamic_ncols=True
         )
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_step_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **_: object,
-    ) -> None:
+    def on_log(self, args: object, state: TrainerState, control: object, logs: dict[str, float], **_: object) -> None:
         shown = {name: f"{value:.3f}" for name, value in logs.items() if "loss" in name or "accuracy" in name}
         self.bar.set_postfix(shown, refresh=False)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_train_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         self.bar.close()
 
 
 class Checkpoints(TrainerCallback):
     """Mark a checkpoint as complete once all of it is written; only then delete its predecessors."""
 
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: nn.Module,
-        **_: object,
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_save(self, args: object, state: TrainerState, control: object, model: nn.Module, **_: object) -> None:
         gathered(None)  # until every process has saved the state of its random numbers
         if rank() > 0:
             return
-        newest = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        newest = self.folder / f"checkpoint-{state.global_step}"
         if not isinstance(model, PreTrainedModel):
             # peft saves what an adapter comes to, a prefix after its projection; the Trainer goes on from this file.
             trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
             save_file(trained, newest / "model.safetensors")
         write_text(newest / COMPLETE, "")
-        for other in Path(args.output_dir).glob("checkpoint-*"):
+        for other in self.folder.glob("checkpoint-*"):
             if other != newest:
                 shutil.rmtree(other)
 
@@ -81,9 +67,9 @@ class KeepBest(TrainerCallback):
 
     def on_evaluate(
         self,
-        args: TrainingArguments,
+        args: object,
         state: TrainerState,
-        control: TrainerControl,
+        control: object,
         metrics: dict[str, float],
         model: PreTrainedModel,
         **_: object,
@@ -118,23 +104,14 @@ class Curves(TrainerCallback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for file in self.folder.glob("*.tsv"):
             file.unlink()
         for entry in state.log_history:
             self._log(int(entry["step"]), entry)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **_: object,
-    ) -> None:
+    def on_log(self, args: object, state: TrainerState, control: object, logs: dict[str, float], **_: object) -> None:
         if "train_runtime" not in logs:  # the Trainer's closing summary holds times, which differ between runs
             self._log(state.global_step, logs)
 

@@ -96,7 +96,7 @@ def train(
     keeper = KeepBest(scratch / "kept", best, keep)
     writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    loop = Loop(model, rows, objective, arguments, precision, evaluate, [*writers, Checkpoints()])
+    loop = Loop(model, rows, objective, arguments, precision, evaluate, [*writers, Checkpoints(scratch)])
     loop.remove_callback(PrinterCallback)
     if world() > 1:
         torch.manual_seed(seed + rank())  # dropout masks of its own; the models were begun alike

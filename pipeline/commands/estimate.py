@@ -1,27 +1,23 @@
 """What a run would cost here: time by kind of stage and in all, memory and disk. Nothing is written.
 
-    python -m pipeline estimate
     python -m pipeline estimate --profile gpt2 --data ../shared/data --rows
 
 DVC's graph, the parameters and what `prepare` says of the data tell how often each kind of work is done. One step of
-each is timed here: the project's own code, with a model of the profile's size, on random tokens of typical length. Of a
-model with more than WEIGHTS in its blocks, some blocks, a part of the vocabulary and ROWS rows of a batch stand for all.
+each is timed: the project's own code, with a model of the profile's size, on random tokens of typical length. A large
+model is timed with some of its blocks and of its vocabulary, and on a part of the batch.
 """
 
 import argparse
 import contextlib
 import io
-import math
 import resource
 import shutil
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -35,7 +31,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.augment.encoder import Encoder
 from pipeline.config.base import PARAMS, load_block, load_row, read_params
 from pipeline.config.objective import check_options, load_objective
-from pipeline.config.paraphrase import Paraphrase, load_paraphrase
+from pipeline.config.paraphrase import load_paraphrase
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
 from pipeline.config.sonnet import Sonnet, load_system
 from pipeline.config.training import Compute, Training
@@ -44,33 +40,34 @@ from pipeline.decoding.top_p import top_p
 from pipeline.determinism import make_deterministic
 from pipeline.errors import InputError
 from pipeline.files import read_json
-from pipeline.jobs.cores import default_jobs  # for the integrator: this will be in pipeline.parallel
 from pipeline.models.backbone import GELU
 from pipeline.models.classifier import build_classifier
+from pipeline.models.dropout import use_fast_dropout
 from pipeline.objectives import cross_entropy, language_model
 from pipeline.pair_classifier import new_classifier
+from pipeline.precision import autocast
 from pipeline.predict import predict
 from pipeline.stages import download, prepare
 from pipeline.stages.train_sonnet import BACKBONE, language_model_of
-from pipeline.training import Plan, Rows, train
+from pipeline.text.batch import HOST, to_device, training_batch
 
-STEPS = 6  # of a training: the second to the fourth are timed
-WEIGHTS, VOCABULARY, ROWS = 16_000_000, 8_000, 8
+LARGE, WORK = 16e6, 5e9  # weights in the blocks of a model, and tokens of a batch times weights: more is not timed
 HUB = {"distilgpt2": (6, 768), "gpt2": (12, 768), "gpt2-medium": (24, 1024), "gpt2-large": (36, 1280)}  # layers, width
-TOKENS, POEM_TOKENS, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
+TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
 LONGER = 1.25  # the longest poem of a batch, of the mean: so long its steps go on
 BAN, CHOICE = 8e-5, 0.01  # seconds to constrain a token, to weigh a candidate in MBR
-PRICES = {"marian": 14, "nli": 64, "bleurt": 20}  # of a sentence, by weights, if the sentence encoder's is 1
-APERTIUM = 300  # round trips a second
-# Seconds of the stages that run no model, from a run of the sample; on larger data they do not take minutes either.
-PLAIN = {"code": 1.2, "ensemble": 0.7, "evaluate_sonnets": 0.5, "plots_page": 1.7, "report": 7.0}
-PLAIN |= dict.fromkeys(["adversarial", "back_translate", "evaluate_ensemble", "evaluate_floors"], 0.15)
-PLAIN |= dict.fromkeys(["evaluate_paraphrase", "evaluate_sentiment", "training_set"], 0.1)
+PRICES = {"marian": 14, "nli": 64, "bleurt": 20}  # of a sentence, by the weights of the model; the encoder's is 1
+BEGIN = 0.5  # seconds of a stage before and after its work
+# Stages without a model, as in a run of the sample; on larger data they do not take minutes either.
+SECONDS = {"code": 1.2, "download": 0.1, "ensemble": 0.7, "evaluate_sonnets": 0.5, "plots_page": 1.7, "report": 7.0}
+QUICK = "adversarial back_translate evaluate_ensemble evaluate_floors evaluate_paraphrase evaluate_sentiment"
+SECONDS |= dict.fromkeys([*QUICK.split(), "training_set"], 0.1)
+COPIES = {"backbone": 1, "generator": 1, "train_sentiment": 1, "train_first_stage": 1, "train_paraphrase": 1}
 ASSUMED = f"""
-Assumed: {TOKENS} tokens a word, {POEM_TOKENS} in verse; poems end where sonnets do; training sets get all pairs that their share
+Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems end where sonnets do; training sets get all pairs that their share
 allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence encoder
-does, by their weights, Apertium with {APERTIUM} round trips a second; stages without a model take what they take in the
-sample; stages at the same time do not slow each other. Disk: once in the workspace and once in DVC's cache."""
+does, by their weights, Apertium makes 300 round trips a second; stages without a model take what they take in the
+sample; stages at the same time do not slow each other. Disk: models, in the workspace and in DVC's cache."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,30 +84,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Count, measure, and print."""
     path = Path(f"profiles/{options.profile}.yaml") if options.profile else PARAMS
-    params, compute = read_params(path), load_block("compute", Compute, path)
-    data = Path(options.data or params["data"]["path"])
+    params, compute, cores = read_params(path), load_block("compute", Compute, path), torch.get_num_threads()
+    data, start = options.data or Path(params["data"]["path"]), Path(params["backbone"]["path"])
     if not data.is_dir():
         raise InputError(f"{path}: data.path {data} is no folder on this machine; name one with --data FOLDER")
-    params["data"]["path"] = str(data.absolute())
-    real, jobs = measured(options.check) if options.check else None, max(1, options.jobs or default_jobs(compute))
-    start = str(Path(params["backbone"]["path"]).absolute())
+    real = measured(options.check) if options.check else None
+    jobs = max(1, options.jobs or cores // ((compute.threads or cores) * compute.processes))
+    params["data"]["path"], params["backbone"]["path"] = str(data.absolute()), str(start.absolute())
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy("dvc.yaml", folder)
-        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        quiet = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             YAML(typ="safe").dump(params, PARAMS)
             Path(".dvc").mkdir()
             graph = Repo(config={"core": {"no_scm": True}}).index.graph
-            bench = Bench(compute, jobs, start, cpu=real is not None)
-            names = sorted(stage.addressing for stage in graph)
-            costs = Series({name: bench.seconds(name) for name in names})
-            disk = Series({name: bench.disk_mib(name) for name in names})
+            bench = Bench(params, compute, jobs, cpu=real is not None)
+            costs = Series({stage.addressing: bench.seconds(stage.addressing) for stage in graph}).sort_index()
             bench.factor = 10
-            more = Series({name: bench.seconds(name) for name in names})
-    print(table(costs, disk, real, options.rows).to_string())
+            more = Series({name: bench.seconds(name) for name in costs.index})
+    print(table(costs, bench.weights, real, options.rows).to_string())
     if real is None:
         memory = f"{jobs} x {bench.memory_mib():,.0f} MiB of memory at most"
         print(f"\nmake repro JOBS={jobs}: at least {shown(side_by_side(graph, costs, jobs))}, {memory}")
-        print(f"10 times the training rows: {shown(side_by_side(graph, more, jobs))}\n{ASSUMED}")
+        print(f"with 10 times the training rows: {shown(side_by_side(graph, more, jobs))}\n{ASSUMED}")
 
 
 def side_by_side(graph: DiGraph, costs: Series, jobs: int) -> float:
@@ -123,8 +119,6 @@ def side_by_side(graph: DiGraph, costs: Series, jobs: int) -> float:
 
 def measured(path: Path) -> Series:
     """CPU seconds of each stage that ran to its end; seconds where the run did not note them."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `make repro` writes .dvc/tmp/jobs/times.tsv")
     times = read_csv(path, sep="\t")
     column = next((name for name in ("command_cpu_s", "seconds") if name in times), None)
     if column is None or "stage" not in times:
@@ -134,114 +128,69 @@ def measured(path: Path) -> Series:
     return (times[times["result"] == "done"] if "result" in times else times).set_index("stage")[column]
 
 
-def table(costs: Series, disk: Series, real: Series | None, every: bool) -> DataFrame:
+def table(costs: Series, weights: float, real: Series | None, every: bool) -> DataFrame:
     """By kind of stage, or by stage, and in all: time and disk; of stages that really ran, the times of both."""
-    sums = DataFrame({"Stages": 1, "seconds": costs, "disk": disk, "real": 0 if real is None else real}).dropna()
+    sums = DataFrame({"Stages": 1, "seconds": costs, "real": 0 if real is None else real}).dropna()
+    copies = [(COPIES | {"train_sonnet": 3}).get(name.partition("@")[0], 0) for name in sums.index]
+    sums["MiB"] = [8 * weights / 2**20 * count for count in copies]
     sums = sums if every else sums.groupby(lambda name: name.partition("@")[0]).sum()
     sums.loc["all"] = sums.sum()
-    columns = {"Time": sums["seconds"].map(shown), "Disk": sums["disk"].map("{:,.0f} MiB".format)}
-    if real is not None:
-        ratio = sums["seconds"] / sums["real"]
-        columns = {
-            "Estimated CPU s": sums["seconds"].round(1),
-            "Real CPU s": sums["real"].round(1),
-            "Ratio": ratio.round(2),
-        }
-    return DataFrame({"Stages": sums["Stages"].astype(int), **columns})
+    shares = {"Estimated CPU s": sums["seconds"], "Real CPU s": sums["real"], "Ratio": sums["seconds"] / sums["real"]}
+    columns = {"Time": sums["seconds"].map(shown), "Disk, MiB": sums["MiB"].round()} if real is None else shares
+    return DataFrame({"Stages": sums["Stages"].astype(int), **columns}).round(2)
 
 
 def shown(seconds: float) -> str:
     """0:03:20, or with days."""
-    return str(timedelta(seconds=math.ceil(seconds)))
+    return str(timedelta(seconds=round(seconds + 0.5)))
 
 
 class Bench:
-    """A copy of the project in the working folder, and what was timed there. Methods named as stages: their seconds."""
+    """A copy of the project in the working folder, and what was timed there."""
 
-    def __init__(self, compute: Compute, jobs: int, start: str, cpu: bool) -> None:
-        self.params = read_params()
-        make_deterministic(self.params["seed"], compute)
-        if compute.threads is None:
-            torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-        self.cuda, self.precision, self.factor = torch.cuda.is_available(), compute.precision, 1
-        self.now = time.process_time if (cpu or compute.threads == 1) and not self.cuda else time.perf_counter
-        self.known: dict[Hashable, Any] = {}
-        self.raw = self.timed(lambda: download.main([])), self.timed(lambda: prepare.main([]))
+    def __init__(self, params: dict[str, Any], compute: Compute, jobs: int, cpu: bool) -> None:
+        self.params, self.precision, self.factor, self.known = params, compute.precision, 1, dict[Any, Any]()
+        make_deterministic(params["seed"], compute)
+        torch.set_num_threads(compute.threads or max(1, torch.get_num_threads() // jobs))
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        on_cpu = (cpu or compute.threads == 1) and self.device.type == "cpu"
+        self.now = time.process_time if on_cpu else time.perf_counter
+        download.main([])
+        prepare.main([])
         self.figures = read_json(prepare.METRICS)
-        self.data_mib = sum(path.stat().st_size for path in Path("data").rglob("*.*")) / 2**20
-        self.poem, prompt = (POEM_TOKENS * self.figures["sonnets"][split]["mean_words"] for split in ("train", "test"))
-        self.continuation = LONGER * (self.poem - prompt)
-        self.weights, self.scale = self.new_backbone(start)
-
-    def new_backbone(self, start: str) -> tuple[float, float]:
-        """Random weights, spread so that next tokens differ. The real number of weights, and how often these fit in it."""
-        source, own = self.params["backbone"]["source"], self.params["backbone"]["scratch"]
-        if source == "hub":
-            layers, width = HUB[self.params["backbone"]["hub"]["name"].rpartition("/")[2]]
-            config = GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64)
-        elif source == "path":
-            config = GPT2Config.from_pretrained(start)
-        else:
-            names = {"vocab_size": "vocab_size", "n_positions": "context", "n_embd": "width", "n_layer": "layers", "n_head": "heads"}
-            config = GPT2Config(**{name: own[ours] for name, ours in names.items()})
-
-        def weights() -> float:
-            return 12 * config.n_layer * config.n_embd**2 + (config.vocab_size + config.n_positions) * config.n_embd
-
-        every, block = weights(), 12 * config.n_embd**2
-        if config.n_layer * block > WEIGHTS:
-            config.n_layer, config.vocab_size = max(1, WEIGHTS // block), min(VOCABULARY, config.vocab_size)
-        config.update({"activation_function": GELU, "initializer_range": 0.1, "resid_pdrop": 0.0, "embd_pdrop": 0.0,
-                       "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0})  # fmt: skip
+        self.poem, prompt = (VERSE * self.figures["sonnets"][split]["mean_words"] for split in ("train", "test"))
+        self.new_tokens = LONGER * (self.poem - prompt)
+        config = new_config(params["backbone"])
+        self.weights, block = weights_of(config), 12 * config.n_embd**2
+        if config.n_layer * block > LARGE:
+            config.n_layer, config.vocab_size = max(1, int(LARGE // block)), min(8000, config.vocab_size)
+        self.vocabulary, self.timed_weights = config.vocab_size, weights_of(config)
+        self.scale = self.weights / self.timed_weights
         GPT2LMHeadModel(config).save_pretrained(BACKBONE)
-        self.vocabulary = config.vocab_size
-        return every, every / weights()
-
-    def seconds(self, name: str) -> float:
-        """Of a stage such as train_sonnet@lora."""
-        kind, _, row = name.partition("@")
-        if kind not in PLAIN and kind not in vars(Bench):
-            raise InputError(f"dvc.yaml: {kind}: a kind of stage that pipeline/commands/estimate.py does not have yet")
-        return PLAIN[kind] if kind in PLAIN else getattr(self, kind)(row)
-
-    def disk_mib(self, name: str) -> float:
-        """What a stage leaves behind, twice."""
-        kind, _, row = name.partition("@")
-        if kind in ("download", "prepare"):
-            return self.data_mib
-        copies = load_row("sonnet", "methods", row, Sonnet).keep if kind == "train_sonnet" else 1
-        return (
-            8 * copies * self.weights / 2**20 if kind.startswith("train_") or kind in ("backbone", "generator") else 0
-        )
 
     def memory_mib(self) -> float:
         """The peak of what was timed, with weights, gradients and moments of the rest of the model."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        peak = torch.cuda.max_memory_allocated() / 2**20 if self.cuda else peak
-        return peak + 16 * self.weights * (1 - 1 / self.scale) / 2**20
+        peak = torch.cuda.max_memory_allocated() / 2**20 if self.device.type == "cuda" else peak
+        return peak + 16 * (self.weights - self.timed_weights) / 2**20
 
-    def clock(self) -> float:
-        if self.cuda:
-            torch.cuda.synchronize()
-        return self.now()
-
-    def timed(self, work: Callable[[], object]) -> float:
-        begin = self.clock()
-        work()
-        return self.clock() - begin
-
-    def once(self, key: Hashable, measure: Callable[[], Any]) -> Any:  # noqa: ANN401 - of any measure
+    def once(self, key: object, work: Callable[[], object]) -> float:
+        """Seconds of some work, of its second time."""
         if key not in self.known:
-            self.known[key] = measure()
+            for _ in range(2):
+                begin = self.now()
+                work()
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize()
+                self.known[key] = self.now() - begin
         return self.known[key]
 
     def texts(self, rows: int, tokens: float) -> list[list[int]]:
         return torch.randint(1, self.vocabulary, (rows, max(2, round(tokens)))).tolist()
 
-    def rows(self, split: str) -> int:
-        """Of a split such as sst/train."""
-        corpus, _, name = split.partition("/")
-        return self.figures[corpus][name]["rows"] * (self.factor if name == "train" else 1)
+    def rows(self, corpus: str, *splits: str) -> int:
+        counts = {split: self.figures[corpus][split]["rows"] for split in splits}
+        return sum(count * (self.factor if split == "train" else 1) for split, count in counts.items())
 
     def tokens(self, corpus: str, longest: int) -> float:
         """Of a text, or of the prompt with a pair."""
@@ -249,178 +198,185 @@ class Bench:
         return min(longest, words if corpus in NUM_LABELS else 2 * words + CLOZE)
 
     def step(
-        self,
-        kind: Hashable,
-        batch: int,
-        tokens: float,
-        new: Callable[[], Any],
-        objective: ModuleType,
-        options: Any = None,
-    ) -> tuple[float, float]:
-        """Seconds until a training begins, and of a step."""
-        asked: list[float] = []
-
-        class Clocked(Rows):
-            def __getitem__(_, index: int) -> dict[str, Any]:
-                asked.append(self.clock())
-                return super().__getitem__(index)
-
-        def measure() -> tuple[float, float]:
-            size = batch if self.scale == 1 else min(batch, ROWS)
-            count = size * STEPS
-            lengths = {
-                view: tokens if view == "swapped" else (tokens - CLOZE) / 2 for view in getattr(objective, "VIEWS", ())
+        self, kind: object, batch: int, tokens: float, new: Callable[[], Any], loss: Any, views: Any = ()
+    ) -> float:  # noqa: ANN401
+        """Seconds of a training step."""
+        key, size = (kind, batch, round(tokens)), max(2, min(batch, int(WORK / self.timed_weights / tokens)))
+        if key not in self.known:
+            lengths = {view: tokens if view == "swapped" else (tokens - CLOZE) / 2 for view in views}
+            columns = {name: self.texts(size, length) for name, length in {"input_ids": tokens, **lengths}.items()}
+            rows = [{name: ids[row] for name, ids in columns.items()} for row in range(size)]
+            batch_of = training_batch([row | {"labels": n % 2, "tasks": n % 3} for n, row in enumerate(rows)])
+            inputs = {
+                name: value if name == HOST else to_device(value, self.device) for name, value in batch_of.items()
             }
-            views = {view: self.texts(count, length) for view, length in lengths.items()}
-            rows = Clocked(
-                self.texts(count, tokens), labels=[0, 1] * (count // 2), tasks=[0, 1, 2] * (count // 3), **views
-            )
-            plan = Plan(1e-4, STEPS, size, 0.1, "linear", 0.01, 1.0, 10**6, 10**6, self.precision, 0)
-            loss = partial(objective.loss, options=options) if options else objective.loss
-            begin = self.clock()
-            train(new(), rows, loss, plan, Path(tempfile.mkdtemp(dir=".")))
-            starts = asked[::size]  # a batch is fetched before the step on the one before
-            step = statistics.median(after - start for start, after in zip(starts[2:], starts[3:], strict=False))
-            return starts[0] - begin, step * batch / size * self.scale
+            model = new().train().to(self.device)
+            use_fast_dropout(model)
+            optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
-        return self.once((kind, batch, round(tokens), objective.__name__), measure)
+            def work() -> None:
+                with autocast(self.precision, self.device):
+                    loss(model, inputs)[0].backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
 
-    def training(self, settings: Training, count: float, kind: Hashable, tokens: float, *how: Any) -> tuple[float, int]:
+            self.once(key, work)
+        return self.known[key] * batch / size * self.scale
+
+    def training(self, own: Training, count: float, kind: object, tokens: float, *how: Any) -> tuple[float, int]:  # noqa: ANN401
         """Seconds of a training, and how often it evaluates."""
-        plan = Plan.of(settings, round(count), self.precision, 0)
-        setup, step = self.step((kind, settings.dropout > 0), settings.batch_size, tokens, *how)
-        return setup + plan.steps * step, math.ceil(plan.steps / plan.evaluate_steps)
+        steps = own.epochs * -(-round(count) // own.batch_size)
+        seconds = steps * self.step((kind, own.dropout > 0), own.batch_size, tokens, *how)
+        return BEGIN + seconds, min(steps, own.epochs * own.evaluations_per_epoch)
 
     def prediction(self, tokens: float) -> float:
         """Seconds for a text."""
-
-        def measure() -> float:
-            model, texts = build_classifier(BACKBONE, 2, "last", 0.0, 0.0), self.texts(64, tokens)
-            predict(model, texts[:1], self.precision)
-            return self.timed(lambda: predict(model, texts, self.precision)) / len(texts) * self.scale
-
-        return self.once(("predict", round(tokens)), measure)
+        model, texts = build_classifier(BACKBONE, 2, "last", 0.0, 0.0).to(self.device), self.texts(64, tokens)
+        return self.once(round(tokens), lambda: predict(model, texts, self.precision)) / len(texts) * self.scale
 
     def sampling(self, texts: int) -> float:
         """Seconds of a token for so many texts, in batches, in the middle of a poem."""
-
-        def measure(rows: int) -> float:
-            model, none = language_model_of_backbone(), torch.zeros(self.vocabulary, dtype=torch.int64)
-            prompts, choose = self.texts(rows, self.poem / 2), partial(top_p, p=0.9, temperature=1.0)
-            few, many = (
-                self.timed(lambda: sample(model, prompts, range(rows), choose, none, 99, tokens)) for tokens in (4, 16)
-            )
-            return max(0.0, many - few) / 12 * self.scale
-
+        model = GPT2LMHeadModel.from_pretrained(BACKBONE, dtype=torch.get_default_dtype()).eval().to(self.device)
+        choose, none = partial(top_p, p=0.9, temperature=1.0), torch.zeros(self.vocabulary, dtype=torch.int64)
         full, rest = divmod(texts, ROWS_PER_BATCH)
-        return sum(
-            self.once(("sample", rows), partial(measure, rows)) for rows in [ROWS_PER_BATCH] * full + [rest] if rows
-        )
+        seconds = 0.0
+        for batches, rows in ((full, ROWS_PER_BATCH), (int(rest > 0), rest)):
+            write = partial(sample, model, self.texts(1, self.poem / 2) * rows, range(rows), choose, none, 99)
+            few, many = (self.once((rows, steps), partial(write, steps)) if batches else 0 for steps in (4, 16))
+            seconds += batches * max(0.0, many - few) / 12
+        return seconds * self.scale
 
     def embedding(self) -> float:
         """Seconds for a sentence in the encoder."""
         encoder, texts = Encoder(), [f"How do I repair the red engine of number {number}?" for number in range(64)]
-        return self.once("encoder", lambda: [self.timed(lambda: encoder.embed(texts)) for _ in range(2)][1] / 64)
+        return self.once("encoder", lambda: encoder.embed(texts)) / len(texts)
 
-    def download(self, _: str) -> float:
-        return self.raw[0]
-
-    def prepare(self, _: str) -> float:
-        return self.raw[1] * self.factor
-
-    def backbone(self, _: str) -> float:
-        if self.params["backbone"]["source"] != "scratch":
-            return 5.0
-        own = self.params["backbone"]["scratch"]
-        setup, step = self.step("scratch", own["batch_size"], own["block"], language_model_of_backbone, language_model)
-        return setup + own["tokens"] // (own["block"] * own["batch_size"]) * step
-
-    def translate(self, _: str) -> float:
-        own = self.params["back_translation"]
-        texts = min(own["selection"]["pairs"] or math.inf, self.rows("paraphrase/train")) * len(
-            own["selection"]["sentences"]
+    def seconds(self, name: str) -> float:
+        """Of a stage such as train_sonnet@lora."""
+        kind, _, row = name.partition("@")
+        if kind in SECONDS:
+            return SECONDS[kind]
+        pairs, back, search = (
+            self.rows("paraphrase", "train"),
+            self.params["back_translation"],
+            self.params["adversarial"],
         )
-        backend, requests = own["translator"]["backend"], own["translator"]["network"]["requests_per_second"]
-        marian = 2 * own["translator"]["marian"]["beams"] * PRICES["marian"] * self.embedding()
-        each = {"memory": 0.0, "apertium": 1 / APERTIUM, "marian": marian}.get(backend, 2 / requests)
-        return 1 + texts * (each + (2 * self.embedding() if own["checks"]["similarity"] else 0)) / len(own["shards"])
+        match kind:
+            case "prepare":
+                return 3e-5 * sum(self.rows(corpus, *splits) for corpus, splits in self.figures.items())
+            case "backbone":
+                own = self.params["backbone"]["scratch"]
+                shape = own["batch_size"], own["block"]
+                new = partial(GPT2LMHeadModel.from_pretrained, BACKBONE, dtype=torch.get_default_dtype())
+                steps = (
+                    own["tokens"] // (own["block"] * own["batch_size"])
+                    if self.params["backbone"]["source"] == "scratch"
+                    else 0
+                )
+                return 5 + (steps and steps * self.step("scratch", *shape, new, language_model.loss))
+            case "generator":
+                lm = Sonnet(**search["generator"]["lm"], adapter=None, keep=1, select_draws=1)
+                count = 2 * self.figures["paraphrase"]["train"]["label_1"] * pairs  # both directions
+                how = self.tokens("paraphrase", lm.max_length), partial(language_model_of, lm), language_model.loss
+                return self.training(lm, count, "None", *how)[0] if search["generator"]["kind"] == "lm" else 5.0
+            case "translate":
+                selected = back["selection"]
+                texts = min(selected["pairs"] or pairs, pairs) * len(selected["sentences"]) / len(back["shards"])
+                marian = 2 * back["translator"]["marian"]["beams"] * PRICES["marian"] * self.embedding()
+                network = 2 / back["translator"]["network"]["requests_per_second"]
+                each = {"memory": 0.0, "apertium": 1 / 300, "marian": marian}.get(
+                    back["translator"]["backend"], network
+                )
+                return BEGIN + texts * (each + (2 * self.embedding() if back["checks"]["similarity"] else 0.0))
+            case "adversarial_search":
+                asked, sampling = min(search["questions"] or 2 * pairs, 2 * pairs), search["sampling"]
+                texts = asked * sampling["candidates"] * (1 + sampling["retries"] * 2 / 3)
+                price = 1 + sum(2 * PRICES.get(search[gate]["gate"], 0) for gate in ("meaning", "surface"))
+                wrote = texts / ROWS_PER_BATCH * sampling["max_new_tokens"] * self.sampling(ROWS_PER_BATCH)
+                return BEGIN + (wrote + price * (texts + 3 * asked) * self.embedding()) / len(search["shards"])
+        return self.seconds_of_rows(kind, row)
 
-    def generator(self, _: str) -> float:
-        own = self.params["adversarial"]["generator"]
-        if own["kind"] != "lm":
-            return 5.0
-        settings = Sonnet(**own["lm"], adapter=None, keep=1, select_draws=1)
-        positive = 2 * self.figures["paraphrase"]["train"]["label_1"]  # both directions
-        tokens = self.tokens("paraphrase", settings.max_length)
-        how = partial(language_model_of, settings), language_model
-        return self.training(settings, positive * self.rows("paraphrase/train"), "None", tokens, *how)[0]
-
-    def adversarial_search(self, _: str) -> float:
-        own = self.params["adversarial"]
-        sampling, every = own["sampling"], 2 * self.rows("paraphrase/train")
-        questions = min(own["questions"] or every, every)
-        texts = questions * sampling["candidates"] * (1 + sampling["retries"] * 2 / 3)
-        judged = 1 + sum(2 * PRICES.get(own[gate]["gate"], 0) for gate in ("meaning", "surface"))
-        wrote = texts / ROWS_PER_BATCH * sampling["max_new_tokens"] * self.sampling(ROWS_PER_BATCH)
-        return 1 + (wrote + judged * (texts + 3 * questions) * self.embedding()) / len(own["shards"])
-
-    def train_sentiment(self, row: str) -> float:
-        own = load_row("sentiment", "methods", row, Sentiment)
-        corpus, tokens, dropouts = (
-            own.dataset,
-            self.tokens(own.dataset, own.max_length),
-            (own.dropout, own.head_dropout),
-        )
-        new = partial(build_classifier, BACKBONE, NUM_LABELS[corpus], "last", *dropouts, own.mode == "head")
-        how = new, cross_entropy, cross_entropy.Options(label_smoothing=0.0)
-        seconds, evaluations = self.training(own, self.rows(f"{corpus}/train"), own.mode, tokens, *how)
-        select, dev, test = (self.rows(f"{corpus}/{split}") for split in ("select", "dev", "test"))
-        return seconds + (select * (evaluations + 1) + dev + test) * self.prediction(tokens)
-
-    def pair_training(self, own: Paraphrase) -> tuple[float, int]:
-        objective = load_objective(own.objective, "objective")
-        options = check_options(objective, own.options, "options")
-        source, _, name = own.train.rpartition("/")
-        share = self.params["training_sets"][name]["share"] if source.startswith("augmented") else 0
-        corpus = "paraphrase" if share else name
-        count = self.rows(f"{corpus}/train") / (1 - share) + sum(self.rows(f"{task}/train") for task in own.tasks)
-        plain = own.model_copy(update={"head": "linear", "exact_match": False})
-        new = partial(new_classifier, BACKBONE, None, plain)
-        kind = own.adapter, bool(own.tasks), own.options.get("text")
-        return self.training(own, count, kind, self.tokens(corpus, own.max_length), new, objective, options)
-
-    def train_first_stage(self, row: str) -> float:
-        return self.pair_training(load_paraphrase(row, "first_stages"))[0]
-
-    def train_paraphrase(self, row: str) -> float:
-        own = load_paraphrase(row)
-        seconds, evaluations = self.pair_training(own)
-        runs, orders = 1 + len(own.seeds), 2 if own.orders == "both" else 1
-        select, dev, test, ap_h = (
-            self.rows(split) for split in ("paraphrase/select", "paraphrase/dev", "paraphrase/test", "ap_h/dev")
-        )
-        texts = orders * (select * (evaluations * runs + 1) + test + ap_h) + 2 * runs * dev
-        return runs * seconds + texts * self.prediction(self.tokens("paraphrase", own.max_length))
-
-    def train_sonnet(self, row: str) -> float:
-        own = load_row("sonnet", "methods", row, Sonnet)
-        how = min(self.poem, own.max_length), partial(language_model_of, own), language_model
-        seconds, evaluations = self.training(own, self.rows("sonnets/train"), str(own.adapter), *how)
-        return seconds + evaluations * self.continuation * self.sampling(self.rows("sonnets/select") * own.select_draws)
-
-    def generate_sonnets(self, row: str) -> float:
-        own = load_system(row).model_dump()
-        seconds, steps = 0.0, min(own["max_new_tokens"] or math.inf, self.continuation)
-        beams = own.get("beams", 0) + own.get("k", 0) + 2 * (own["decoder"] == "contrastive_decoding")
-        for split in ("dev", "test"):
-            prompts, draws = self.rows(f"sonnets/{split}"), own.get("draws", 1) if split == "dev" else 1
-            texts = prompts * (own.get("samples") or own.get("candidates") or (draws if "draws" in own else 0) + beams)
-            bans = BAN * texts if own["exact_lines"] or own["line_length"] or own["no_copy_words"] else 0
-            choice = CHOICE * texts if "mbr" in own["decoder"] else 0
-            seconds += steps * (self.sampling(texts) + bans) + choice + prompts * draws * self.prediction(self.poem)
-        return 1 + seconds
+    def seconds_of_rows(self, kind: str, row: str) -> float:
+        match kind:
+            case "train_sentiment":
+                own = load_row("sentiment", "methods", row, Sentiment)
+                corpus, tokens = own.dataset, self.tokens(own.dataset, own.max_length)
+                shape = NUM_LABELS[corpus], "last", own.dropout, own.head_dropout, own.mode == "head"
+                loss = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
+                how = tokens, partial(build_classifier, BACKBONE, *shape), loss
+                seconds, evaluations = self.training(own, self.rows(corpus, "train"), own.mode, *how)
+                texts = evaluations * self.rows(corpus, "select") + self.rows(corpus, "select", "dev", "test")
+                return seconds + texts * self.prediction(tokens)
+            case "train_first_stage" | "train_paraphrase":
+                own = load_paraphrase(row, "methods" if kind == "train_paraphrase" else "first_stages")
+                objective = load_objective(own.objective, "objective")
+                loss = partial(objective.loss, options=check_options(objective, own.options, "options"))
+                share = self.params["training_sets"].get(own.train.rpartition("/")[2], {"share": 0})["share"]
+                corpus = "etpc" if own.train == "prepared/etpc" else "paraphrase"
+                count = self.rows(corpus, "train") / (1 - share) + sum(self.rows(task, "train") for task in own.tasks)
+                new = partial(
+                    new_classifier, BACKBONE, None, own.model_copy(update={"head": "linear", "exact_match": False})
+                )
+                key, tokens = (
+                    (own.objective, own.adapter, bool(own.tasks), own.options.get("text")),
+                    self.tokens(corpus, own.max_length),
+                )
+                seconds, evaluations = self.training(own, count, key, tokens, new, loss, objective.VIEWS)
+                if kind == "train_first_stage":
+                    return seconds
+                runs, orders = 1 + len(own.seeds), 2 if own.orders == "both" else 1
+                texts = orders * (evaluations * runs + 1) * self.rows("paraphrase", "select") + 2 * runs * self.rows(
+                    "paraphrase", "dev"
+                )
+                texts += orders * (self.rows("paraphrase", "test") + self.rows("ap_h", "dev"))
+                return runs * seconds + texts * self.prediction(tokens)
+            case "train_sonnet":
+                own = load_row("sonnet", "methods", row, Sonnet)
+                how = min(self.poem, own.max_length), partial(language_model_of, own), language_model.loss
+                seconds, evaluations = self.training(own, self.rows("sonnets", "train"), str(own.adapter), *how)
+                texts = self.rows("sonnets", "select") * own.select_draws
+                return seconds + evaluations * self.new_tokens * self.sampling(texts)
+            case "generate_sonnets":
+                system = load_system(row).model_dump()
+                steps, seconds = min(system["max_new_tokens"] or self.new_tokens, self.new_tokens), BEGIN
+                beams = system.get("beams", 0) + system.get("k", 0) + 2 * (system["decoder"] == "contrastive_decoding")
+                for split in ("dev", "test"):
+                    prompts, draws = self.rows("sonnets", split), system.get("draws", 1) if split == "dev" else 1
+                    texts = prompts * (
+                        system.get("samples") or system.get("candidates") or (draws if "draws" in system else 0) + beams
+                    )
+                    bans = (
+                        BAN * texts if system["exact_lines"] or system["line_length"] or system["no_copy_words"] else 0
+                    )
+                    choice = CHOICE * texts if "mbr" in system["decoder"] else 0
+                    seconds += (
+                        steps * (self.sampling(texts) + bans) + choice + prompts * draws * self.prediction(self.poem)
+                    )
+                return seconds
+        raise InputError(f"dvc.yaml: {kind}: a kind of stage that pipeline/commands/estimate.py does not have yet")
 
 
-def language_model_of_backbone() -> GPT2LMHeadModel:
-    model = GPT2LMHeadModel.from_pretrained(BACKBONE, dtype=torch.get_default_dtype())
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+def new_config(backbone: dict[str, Any]) -> GPT2Config:
+    """The size of the profile's model; its random weights are spread so that next tokens are not all as likely."""
+    own = backbone["scratch"]
+    config = GPT2Config(
+        vocab_size=own["vocab_size"],
+        n_positions=own["context"],
+        n_embd=own["width"],
+        n_layer=own["layers"],
+        n_head=own["heads"],
+    )
+    if backbone["source"] == "hub":
+        layers, width = HUB[backbone["hub"]["name"].rpartition("/")[2]]
+        config = GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64)
+    elif backbone["source"] == "path":
+        config = GPT2Config.from_pretrained(backbone["path"])
+    config.activation_function, config.initializer_range = GELU, 0.1
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
+    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
+    return config
+
+
+def weights_of(config: GPT2Config) -> float:
+    return 12 * config.n_layer * config.n_embd**2 + (config.vocab_size + config.n_positions) * config.n_embd

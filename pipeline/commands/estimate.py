@@ -14,7 +14,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,13 +25,15 @@ from dvc.repo import Repo
 from networkx import DiGraph, topological_sort
 from pandas import DataFrame, Series, read_csv
 from ruamel.yaml import YAML
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.encoder import Encoder
 from pipeline.config.base import PARAMS, load_block, load_row, read_params
 from pipeline.config.objective import check_options, load_objective
-from pipeline.config.paraphrase import load_paraphrase
+from pipeline.config.paraphrase import Paraphrase, load_paraphrase
 from pipeline.config.sentiment import NUM_LABELS, Sentiment
 from pipeline.config.sonnet import Sonnet, load_system
 from pipeline.config.training import Compute, Training
@@ -40,6 +42,7 @@ from pipeline.decoding.top_p import top_p
 from pipeline.determinism import make_deterministic
 from pipeline.errors import InputError
 from pipeline.files import read_json
+from pipeline.heap import return_large_blocks
 from pipeline.models.backbone import GELU
 from pipeline.models.classifier import build_classifier
 from pipeline.models.dropout import use_fast_dropout
@@ -49,25 +52,27 @@ from pipeline.precision import autocast
 from pipeline.predict import predict
 from pipeline.stages import download, prepare
 from pipeline.stages.train_sonnet import BACKBONE, language_model_of
-from pipeline.text.batch import HOST, to_device, training_batch
+from pipeline.text.batch import HOST, training_batch
+from pipeline.training import Rows
 
+Make = Callable[..., Any]
 LARGE, WORK = 16e6, 5e9  # weights in the blocks of a model, and tokens of a batch times weights: more is not timed
+SIZES = ("n_layer", "n_embd", "n_head", "vocab_size", "n_positions")
 HUB = {"distilgpt2": (6, 768), "gpt2": (12, 768), "gpt2-medium": (24, 1024), "gpt2-large": (36, 1280)}  # layers, width
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
 LONGER = 1.25  # the longest poem of a batch, of the mean: so long its steps go on
 BAN, CHOICE = 8e-5, 0.01  # seconds to constrain a token, to weigh a candidate in MBR
 PRICES = {"marian": 14, "nli": 64, "bleurt": 20}  # of a sentence, by the weights of the model; the encoder's is 1
-BEGIN = 0.5  # seconds of a stage before and after its work
-# Stages without a model, as in a run of the sample; on larger data they do not take minutes either.
+BEGIN = 0.3  # seconds of a stage with a model before and after its work
+# Stages without one, as in a run of the sample; on larger data they do not take minutes either.
 SECONDS = {"code": 1.2, "download": 0.1, "ensemble": 0.7, "evaluate_sonnets": 0.5, "plots_page": 1.7, "report": 7.0}
 QUICK = "adversarial back_translate evaluate_ensemble evaluate_floors evaluate_paraphrase evaluate_sentiment"
 SECONDS |= dict.fromkeys([*QUICK.split(), "training_set"], 0.1)
-COPIES = {"backbone": 1, "generator": 1, "train_sentiment": 1, "train_first_stage": 1, "train_paraphrase": 1}
 ASSUMED = f"""
-Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems end where sonnets do; training sets get all pairs that their share
-allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence encoder
-does, by their weights, Apertium makes 300 round trips a second; stages without a model take what they take in the
-sample; stages at the same time do not slow each other. Disk: models, in the workspace and in DVC's cache."""
+Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems end where sonnets do; training sets get all pairs
+their share allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence encoder does, by
+their weights, Apertium makes 300 round trips a second; stages without a model take what they take in the sample; stages
+at the same time do not slow each other. Disk: models, in the workspace and in DVC's cache."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,8 +136,8 @@ def measured(path: Path) -> Series:
 def table(costs: Series, weights: float, real: Series | None, every: bool) -> DataFrame:
     """By kind of stage, or by stage, and in all: time and disk; of stages that really ran, the times of both."""
     sums = DataFrame({"Stages": 1, "seconds": costs, "real": 0 if real is None else real}).dropna()
-    copies = [(COPIES | {"train_sonnet": 3}).get(name.partition("@")[0], 0) for name in sums.index]
-    sums["MiB"] = [8 * weights / 2**20 * count for count in copies]
+    models = sums.index.str.match("backbone|generator|train_") + 2 * sums.index.str.match("train_sonnet")  # three kept
+    sums["MiB"] = 8 * weights / 2**20 * models
     sums = sums if every else sums.groupby(lambda name: name.partition("@")[0]).sum()
     sums.loc["all"] = sums.sum()
     shares = {"Estimated CPU s": sums["seconds"], "Real CPU s": sums["real"], "Ratio": sums["seconds"] / sums["real"]}
@@ -149,8 +154,9 @@ class Bench:
     """A copy of the project in the working folder, and what was timed there."""
 
     def __init__(self, params: dict[str, Any], compute: Compute, jobs: int, cpu: bool) -> None:
-        self.params, self.precision, self.factor, self.known = params, compute.precision, 1, dict[Any, Any]()
+        self.params, self.precision, self.factor, self.known = params, compute.precision, 1, dict[object, float]()
         make_deterministic(params["seed"], compute)
+        return_large_blocks()
         torch.set_num_threads(compute.threads or max(1, torch.get_num_threads() // jobs))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         on_cpu = (cpu or compute.threads == 1) and self.device.type == "cpu"
@@ -169,21 +175,21 @@ class Bench:
         GPT2LMHeadModel(config).save_pretrained(BACKBONE)
 
     def memory_mib(self) -> float:
-        """The peak of what was timed, with weights, gradients and moments of the rest of the model."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        peak = torch.cuda.max_memory_allocated() / 2**20 if self.device.type == "cuda" else peak
-        return peak + 16 * (self.weights - self.timed_weights) / 2**20
+        """The peak of what was timed, on a GPU of its memory, with the weights, gradients and moments that were not."""
+        peak = torch.cuda.max_memory_allocated() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return (peak + 16 * (self.weights - self.timed_weights)) / 2**20
 
     def once(self, key: object, work: Callable[[], object]) -> float:
-        """Seconds of some work, of its second time."""
-        if key not in self.known:
-            for _ in range(2):
-                begin = self.now()
-                work()
-                if self.device.type == "cuda":
-                    torch.cuda.synchronize()
-                self.known[key] = self.now() - begin
-        return self.known[key]
+        """Seconds of some work, the shortest of three times."""
+
+        def seconds() -> float:
+            begin = self.now()
+            work()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            return self.now() - begin
+
+        return self.known[key] if key in self.known else self.known.setdefault(key, min(seconds() for _ in range(3)))
 
     def texts(self, rows: int, tokens: float) -> list[list[int]]:
         return torch.randint(1, self.vocabulary, (rows, max(2, round(tokens)))).tolist()
@@ -197,19 +203,15 @@ class Bench:
         words = TOKENS * self.figures[corpus]["train"]["mean_words"]
         return min(longest, words if corpus in NUM_LABELS else 2 * words + CLOZE)
 
-    def step(
-        self, kind: object, batch: int, tokens: float, new: Callable[[], Any], loss: Any, views: Any = ()
-    ) -> float:  # noqa: ANN401
+    def step(self, kind: object, batch: int, tokens: float, new: Make, loss: Make, views: Sequence[str] = ()) -> float:
         """Seconds of a training step."""
         key, size = (kind, batch, round(tokens)), max(2, min(batch, int(WORK / self.timed_weights / tokens)))
         if key not in self.known:
             lengths = {view: tokens if view == "swapped" else (tokens - CLOZE) / 2 for view in views}
-            columns = {name: self.texts(size, length) for name, length in {"input_ids": tokens, **lengths}.items()}
-            rows = [{name: ids[row] for name, ids in columns.items()} for row in range(size)]
-            batch_of = training_batch([row | {"labels": n % 2, "tasks": n % 3} for n, row in enumerate(rows)])
-            inputs = {
-                name: value if name == HOST else to_device(value, self.device) for name, value in batch_of.items()
-            }
+            columns = {view: self.texts(size, length) for view, length in lengths.items()}
+            columns |= {"labels": [row % 2 for row in range(size)], "tasks": [row % 3 for row in range(size)]}
+            inputs = training_batch(Rows(self.texts(size, tokens), **columns).rows)
+            inputs |= {name: value.to(self.device) for name, value in inputs.items() if name != HOST}
             model = new().train().to(self.device)
             use_fast_dropout(model)
             optimizer = torch.optim.AdamW(model.parameters(), fused=True)
@@ -224,10 +226,10 @@ class Bench:
             self.once(key, work)
         return self.known[key] * batch / size * self.scale
 
-    def training(self, own: Training, count: float, kind: object, tokens: float, *how: Any) -> tuple[float, int]:  # noqa: ANN401
-        """Seconds of a training, and how often it evaluates."""
+    def training(self, own: Training, count: float, kind: object, *how: Any) -> tuple[float, int]:  # noqa: ANN401
+        """Seconds of a training, and how often it evaluates; `how` is what `step` takes after the batch."""
         steps = own.epochs * -(-round(count) // own.batch_size)
-        seconds = steps * self.step((kind, own.dropout > 0), own.batch_size, tokens, *how)
+        seconds = steps * self.step((kind, own.dropout > 0), own.batch_size, *how)
         return BEGIN + seconds, min(steps, own.epochs * own.evaluations_per_epoch)
 
     def prediction(self, tokens: float) -> float:
@@ -241,10 +243,10 @@ class Bench:
         choose, none = partial(top_p, p=0.9, temperature=1.0), torch.zeros(self.vocabulary, dtype=torch.int64)
         full, rest = divmod(texts, ROWS_PER_BATCH)
         seconds = 0.0
-        for batches, rows in ((full, ROWS_PER_BATCH), (int(rest > 0), rest)):
+        for rows in [ROWS_PER_BATCH] * full + [rest] * (rest > 0):
             write = partial(sample, model, self.texts(1, self.poem / 2) * rows, range(rows), choose, none, 99)
-            few, many = (self.once((rows, steps), partial(write, steps)) if batches else 0 for steps in (4, 16))
-            seconds += batches * max(0.0, many - few) / 12
+            few, many = (self.once((rows, steps), partial(write, steps)) for steps in (4, 16))
+            seconds += max(0.0, many - few) / 12
         return seconds * self.scale
 
     def embedding(self) -> float:
@@ -255,127 +257,104 @@ class Bench:
     def seconds(self, name: str) -> float:
         """Of a stage such as train_sonnet@lora."""
         kind, _, row = name.partition("@")
-        if kind in SECONDS:
-            return SECONDS[kind]
-        pairs, back, search = (
-            self.rows("paraphrase", "train"),
-            self.params["back_translation"],
-            self.params["adversarial"],
-        )
+        pairs, model = self.rows("paraphrase", "train"), self.params["backbone"]
+        back, search = self.params["back_translation"], self.params["adversarial"]
         match kind:
             case "prepare":
                 return 3e-5 * sum(self.rows(corpus, *splits) for corpus, splits in self.figures.items())
             case "backbone":
-                own = self.params["backbone"]["scratch"]
-                shape = own["batch_size"], own["block"]
+                batch, block, tokens = (model["scratch"][name] for name in ("batch_size", "block", "tokens"))
                 new = partial(GPT2LMHeadModel.from_pretrained, BACKBONE, dtype=torch.get_default_dtype())
-                steps = (
-                    own["tokens"] // (own["block"] * own["batch_size"])
-                    if self.params["backbone"]["source"] == "scratch"
-                    else 0
-                )
-                return 5 + (steps and steps * self.step("scratch", *shape, new, language_model.loss))
+                steps = tokens // (block * batch) if model["source"] == "scratch" else 0
+                return BEGIN + (steps and steps * self.step("scratch", batch, block, new, language_model.loss))
             case "generator":
-                lm = Sonnet(**search["generator"]["lm"], adapter=None, keep=1, select_draws=1)
+                own = Sonnet(**search["generator"]["lm"], adapter=None, keep=1, select_draws=1)
                 count = 2 * self.figures["paraphrase"]["train"]["label_1"] * pairs  # both directions
-                how = self.tokens("paraphrase", lm.max_length), partial(language_model_of, lm), language_model.loss
-                return self.training(lm, count, "None", *how)[0] if search["generator"]["kind"] == "lm" else 5.0
+                how = self.tokens("paraphrase", own.max_length), partial(language_model_of, own), language_model.loss
+                return self.training(own, count, "None", *how)[0] if search["generator"]["kind"] == "lm" else BEGIN
             case "translate":
-                selected = back["selection"]
-                texts = min(selected["pairs"] or pairs, pairs) * len(selected["sentences"]) / len(back["shards"])
+                texts = min(back["selection"]["pairs"] or pairs, pairs) * len(back["selection"]["sentences"])
                 marian = 2 * back["translator"]["marian"]["beams"] * PRICES["marian"] * self.embedding()
-                network = 2 / back["translator"]["network"]["requests_per_second"]
-                each = {"memory": 0.0, "apertium": 1 / 300, "marian": marian}.get(
-                    back["translator"]["backend"], network
-                )
-                return BEGIN + texts * (each + (2 * self.embedding() if back["checks"]["similarity"] else 0.0))
+                each = {"memory": 0.0, "apertium": 1 / 300, "marian": marian}.get(back["translator"]["backend"])
+                each = 2 / back["translator"]["network"]["requests_per_second"] if each is None else each
+                each += 2 * self.embedding() if back["checks"]["similarity"] is not None else 0.0
+                return BEGIN + texts * each / len(back["shards"])
             case "adversarial_search":
                 asked, sampling = min(search["questions"] or 2 * pairs, 2 * pairs), search["sampling"]
                 texts = asked * sampling["candidates"] * (1 + sampling["retries"] * 2 / 3)
                 price = 1 + sum(2 * PRICES.get(search[gate]["gate"], 0) for gate in ("meaning", "surface"))
                 wrote = texts / ROWS_PER_BATCH * sampling["max_new_tokens"] * self.sampling(ROWS_PER_BATCH)
                 return BEGIN + (wrote + price * (texts + 3 * asked) * self.embedding()) / len(search["shards"])
-        return self.seconds_of_rows(kind, row)
-
-    def seconds_of_rows(self, kind: str, row: str) -> float:
-        match kind:
             case "train_sentiment":
-                own = load_row("sentiment", "methods", row, Sentiment)
-                corpus, tokens = own.dataset, self.tokens(own.dataset, own.max_length)
-                shape = NUM_LABELS[corpus], "last", own.dropout, own.head_dropout, own.mode == "head"
-                loss = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
-                how = tokens, partial(build_classifier, BACKBONE, *shape), loss
-                seconds, evaluations = self.training(own, self.rows(corpus, "train"), own.mode, *how)
-                texts = evaluations * self.rows(corpus, "select") + self.rows(corpus, "select", "dev", "test")
-                return seconds + texts * self.prediction(tokens)
-            case "train_first_stage" | "train_paraphrase":
-                own = load_paraphrase(row, "methods" if kind == "train_paraphrase" else "first_stages")
-                objective = load_objective(own.objective, "objective")
-                loss = partial(objective.loss, options=check_options(objective, own.options, "options"))
-                share = self.params["training_sets"].get(own.train.rpartition("/")[2], {"share": 0})["share"]
-                corpus = "etpc" if own.train == "prepared/etpc" else "paraphrase"
-                count = self.rows(corpus, "train") / (1 - share) + sum(self.rows(task, "train") for task in own.tasks)
-                new = partial(
-                    new_classifier, BACKBONE, None, own.model_copy(update={"head": "linear", "exact_match": False})
-                )
-                key, tokens = (
-                    (own.objective, own.adapter, bool(own.tasks), own.options.get("text")),
-                    self.tokens(corpus, own.max_length),
-                )
-                seconds, evaluations = self.training(own, count, key, tokens, new, loss, objective.VIEWS)
-                if kind == "train_first_stage":
-                    return seconds
-                runs, orders = 1 + len(own.seeds), 2 if own.orders == "both" else 1
-                texts = orders * (evaluations * runs + 1) * self.rows("paraphrase", "select") + 2 * runs * self.rows(
-                    "paraphrase", "dev"
-                )
-                texts += orders * (self.rows("paraphrase", "test") + self.rows("ap_h", "dev"))
-                return runs * seconds + texts * self.prediction(tokens)
+                return self.sentiment(load_row("sentiment", "methods", row, Sentiment))
+            case "train_first_stage":
+                return self.pairs(load_paraphrase(row, "first_stages"), select=False)
+            case "train_paraphrase":
+                return self.pairs(load_paraphrase(row), select=True)
             case "train_sonnet":
-                own = load_row("sonnet", "methods", row, Sonnet)
-                how = min(self.poem, own.max_length), partial(language_model_of, own), language_model.loss
-                seconds, evaluations = self.training(own, self.rows("sonnets", "train"), str(own.adapter), *how)
-                texts = self.rows("sonnets", "select") * own.select_draws
-                return seconds + evaluations * self.new_tokens * self.sampling(texts)
+                return self.sonnet(load_row("sonnet", "methods", row, Sonnet))
             case "generate_sonnets":
-                system = load_system(row).model_dump()
-                steps, seconds = min(system["max_new_tokens"] or self.new_tokens, self.new_tokens), BEGIN
-                beams = system.get("beams", 0) + system.get("k", 0) + 2 * (system["decoder"] == "contrastive_decoding")
-                for split in ("dev", "test"):
-                    prompts, draws = self.rows("sonnets", split), system.get("draws", 1) if split == "dev" else 1
-                    texts = prompts * (
-                        system.get("samples") or system.get("candidates") or (draws if "draws" in system else 0) + beams
-                    )
-                    bans = (
-                        BAN * texts if system["exact_lines"] or system["line_length"] or system["no_copy_words"] else 0
-                    )
-                    choice = CHOICE * texts if "mbr" in system["decoder"] else 0
-                    seconds += (
-                        steps * (self.sampling(texts) + bans) + choice + prompts * draws * self.prediction(self.poem)
-                    )
-                return seconds
-        raise InputError(f"dvc.yaml: {kind}: a kind of stage that pipeline/commands/estimate.py does not have yet")
+                return self.system(load_system(row).model_dump())
+        if kind not in SECONDS:
+            raise InputError(f"dvc.yaml: {kind}: a kind of stage that pipeline/commands/estimate.py does not have yet")
+        return SECONDS[kind]
+
+    def sentiment(self, own: Sentiment) -> float:
+        corpus, tokens = own.dataset, self.tokens(own.dataset, own.max_length)
+        dropouts = own.dropout, own.head_dropout
+        new = partial(build_classifier, BACKBONE, NUM_LABELS[corpus], "last", *dropouts, own.mode == "head")
+        loss = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
+        seconds, evaluations = self.training(own, self.rows(corpus, "train"), own.mode, tokens, new, loss)
+        texts = evaluations * self.rows(corpus, "select") + self.rows(corpus, "select", "dev", "test")
+        return seconds + texts * self.prediction(tokens)
+
+    def pairs(self, own: Paraphrase, select: bool) -> float:
+        own = own.model_copy(update={"head": "linear", "exact_match": False})  # they would take a real tokenizer
+        objective = load_objective(own.objective, "objective")
+        loss = partial(objective.loss, options=check_options(objective, own.options, "options"))
+        share = self.params["training_sets"].get(own.train.rpartition("/")[2], {"share": 0})["share"]
+        corpus = "etpc" if own.train == "prepared/etpc" else "paraphrase"
+        count = self.rows(corpus, "train") / (1 - share) + sum(self.rows(task, "train") for task in own.tasks)
+        kind, tokens = (own.adapter, bool(own.tasks), own.options.get("text")), self.tokens(corpus, own.max_length)
+        how = tokens, lambda: new_classifier(BACKBONE, Tokenizer(BPE()), own), loss, objective.VIEWS
+        seconds, evaluations = self.training(own, count, (own.objective, *kind), *how)
+        runs, orders = 1 + len(own.seeds), 2 if own.orders == "both" else 1
+        texts = orders * (evaluations * runs + 1) * self.rows("paraphrase", "select")
+        texts += (2 * runs + orders) * self.rows("paraphrase", "dev") + orders * self.rows("ap_h", "dev")  # test as dev
+        return runs * seconds + (texts * self.prediction(tokens) if select else 0.0)
+
+    def sonnet(self, own: Sonnet) -> float:
+        how = min(self.poem, own.max_length), partial(language_model_of, own), language_model.loss
+        seconds, evaluations = self.training(own, self.rows("sonnets", "train"), str(own.adapter), *how)
+        texts = self.rows("sonnets", "select") * own.select_draws
+        return seconds + evaluations * self.new_tokens * self.sampling(texts)
+
+    def system(self, own: dict[str, Any]) -> float:
+        seconds, steps = BEGIN, min(own["max_new_tokens"] or self.new_tokens, self.new_tokens)
+        width = sum(own.get(name, 0) for name in ("samples", "candidates", "beams", "k")) or 1
+        for split, draws in (("dev", own.get("draws", 1)), ("test", 1)):
+            poems = draws * self.rows("sonnets", split)
+            each = steps * BAN * own["exact_lines"] + CHOICE * ("mbr" in own["decoder"])
+            seconds += steps * self.sampling(poems * width) + poems * (width * each + self.prediction(self.poem))
+        return seconds
 
 
 def new_config(backbone: dict[str, Any]) -> GPT2Config:
     """The size of the profile's model; its random weights are spread so that next tokens are not all as likely."""
-    own = backbone["scratch"]
-    config = GPT2Config(
-        vocab_size=own["vocab_size"],
-        n_positions=own["context"],
-        n_embd=own["width"],
-        n_layer=own["layers"],
-        n_head=own["heads"],
-    )
-    if backbone["source"] == "hub":
-        layers, width = HUB[backbone["hub"]["name"].rpartition("/")[2]]
-        config = GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64)
-    elif backbone["source"] == "path":
-        config = GPT2Config.from_pretrained(backbone["path"])
-    config.activation_function, config.initializer_range = GELU, 0.1
-    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
-    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
-    return config
+    own, name = backbone["scratch"], backbone["hub"]["name"].rpartition("/")[2]
+    sizes = [own["layers"], own["width"], own["heads"], own["vocab_size"], own["context"]]
+    if backbone["source"] == "path":
+        values = read_json(Path(backbone["path"]) / "config.json")
+        sizes = [values[size] for size in SIZES]
+    elif backbone["source"] == "hub":
+        if name not in HUB:
+            raise InputError(f"backbone.hub.name: the size of {name} is not known here; known are {', '.join(HUB)}")
+        layers, width = HUB[name]
+        sizes = [layers, width, width // 64, 50257, 1024]
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    named = dict(zip(SIZES, sizes, strict=True)) | ends | dropouts
+    return GPT2Config(**named, activation_function=GELU, initializer_range=0.1)
 
 
 def weights_of(config: GPT2Config) -> float:

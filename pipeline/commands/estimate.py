@@ -16,13 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from dvc.repo import Repo
-from networkx import DiGraph, topological_sort
+from dvc.stage import Stage
 from pandas import DataFrame, Series, read_csv
 from ruamel.yaml import YAML
 from tokenizers import Tokenizer
@@ -69,10 +69,10 @@ SECONDS = {"code": 1.2, "download": 0.1, "ensemble": 0.7, "evaluate_sonnets": 0.
 QUICK = "adversarial back_translate evaluate_ensemble evaluate_floors evaluate_paraphrase evaluate_sentiment"
 SECONDS |= dict.fromkeys([*QUICK.split(), "training_set"], 0.1)
 ASSUMED = f"""
-Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems end where sonnets do; training sets get all pairs
-their share allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence encoder does, by
-their weights, Apertium makes 300 round trips a second; stages without a model take what they take in the sample; stages
-at the same time do not slow each other. Disk: models, in the workspace and in DVC's cache."""
+Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems end where sonnets do; training sets get all pairs that their
+share allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence
+encoder does, by their weights, Apertium makes 300 round trips a second; stages without a model take what they take in
+the sample; stages at the same time do not slow each other. Disk: models, in the workspace and in DVC's cache."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,12 +114,14 @@ def run(options: argparse.Namespace) -> None:
         print(f"with 10 times the training rows: {shown(side_by_side(graph, more, jobs))}\n{ASSUMED}")
 
 
-def side_by_side(graph: DiGraph, costs: Series, jobs: int) -> float:
+def side_by_side(graph: Any, costs: Series, jobs: int) -> float:  # noqa: ANN401 - a graph of networkx
     """Seconds at least: all work shared evenly, or the longest path of stages that wait for each other."""
-    ends: dict[Any, float] = {}
-    for stage in reversed(list(topological_sort(graph))):
-        ends[stage] = costs[stage.addressing] + max((ends[need] for need in graph.successors(stage)), default=0.0)
-    return max(costs.sum() / jobs, *ends.values())
+
+    @cache
+    def end(stage: Stage) -> float:
+        return costs[stage.addressing] + max(map(end, graph.successors(stage)), default=0.0)
+
+    return max(costs.sum() / jobs, *map(end, graph))
 
 
 def measured(path: Path) -> Series:
@@ -159,7 +161,7 @@ class Bench:
         return_large_blocks()
         torch.set_num_threads(compute.threads or max(1, torch.get_num_threads() // jobs))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        on_cpu = (cpu or compute.threads == 1) and self.device.type == "cpu"
+        on_cpu = (cpu or torch.get_num_threads() == 1) and self.device.type == "cpu"  # others may use the machine, too
         self.now = time.process_time if on_cpu else time.perf_counter
         download.main([])
         prepare.main([])
@@ -208,7 +210,7 @@ class Bench:
         key, size = (kind, batch, round(tokens)), max(2, min(batch, int(WORK / self.timed_weights / tokens)))
         if key not in self.known:
             lengths = {view: tokens if view == "swapped" else (tokens - CLOZE) / 2 for view in views}
-            columns = {view: self.texts(size, length) for view, length in lengths.items()}
+            columns: dict[str, list[Any]] = {view: self.texts(size, length) for view, length in lengths.items()}
             columns |= {"labels": [row % 2 for row in range(size)], "tasks": [row % 3 for row in range(size)]}
             inputs = training_batch(Rows(self.texts(size, tokens), **columns).rows)
             inputs |= {name: value.to(self.device) for name, value in inputs.items() if name != HOST}

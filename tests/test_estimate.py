@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def restored(monkeypatch: pytest.MonkeyPatch) -> object:
     """A millisecond for all that is timed; torch as it was."""
 
-    def once(bench: Bench, key: object, work: Callable[[], object]) -> float:
+    def once(bench: Bench, key: object, prepared: object) -> float:
         return bench.known.setdefault(key, 0.001)
 
     monkeypatch.chdir(REPOSITORY)
@@ -97,9 +97,9 @@ def test_time_follows_epochs(bench: Bench) -> None:
 
 
 def test_what_is_timed_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def once(bench: Bench, key: object, work: Callable[[], object]) -> float:
+    def once(bench: Bench, key: object, prepared: Callable[[], Callable[[], object]]) -> float:
         if key not in bench.known:
-            work()
+            prepared()()
         return bench.known.setdefault(key, 0.001)
 
     monkeypatch.setattr(Bench, "once", once)

@@ -181,17 +181,18 @@ class Bench:
         peak = torch.cuda.max_memory_allocated() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return (peak + 16 * (self.weights - self.timed_weights)) / 2**20
 
-    def once(self, key: object, work: Callable[[], object]) -> float:
-        """Seconds of some work, the shortest of three times."""
-
-        def seconds() -> float:
-            begin = self.now()
-            work()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            return self.now() - begin
-
-        return self.known[key] if key in self.known else self.known.setdefault(key, min(seconds() for _ in range(3)))
+    def once(self, key: object, prepared: Callable[[], Callable[[], object]]) -> float:
+        """Seconds of the work that is prepared, the shortest of three times."""
+        if key not in self.known:
+            work, clocked = prepared(), []
+            for _ in range(3):
+                begin = self.now()
+                work()
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize()
+                clocked.append(self.now() - begin)
+            self.known[key] = min(clocked)
+        return self.known[key]
 
     def texts(self, rows: int, tokens: float) -> list[list[int]]:
         return torch.randint(1, self.vocabulary, (rows, max(2, round(tokens)))).tolist()
@@ -207,8 +208,9 @@ class Bench:
 
     def step(self, kind: object, batch: int, tokens: float, new: Make, loss: Make, views: Sequence[str] = ()) -> float:
         """Seconds of a training step."""
-        key, size = (kind, batch, round(tokens)), max(2, min(batch, int(WORK / self.timed_weights / tokens)))
-        if key not in self.known:
+        size = max(2, min(batch, int(WORK / self.timed_weights / tokens)))
+
+        def prepared() -> Callable[[], None]:
             lengths = {view: tokens if view == "swapped" else (tokens - CLOZE) / 2 for view in views}
             columns: dict[str, list[Any]] = {view: self.texts(size, length) for view, length in lengths.items()}
             columns |= {"labels": [row % 2 for row in range(size)], "tasks": [row % 3 for row in range(size)]}
@@ -225,8 +227,9 @@ class Bench:
                 optimizer.step()
                 optimizer.zero_grad()
 
-            self.once(key, work)
-        return self.known[key] * batch / size * self.scale
+            return work
+
+        return self.once((kind, batch, round(tokens)), prepared) * batch / size * self.scale
 
     def training(self, own: Training, count: float, kind: object, *how: Any) -> tuple[float, int]:  # noqa: ANN401
         """Seconds of a training, and how often it evaluates; `how` is what `step` takes after the batch."""
@@ -236,25 +239,33 @@ class Bench:
 
     def prediction(self, tokens: float) -> float:
         """Seconds for a text."""
-        model, texts = build_classifier(BACKBONE, 2, "last", 0.0, 0.0).to(self.device), self.texts(64, tokens)
-        return self.once(round(tokens), lambda: predict(model, texts, self.precision)) / len(texts) * self.scale
+
+        def prepared() -> Callable[[], object]:
+            model = build_classifier(BACKBONE, 2, "last", 0.0, 0.0).to(self.device)
+            return partial(predict, model, self.texts(64, tokens), self.precision)
+
+        return self.once(round(tokens), prepared) / 64 * self.scale
 
     def sampling(self, texts: int) -> float:
         """Seconds of a token for so many texts, in batches, in the middle of a poem."""
-        model = GPT2LMHeadModel.from_pretrained(BACKBONE, dtype=torch.get_default_dtype()).eval().to(self.device)
-        choose, none = partial(top_p, p=0.9, temperature=1.0), torch.zeros(self.vocabulary, dtype=torch.int64)
+
+        def prepared(rows: int, steps: int) -> Callable[[], object]:
+            model = GPT2LMHeadModel.from_pretrained(BACKBONE, dtype=torch.get_default_dtype()).eval().to(self.device)
+            choose, none = partial(top_p, p=0.9, temperature=1.0), torch.zeros(self.vocabulary, dtype=torch.int64)
+            prompts = self.texts(1, self.poem / 2) * rows
+            return partial(sample, model, prompts, range(rows), choose, none, 99, steps)
+
         full, rest = divmod(texts, ROWS_PER_BATCH)
         seconds = 0.0
         for rows in [ROWS_PER_BATCH] * full + [rest] * (rest > 0):
-            write = partial(sample, model, self.texts(1, self.poem / 2) * rows, range(rows), choose, none, 99)
-            few, many = (self.once((rows, steps), partial(write, steps)) for steps in (4, 16))
+            few, many = (self.once((rows, steps), partial(prepared, rows, steps)) for steps in (4, 16))
             seconds += max(0.0, many - few) / 12
         return seconds * self.scale
 
     def embedding(self) -> float:
         """Seconds for a sentence in the encoder."""
-        encoder, texts = Encoder(), [f"How do I repair the red engine of number {number}?" for number in range(64)]
-        return self.once("encoder", lambda: encoder.embed(texts)) / len(texts)
+        texts = [f"How do I repair the red engine of number {number}?" for number in range(64)]
+        return self.once("encoder", lambda: partial(Encoder().embed, texts)) / len(texts)
 
     def seconds(self, name: str) -> float:
         """Of a stage such as train_sonnet@lora."""

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from course_files import write_course_folder
+from networkx import DiGraph
 from pandas import Series
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, small_params
@@ -19,6 +21,11 @@ from pipeline.config.training import Compute
 from pipeline.errors import InputError
 
 KINDS = set(YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"])
+
+
+@dataclass(frozen=True)
+class Node:
+    addressing: str
 
 
 @pytest.fixture(scope="module")
@@ -144,15 +151,8 @@ def test_what_cannot_be_estimated_is_one_line(arguments: list[str], message: str
 
 
 def test_a_run_is_no_shorter_than_its_longest_path() -> None:
-    class Node:
-        def __init__(self, addressing: str, *needs: "Node") -> None:
-            self.addressing, self.needs = addressing, needs
-
-    class Graph(list[Node]):
-        def successors(self, node: Node) -> tuple[Node, ...]:
-            return node.needs
-
-    first = Node("first")
-    graph = Graph([first, Node("second", first), Node("alone")])
     costs = Series({"first": 10.0, "second": 5.0, "alone": 6.0})
+    first, second, alone = (Node(name) for name in costs.index)
+    graph = DiGraph([(second, first)])
+    graph.add_node(alone)
     assert [estimate.side_by_side(graph, costs, jobs) for jobs in (1, 2, 9)] == [21, 15, 15]

@@ -56,7 +56,7 @@ from pipeline.text.batch import HOST, training_batch
 from pipeline.training import Rows
 
 Make = Callable[..., Any]
-LARGE, WORK = 16e6, 5e9  # weights in the blocks of a model, and tokens of a batch times weights: more is not timed
+LARGE, WORK = 16e6, 3e9  # weights in the blocks of a model, and tokens of a batch times weights: more is not timed
 SIZES = ("n_layer", "n_embd", "n_head", "vocab_size", "n_positions")
 HUB = {"distilgpt2": (6, 768), "gpt2": (12, 768), "gpt2-medium": (24, 1024), "gpt2-large": (36, 1280)}  # layers, width
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair

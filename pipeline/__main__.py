@@ -7,27 +7,33 @@ python -m pipeline rows
 python -m pipeline estimate --profile gpt2
 python -m pipeline doctor
 python -m pipeline tidy
-python -m pipeline docs --check
 """
 
 import argparse
 from collections.abc import Sequence
+from importlib import import_module
 
-from pipeline.commands import docs, doctor, estimate, predict, rows, sonnet, tidy
 from pipeline.errors import stage_main
+
+COMMANDS = {
+    "predict": "classes of your own texts",
+    "sonnet": "a poem from its first three lines",
+    "rows": "the rows of all tables, and which are up to date",
+    "estimate": "time, memory and disk that a run would take here",
+    "doctor": "what is wrong with this installation or its results",
+    "tidy": "delete what removed rows left behind",
+    "docs": "put the measured figures into README.md and docs/",
+}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run one sub-command."""
+    """Run one sub-command; only that one is imported."""
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="Use the trained rows of params.yaml.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    predict.add_arguments(commands.add_parser("predict", help="classes of your own texts"))
-    sonnet.add_arguments(commands.add_parser("sonnet", help="a poem from its first three lines"))
-    rows.add_arguments(commands.add_parser("rows", help="the rows of all tables, and which are up to date"))
-    estimate.add_arguments(commands.add_parser("estimate", help="time, memory and disk that a run would take here"))
-    doctor.add_arguments(commands.add_parser("doctor", help="what is wrong with this installation or its results"))
-    tidy.add_arguments(commands.add_parser("tidy", help="delete what removed rows left behind"))
-    docs.add_arguments(commands.add_parser("docs", help="put the measured figures into README.md and docs/"))
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if name in arguments[:1]:
+            import_module(f"pipeline.commands.{name}").add_arguments(command)
     options = parser.parse_args(arguments)
     options.run(options)
 

@@ -54,9 +54,9 @@ def text_operations(project: Project, bench: Bench, operations: Collection[str])
     if any(name.endswith(".constrained") for name in operations):
         found["constrain"] = Line(0.0, _bans(tokenizer, bench, pools[POOL[1]]))
     if "chrf" in operations:
-        from pipeline.augment.surface.chrf import chrf
+        from pipeline.augment.gates import sentence_chrf
 
-        each("chrf", len(questions), lambda: [chrf(questions[0], other) for other in questions])
+        each("chrf", len(questions), lambda: [sentence_chrf(questions[0], other) for other in questions])
     if "embed" in operations:
         from pipeline.augment.encoder import Encoder
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from pipeline.augment.generator import training_documents
+from pipeline.augment.generator import fetch, training_documents
 from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.augmentation import Checkpoint, Generator
+from pipeline.config.augmentation import Generator
 from pipeline.config.base import check, load_block, load_seed, read_params
 from pipeline.config.training import Compute, Training
 from pipeline.errors import InputError
@@ -94,23 +94,3 @@ def select_scores(documents: Sequence[list[int]]) -> Evaluator:
         return {"select_log_likelihood": -total / tokens}
 
     return evaluate
-
-
-def fetch(checkpoint: Checkpoint, folder: Path) -> None:
-    """Save a sequence-to-sequence model of the hub, or of a local folder, to `folder`."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-    try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            checkpoint.name, revision=checkpoint.revision, use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.name, revision=checkpoint.revision)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"params.yaml: adversarial.generator.seq2seq: cannot load {checkpoint.name} at {checkpoint.revision} "
-            f"({reason}); check the network, name a folder with a safetensors model, or set kind to lm"
-        ) from None
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

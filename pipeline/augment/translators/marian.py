@@ -16,21 +16,21 @@ from transformers.models.marian.configuration_marian import MarianConfig
 from transformers.models.marian.modeling_marian import MarianMTModel
 from transformers.models.marian.tokenization_marian import MarianTokenizer
 
-from pipeline.augment.revision import files_digest, hub_commit
-from pipeline.config.augmentation import Marian as MarianParams
+from pipeline.augment.hub import folder_digest, hub_commit
+from pipeline.config.augmentation import Marian
 from pipeline.errors import InputError
 
 Loaded = TypeVar("Loaded")
 FILES = ("*.safetensors", "*.json", "*.spm")  # weights, configuration, vocabulary
 
 
-class Marian:
+class MarianTranslator:
     """Translates in batches of similar length, greedily or by beam search; nothing is sampled."""
 
     name = "marian"
     batch_size = 128
 
-    def __init__(self, params: MarianParams) -> None:
+    def __init__(self, params: Marian) -> None:
         self._params = params
         self._loaded: dict[str, tuple[MarianTokenizer, MarianMTModel]] = {}
 
@@ -38,7 +38,7 @@ class Marian:
         """The model (name and commit on the hub, digest of a local folder) and the number of beams."""
         model = self._model_name(source, target)
         if Path(model).is_dir():
-            version = f"sha256:{files_digest(path for pattern in FILES for path in Path(model).glob(pattern))}"
+            version = f"sha256:{folder_digest(Path(model), FILES)}"
         else:
             version = f"{model}@{hub_commit(model, self._params.revision)}"
         return f"{version} beams={self._params.beams}"

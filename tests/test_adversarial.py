@@ -27,15 +27,14 @@ from pipeline.augment.adversarial import (
     choose_questions,
     figures,
     in_rounds,
-    search,
+    search_paraphrases,
     verdict,
 )
-from pipeline.augment.shards import blocks_of
+from pipeline.augment.back_translation import blocks_of
+from pipeline.augment.generator import fetch, generate_once, open_generator
 from pipeline.config.augmentation import Checkpoint, Sampling
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
-from pipeline.stages.adversarial_search import generate_block, open_generator
-from pipeline.stages.generator import fetch
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import CLOZE
 
@@ -67,13 +66,13 @@ def test_verdicts_are_the_papers_definition(forward: float, backward: float, sur
 
 def test_entailment_in_one_direction_is_not_enough() -> None:
     one_way = gates({("q", "c"): 0.9, ("c", "q"): 0.1}, {("q", "c"): 0.9, ("c", "q"): 0.9})
-    (candidate,) = search(["q"], lambda questions, retry: [["c"]], "lm", 0, one_way, {})
+    (candidate,) = search_paraphrases(["q"], lambda questions, retry: [["c"]], "lm", 0, one_way, {})
     assert (candidate.verdict, candidate.meaning_forward, candidate.meaning_backward) == (HARD_NEGATIVE, 0.9, 0.1)
 
 
 def test_surface_is_the_mean_of_both_directions() -> None:
     lopsided = gates({("q", "c"): 1, ("c", "q"): 1}, {("q", "c"): 0.9, ("c", "q"): 0.0})
-    (candidate,) = search(["q"], lambda questions, retry: [["c"]], "lm", 0, lopsided, {})
+    (candidate,) = search_paraphrases(["q"], lambda questions, retry: [["c"]], "lm", 0, lopsided, {})
     assert (candidate.verdict, candidate.surface) == (ADVERSARIAL, 0.45)
 
 
@@ -85,7 +84,7 @@ def test_only_questions_without_an_adversarial_paraphrase_are_tried_again() -> N
         asked.append((list(questions), retry))
         return [[f"{question[0]}{retry}"] for question in questions]
 
-    found = search(["easy", "hard", "never"], generate, "lm", 3, gates(both, {}), {"easy": ["e1"]})
+    found = search_paraphrases(["easy", "hard", "never"], generate, "lm", 3, gates(both, {}), {"easy": ["e1"]})
     assert asked == [
         (["hard", "never", "easy"] if asked[0][0][0] == "hard" else ["easy", "hard", "never"], 0),
         (["hard", "never"], 1),
@@ -109,7 +108,7 @@ def test_copies_repetitions_and_unfinished_candidates_are_not_scored() -> None:
         return [0.0] * len(pairs)
 
     texts = ["how are you", "", "Well?", "well", "..."]
-    found = search(["How are you?"], lambda q, r: [texts], "lm", 0, Gates(score, 0.5, score, 0.5), {})
+    found = search_paraphrases(["How are you?"], lambda q, r: [texts], "lm", 0, Gates(score, 0.5, score, 0.5), {})
     assert [row.verdict for row in found] == [COPY, UNFINISHED, UNRELATED, REPEATED, UNFINISHED]
     assert {frozenset(pair) for pair in scored} == {frozenset({"How are you?", "Well?"})}
 
@@ -165,12 +164,12 @@ def test_a_killed_search_reads_what_it_had_generated(tmp_path: Path) -> None:
 
     blocks, model = [["q0", "q1"], ["q2"]], Counting()
     with pytest.raises(KeyboardInterrupt):
-        [generate_block(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
-    texts = [generate_block(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
+        [generate_once(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
+    texts = [generate_once(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
     assert texts == [[["q0 0"], ["q1 0"]], [["q2 0"]]]
     assert model.calls == 2 + 1  # the first block was not generated again
     # Under another gate other questions are open: what was saved for these is not taken for theirs.
-    assert generate_block(["q1"], 0, model, SAMPLING, 0, tmp_path) == [["q1 0"]]  # type: ignore[arg-type]
+    assert generate_once(["q1"], 0, model, SAMPLING, 0, tmp_path) == [["q1 0"]]  # type: ignore[arg-type]
 
 
 def test_parts_are_put_together_in_the_order_of_one_search() -> None:
@@ -179,7 +178,7 @@ def test_parts_are_put_together_in_the_order_of_one_search() -> None:
 
     def find(some: Sequence[str]) -> list[Candidate]:
         generate = lambda open_questions, retry: [[f"{question} {retry}"] * 2 for question in open_questions]  # noqa: E731
-        return search(some, generate, "lm", 2, gates(solved, {}), given)
+        return search_paraphrases(some, generate, "lm", 2, gates(solved, {}), given)
 
     whole = find(questions)
     for shards in (1, 2, 3, 7):

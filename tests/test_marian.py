@@ -12,17 +12,17 @@ from transformers.models.marian.configuration_marian import MarianConfig
 from transformers.models.marian.modeling_marian import MarianMTModel
 from transformers.models.marian.tokenization_marian import MarianTokenizer
 
-from pipeline.augment.translators.marian import Marian
+from pipeline.augment.translators.marian import MarianTranslator
 from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[1]
 
 
-def marian(model: str, **changes: object) -> Marian:
+def marian(model: str, **changes: object) -> MarianTranslator:
     """A translator with small settings."""
     settings = {"revision": "main", "beams": 1, "max_length": 24, "tokens_per_batch": 60} | changes
-    return Marian(config.Marian.model_validate({"model": model} | settings))
+    return MarianTranslator(config.Marian.model_validate({"model": model} | settings))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.augment import adversarial, back_translation
+from pipeline.augment import adversarial
+from pipeline.augment.back_translation import BackTranslated, write_back_translated
 from pipeline.augment.mixing import mix, read_pool
 from pipeline.config.augmentation import TrainingSet
 from pipeline.text.prepared import Pair, write_pairs
@@ -60,12 +61,12 @@ def training_set(source: str, texts: str = "augmented") -> TrainingSet:
 
 def test_control_repeats_the_pairs_that_were_augmented(tmp_path: Path) -> None:
     rows = [
-        back_translation.Candidate("7", "sentence2", 1, "old?", "new?", "first?", 0.9, 0.5, "accepted"),
-        back_translation.Candidate("8", "sentence1", 0, "one?", "uno?", "two?", None, 0.4, "accepted"),
-        back_translation.Candidate("9", "sentence1", 0, "three?", "three?", "four?", 1.0, 1.0, "copy"),
+        BackTranslated("7", "sentence2", 1, "old?", "new?", "first?", 0.9, 0.5, "accepted"),
+        BackTranslated("8", "sentence1", 0, "one?", "uno?", "two?", None, 0.4, "accepted"),
+        BackTranslated("9", "sentence1", 0, "three?", "three?", "four?", 1.0, 1.0, "copy"),
     ]
-    back_translation.write_candidates(tmp_path / "augmented/back_translation/es/candidates.csv", rows)
-    assert back_translation.read_candidates(tmp_path / "augmented/back_translation/es/candidates.csv") == rows
+    write_back_translated(tmp_path / "augmented/back_translation/es", rows)
+    assert adversarial.read_back_translations(tmp_path / "augmented/back_translation")["old?"] == ["new?"]
     (augmented,) = read_pool(training_set("augmented/back_translation"), tmp_path)
     (original,) = read_pool(training_set("augmented/back_translation", "original"), tmp_path)
     assert [(pair.sentence1, pair.sentence2, pair.label) for pair in augmented] == [

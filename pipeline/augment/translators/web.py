@@ -102,7 +102,8 @@ class WebTranslator:
 
     def _ask_politely(self, text: str, source: str, target: str) -> str:
         """One request, not before its time."""
-        time.sleep(max(0.0, self._next_request - time.monotonic()))
+        if (pause := self._next_request - time.monotonic()) > 0:
+            time.sleep(pause)
         self._next_request = time.monotonic() + 1 / self._params.requests_per_second
         answer = in_time(lambda: self._ask(text, source, target), TIMEOUT)
         if not isinstance(answer, str) or not answer.strip():

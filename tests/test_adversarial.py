@@ -25,13 +25,13 @@ from pipeline.augment.adversarial import (
     Candidate,
     Gates,
     choose_questions,
-    figures,
     in_rounds,
+    search_figures,
     search_paraphrases,
-    verdict,
+    with_scores,
 )
 from pipeline.augment.back_translation import blocks_of
-from pipeline.augment.generator import fetch, generate_once, open_generator
+from pipeline.augment.generator import fetch_seq2seq, generate_once, open_generator
 from pipeline.config.augmentation import Checkpoint, Sampling
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
@@ -50,7 +50,8 @@ def gates(meaning: dict[tuple[str, str], float], surface: dict[tuple[str, str], 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_verdicts_are_the_papers_definition(forward: float, backward: float, surface: float) -> None:
-    found = verdict(forward, backward, surface, gates({}, {}))
+    row = Candidate("q?", "c?", "lm", 0, None, None, None, "")
+    found = with_scores(row, forward, backward, surface, gates({}, {})).verdict
     mutual, alike = forward >= 0.5 and backward >= 0.5, surface >= 0.5
     assert (
         found
@@ -93,7 +94,7 @@ def test_only_questions_without_an_adversarial_paraphrase_are_tried_again() -> N
     ]
     adversarial = [(row.question, row.origin, row.retry) for row in found if row.verdict == ADVERSARIAL]
     assert adversarial == [("easy", "back_translation", 0), ("hard", "lm", 2)]
-    counts = figures(found, 3)
+    counts = search_figures(found, 3)
     assert counts["questions_with_adversarial"] == counts["adversarial"] == 2
     assert counts["origin_back_translation_scored"] == counts["origin_back_translation_adversarial"] == 1
     assert counts["retry_2_adversarial"] == 1 and counts["retry_3_scored"] == 1
@@ -101,16 +102,16 @@ def test_only_questions_without_an_adversarial_paraphrase_are_tried_again() -> N
 
 
 def test_copies_repetitions_and_unfinished_candidates_are_not_scored() -> None:
-    scored: list[tuple[str, str]] = []
+    asked: list[tuple[str, str]] = []
 
     def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
-        scored.extend(pairs)
+        asked.extend(pairs)
         return [0.0] * len(pairs)
 
     texts = ["how are you", "", "Well?", "well", "..."]
     found = search_paraphrases(["How are you?"], lambda q, r: [texts], "lm", 0, Gates(score, 0.5, score, 0.5), {})
     assert [row.verdict for row in found] == [COPY, UNFINISHED, UNRELATED, REPEATED, UNFINISHED]
-    assert {frozenset(pair) for pair in scored} == {frozenset({"How are you?", "Well?"})}
+    assert {frozenset(pair) for pair in asked} == {frozenset({"How are you?", "Well?"})}
 
 
 @given(st.lists(st.lists(st.integers(-5, 5), min_size=6, max_size=6), min_size=1, max_size=4), st.integers(1, 8))
@@ -221,7 +222,7 @@ def write_seq2seq(folder: Path, kind: str) -> Path:
 def test_a_seq2seq_paraphraser_is_fetched_and_samples(tmp_path: Path, kind: str) -> None:
     source = write_seq2seq(tmp_path / "source", kind)
     (tmp_path / "generator").mkdir()
-    fetch(Checkpoint(name=str(source), revision="main"), tmp_path / "generator")
+    fetch_seq2seq(Checkpoint(name=str(source), revision="main"), tmp_path / "generator")
     model = open_generator(tmp_path / "generator")
     assert isinstance(model, generator.Seq2Seq)
     questions = ["how do i repair the engine", "what helps"]
@@ -232,8 +233,8 @@ def test_a_seq2seq_paraphraser_is_fetched_and_samples(tmp_path: Path, kind: str)
 
 
 def test_a_seq2seq_paraphraser_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"adversarial\.generator\.seq2seq: cannot load .*nowhere"):
-        fetch(Checkpoint(name=str(tmp_path / "nowhere"), revision="main"), tmp_path)
+    with pytest.raises(InputError, match=r"adversarial\.generator\.seq2seq: .*nowhere at main: cannot be loaded"):
+        fetch_seq2seq(Checkpoint(name=str(tmp_path / "nowhere"), revision="main"), tmp_path)
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     (source / "model.safetensors").unlink()
     torch.save(weights, source / "pytorch_model.bin")
     with pytest.raises(InputError, match="safetensors"):
-        fetch(Checkpoint(name=str(source), revision="main"), tmp_path)
+        fetch_seq2seq(Checkpoint(name=str(source), revision="main"), tmp_path)
 
 
 def test_tiny_tokenizer_splits_before_the_quotation_mark() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.augment.back_translation import BackTranslated
 from pipeline.augment.gates import sentence_chrf
-from pipeline.augment.quality import ACCEPTED, REJECTIONS, judge_translation, summary
+from pipeline.augment.quality import ACCEPTED, REJECTIONS, judge_translation, quality_figures
 from pipeline.config.augmentation import Checks
 
 SOURCE = "How do I lose 5 kg in a month without going hungry?"
@@ -88,7 +88,7 @@ def judged(translation: str, similarity: float | None, verdict: str) -> BackTran
 
 def test_summary() -> None:
     rows = [(GOOD, 0.8, "accepted"), (SOURCE, 1.0, "copy"), ("", None, "untranslated"), ("six", 0.7, "numbers")]
-    figures = summary([judged(*row) for row in rows])
+    figures = quality_figures([judged(*row) for row in rows])
     assert figures == {
         "candidates": 4,
         "accepted": 1,
@@ -101,11 +101,11 @@ def test_summary() -> None:
         "chrf_to_source": sentence_chrf(SOURCE, GOOD),
         "distinct_2": 1.0,
     }
-    assert set(summary([])) == {"candidates", "accepted", "acceptance_rate", *REJECTIONS}
+    assert set(quality_figures([])) == {"candidates", "accepted", "acceptance_rate", *REJECTIONS}
 
 
 @given(st.lists(st.sampled_from((ACCEPTED, *REJECTIONS)), max_size=40))
 def test_the_counts_add_up(verdicts: list[str]) -> None:
-    figures = summary([judged("a b d", None, verdict) for verdict in verdicts])
+    figures = quality_figures([judged("a b d", None, verdict) for verdict in verdicts])
     assert figures["accepted"] + sum(figures[reason] for reason in REJECTIONS) == figures["candidates"] == len(verdicts)
     assert "mean_similarity" not in figures

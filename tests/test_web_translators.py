@@ -237,7 +237,7 @@ with socket.create_server(("127.0.0.1", 0)) as deaf:
     done = subprocess.run(
         command, cwd=Path(__file__).parents[1], input="\n", capture_output=True, text=True, timeout=30
     )
-    assert done.stdout == "libre: no translation for 1 sentences in a row (no answer in time)\n", done.stderr
+    assert done.stdout == "libre: no translation for 1 sentences in a row (timeout error)\n", done.stderr
     assert done.returncode == 0
 
 
@@ -256,7 +256,7 @@ def test_sentences_reach_mymemory_encrypted(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_unreachable_server_is_named(server: Server) -> None:
     translator = WebTranslator("libre", params(server, url="http://127.0.0.1:1", retries=0))
-    with pytest.raises(Stopped, match=r"libre: no translation for 2 sentences in a row \(no connection\)"):
+    with pytest.raises(Stopped, match=r"libre: no translation for 2 sentences in a row \(connection error\)"):
         translator.translate(["one", "two"], "en", "es")
 
 

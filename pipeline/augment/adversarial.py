@@ -105,21 +105,16 @@ def judge_proposals(
     forward, backward = gates.meaning(pairs), gates.meaning(turned)
     surface = [(one + other) / 2 for one, other in zip(gates.surface(pairs), gates.surface(turned), strict=True)]
     scores = iter(zip(forward, backward, surface, strict=True))
-    return [row if row.verdict else _scored(row, *next(scores), gates) for row in judged]
+    return [row if row.verdict else with_scores(row, *next(scores), gates) for row in judged]
 
 
-def _scored(row: Candidate, forward: float, backward: float, surface: float, gates: Gates) -> Candidate:
-    found = verdict(forward, backward, surface, gates)
-    return row._replace(meaning_forward=forward, meaning_backward=backward, surface=surface, verdict=found)
-
-
-def verdict(forward: float, backward: float, surface: float, gates: Gates) -> str:
-    """What a scored candidate is."""
+def with_scores(row: Candidate, forward: float, backward: float, surface: float, gates: Gates) -> Candidate:
+    """A candidate with its scores, and what it is by them."""
     mutual = min(forward, backward) >= gates.meaning_threshold
     different = surface < gates.surface_threshold
-    if mutual:
-        return ADVERSARIAL if different else ORDINARY
-    return UNRELATED if different else HARD_NEGATIVE
+    kinds = {(True, True): ADVERSARIAL, (True, False): ORDINARY, (False, False): HARD_NEGATIVE}
+    verdict = kinds.get((mutual, different), UNRELATED)
+    return row._replace(meaning_forward=forward, meaning_backward=backward, surface=surface, verdict=verdict)
 
 
 def _reason(question: str, text: str, known: set[str]) -> str:
@@ -133,27 +128,23 @@ def _reason(question: str, text: str, known: set[str]) -> str:
     return ""
 
 
-def figures(candidates: Sequence[Candidate], questions: int) -> dict[str, float]:
+def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str, float]:
     """Counts and acceptance rates, flat: in all, by gate, by retry and by origin."""
-    verdicts = Counter(candidate.verdict for candidate in candidates)
-    scored = [candidate for candidate in candidates if candidate.surface is not None]
-    solved = {candidate.question for candidate in candidates if candidate.verdict == ADVERSARIAL}
+    counts = Counter(row.verdict for row in candidates)
+    scored = [row for row in candidates if row.surface is not None]
+    adversarial = [row for row in scored if row.verdict == ADVERSARIAL]
+    solved = {row.question for row in adversarial}
     result: dict[str, float] = {"questions": questions, "questions_with_adversarial": len(solved)}
     result |= {"candidates": len(candidates), "scored": len(scored)}
-    result |= {name: verdicts[name] for name in VERDICTS}
-    mutual = verdicts[ADVERSARIAL] + verdicts[ORDINARY]
-    different = verdicts[ADVERSARIAL] + verdicts[UNRELATED]
-    result |= {"meaning_gate_rate": _share(mutual, len(scored)), "surface_gate_rate": _share(different, len(scored))}
-    result["both_gates_rate"] = _share(verdicts[ADVERSARIAL], len(scored))
+    passed = {"meaning_gate_rate": counts[ADVERSARIAL] + counts[ORDINARY]}
+    passed |= {"surface_gate_rate": counts[ADVERSARIAL] + counts[UNRELATED], "both_gates_rate": counts[ADVERSARIAL]}
+    result |= {name: counts[name] for name in VERDICTS}
+    result |= {name: count / max(len(scored), 1) for name, count in passed.items()}
     for name in ("origin", "retry"):
         for value in sorted({str(getattr(row, name)) for row in scored}):
-            found = [row.verdict for row in scored if str(getattr(row, name)) == value]
-            result |= {f"{name}_{value}_scored": len(found), f"{name}_{value}_adversarial": found.count(ADVERSARIAL)}
+            for suffix, rows in (("scored", scored), ("adversarial", adversarial)):
+                result[f"{name}_{value}_{suffix}"] = sum(str(getattr(row, name)) == value for row in rows)
     return result
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
 
 
 def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:

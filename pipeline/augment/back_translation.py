@@ -52,7 +52,7 @@ def blocks_of(items: Sequence[Item], size: int, shard: int, shards: int) -> list
     return [items[start : start + size] for start in range(shard * size, len(items), shards * size)]
 
 
-def select(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
+def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
     """The (pair, sentence) to translate, in the order of `pairs`.
 
     Pairs are drawn by a hash of language and text, not by the seed: another seed, another split or more data translate

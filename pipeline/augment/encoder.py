@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:  # the model is loaded when something must be embedded; cached cosines need none
-    import torch
     from tokenizers import Tokenizer
     from transformers.models.bert.modeling_bert import BertModel
 
@@ -48,14 +47,18 @@ class Encoder:
         """(texts, 384) embeddings, rows of length 1."""
         import torch
 
-        from pipeline.text.batches import batches_by_length
+        from pipeline.text.batches import batches_by_length, pad
 
         model, tokenizer = self._loaded
         rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
         embeddings = np.zeros((len(rows), WIDTH), dtype=np.float64)
         with torch.inference_mode():
             for batch in batches_by_length(rows):
-                embeddings[batch] = _embed(model, [rows[index] for index in batch]).cpu().numpy()
+                ids, lengths = (value.to(model.device) for value in pad([rows[index] for index in batch]))
+                real = torch.arange(ids.shape[1], device=model.device) < lengths[:, None]
+                hidden = model(input_ids=ids, attention_mask=real.long()).last_hidden_state
+                means = (hidden * real[..., None]).sum(1) / lengths[:, None]
+                embeddings[batch] = torch.nn.functional.normalize(means).cpu().numpy()
         return embeddings
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -80,19 +83,6 @@ class Encoder:
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_LENGTH)
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
-
-
-def _embed(model: "BertModel", rows: Sequence[list[int]]) -> "torch.Tensor":
-    """(rows, 384) embeddings of token ids."""
-    import torch
-
-    from pipeline.text.batches import collate
-
-    batch = {name: value.to(model.device) for name, value in collate([{"input_ids": row} for row in rows]).items()}
-    real = torch.arange(batch["input_ids"].shape[1], device=model.device) < batch["lengths"][:, None]
-    hidden = model(input_ids=batch["input_ids"], attention_mask=real.long()).last_hidden_state
-    means = (hidden * real[..., None]).sum(1) / batch["lengths"][:, None]
-    return torch.nn.functional.normalize(means)
 
 
 def _model_folder() -> Path:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.hub import PairModel, folder_digest
+from pipeline.augment.hub import PairModel, folder_digest, loading
 from pipeline.augment.scores import Scorer
 from pipeline.config.augmentation import Meaning, Surface
 from pipeline.config.source import code
@@ -155,16 +155,12 @@ class ParaphraseClassifier:
     @cached_property
     def _loaded(self) -> "tuple[GPT2Classifier, Tokenizer]":
         import torch
-        from safetensors import SafetensorError
 
         from pipeline.models.classifier import GPT2Classifier
         from pipeline.text.tokenizer import load_tokenizer
 
-        try:
+        with loading(str(self._folder), "a trained model; delete it and run `dvc repro`"):
             model = GPT2Classifier.from_pretrained(self._folder, use_safetensors=True, dtype=torch.get_default_dtype())
-        except (OSError, ValueError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self._folder}: cannot be loaded ({reason}); delete it and run `dvc repro`") from None
         return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_tokenizer(self._folder)
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,26 @@ def folder_digest(folder: Path, patterns: Iterable[str] = _MODEL_FILES) -> str:
         with open(path, "rb") as file:
             digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def loading(source: str, expected: str) -> Iterator[None]:
+    """Turn whatever transformers raises for a model that is not there, not whole or not that kind into one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk
+            raise
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(f"{source}: cannot be loaded ({reason}); expected {expected}") from None
+
+
+def refuse_missing(source: str, missing: Iterable[str]) -> None:
+    """transformers would go on with random weights."""
+    if names := sorted(missing)[:3]:
+        raise InputError(f"{source}: has no weights for {', '.join(names)}; get it again, or choose another model")
 
 
 class PairModel:
@@ -108,23 +129,14 @@ class PairModel:
     @cached_property
     def _loaded(self) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         import torch
-        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         source, where = self._source, {"revision": self._commit}
         options = {"use_safetensors": True, "dtype": torch.get_default_dtype(), "output_loading_info": True}
-        try:
+        with loading(source, "a model with config.json, model.safetensors and a tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(source, **where)
             model, report = AutoModelForSequenceClassification.from_pretrained(source, **where, **options)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise InputError(
-                f"{source}: cannot be loaded ({reason}); expected a model with config.json, model.safetensors and a "
-                "tokenizer"
-            ) from None
-        if report["missing_keys"]:  # transformers would go on with random weights
-            missing = ", ".join(sorted(report["missing_keys"])[:3])
-            raise InputError(f"{source}: has no weights for {missing}; expected a fine-tuned pair model")
+        refuse_missing(source, report["missing_keys"])
         if tokenizer.pad_token_id is None:
             raise InputError(f"{source}: the tokenizer has no padding token; choose another model")
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer

@@ -71,11 +71,9 @@ def back_translated(folder: Path, texts: str) -> list[Pair]:
 
 def adversarial_pairs(folder: Path) -> list[list[Pair]]:
     """The adversarial positives and hard negatives, then the ordinary positives."""
-    preferred: list[Pair] = []
-    ordinary: list[Pair] = []
+    groups: tuple[list[Pair], list[Pair]] = ([], [])
     for number, row in enumerate(adversarial.read_candidates(folder / "candidates.csv")):
-        label = adversarial.LABELS.get(row.verdict)
-        if label is not None:
-            pair = Pair(f"{row.verdict}.{number}", row.question, row.candidate, label)
-            (ordinary if row.verdict == adversarial.ORDINARY else preferred).append(pair)
-    return [preferred, ordinary]
+        if row.verdict in adversarial.LABELS:
+            pair = Pair(f"{row.verdict}.{number}", row.question, row.candidate, adversarial.LABELS[row.verdict])
+            groups[row.verdict == adversarial.ORDINARY].append(pair)
+    return list(groups)

@@ -71,7 +71,7 @@ def judge_translations(
     return judged
 
 
-def summary(judged: Sequence[BackTranslated]) -> dict[str, float]:
+def quality_figures(judged: Sequence[BackTranslated]) -> dict[str, float]:
     """Counts of all candidates, and means over the accepted ones; a mean of nothing is left out.
 
     Returns:

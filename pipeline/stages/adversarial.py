@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pipeline.augment.adversarial import (
     choose_questions,
-    figures,
     read_back_translations,
     read_shards,
+    search_figures,
     write_candidates,
 )
 from pipeline.augment.back_translation import BACK_TRANSLATIONS
@@ -38,6 +38,6 @@ def main(arguments: Sequence[str]) -> None:
     with new_folder(OUT) as folder:
         write_candidates(folder / "candidates.csv", candidates)
         write_json(folder / "about.json", about)
-    counts = figures(candidates, len(questions))
+    counts = search_figures(candidates, len(questions))
     write_json(METRICS, about | counts)
     print(f"{counts['adversarial']:,} adversarial paraphrases among {counts['scored']:,} scored candidates")

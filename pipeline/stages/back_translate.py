@@ -13,10 +13,10 @@ from pipeline.augment.back_translation import (
     BACK_TRANSLATIONS,
     distinct_sentences,
     read_translations,
-    select,
+    select_sentences,
     write_back_translated,
 )
-from pipeline.augment.quality import judge_translations, summary
+from pipeline.augment.quality import judge_translations, quality_figures
 from pipeline.config.augmentation import BackTranslation, named_language
 from pipeline.config.base import load_block
 from pipeline.errors import one_argument
@@ -29,11 +29,11 @@ METRICS = Path("metrics/augmentation")
 def main(arguments: Sequence[str]) -> None:
     block = load_block("back_translation", BackTranslation)
     language = named_language(one_argument(arguments, "language"), block)
-    selected = select(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
+    selected = select_sentences(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
     translations = read_translations(language, block.shards, distinct_sentences(selected))
     judged = judge_translations(selected, translations, block.checks)
     with new_folder(BACK_TRANSLATIONS / language) as folder:
         write_back_translated(folder, judged)
-    figures = summary(judged)
+    figures = quality_figures(judged)
     write_json(METRICS / f"{language}.json", {"backend": block.translator.backend, **figures})
     print(f"{language}: {figures['accepted']:,} of {figures['candidates']:,} back-translations accepted")

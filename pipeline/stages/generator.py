@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.augment.generator import fetch, training_documents
+from pipeline.augment.generator import fetch_seq2seq, training_documents
 from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.augmentation import Generator
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         fine_tune(settings.lm, compute, seed)
     elif rank() == 0:
         with new_folder(OUT) as folder, new_folder(CURVES):
-            fetch(settings.seq2seq, folder)
+            fetch_seq2seq(settings.seq2seq, folder)
 
 
 def fine_tune(settings: Training, compute: Compute, seed: int) -> None:

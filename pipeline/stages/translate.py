@@ -16,7 +16,7 @@ from pipeline.augment.back_translation import (
     Translation,
     blocks_of,
     distinct_sentences,
-    select,
+    select_sentences,
     write_translations,
 )
 from pipeline.augment.memory import TranslationMemory
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     block = load_block("back_translation", BackTranslation)
     language = named_language(arguments[0], block)
     shard = read_shard(arguments[1], block.shards, "back_translation.shards")
-    selected = select(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
+    selected = select_sentences(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
     blocks = blocks_of(distinct_sentences(selected), SENTENCES, shard, len(block.shards))
     backend = open_backend(block.translator)
     encoder = open_encoder() if block.checks.similarity is not None else None

@@ -21,8 +21,12 @@ from pipeline.errors import InputError
 
 MODES = Path("/usr/share/apertium/modes")
 PATIENCE = 120.0  # seconds for a batch, which takes about one; then the programs count as hanging
-PACKAGES = {"es": "apertium-eng-spa", "gl": "apertium-en-gl", "eo": "apertium-eo-en"}  # Debian, Ubuntu
-_CODES = {"es": ("eng", "spa"), "gl": ("en", "gl"), "eo": ("en", "eo")}
+# The package of Debian and Ubuntu, and its names for English and the other language.
+PACKAGES = {
+    "es": ("apertium-eng-spa", "eng", "spa"),
+    "gl": ("apertium-en-gl", "en", "gl"),
+    "eo": ("apertium-eo-en", "en", "eo"),
+}
 _RESERVED = re.compile(r"[\[\]{}^$/\\@<>]")
 _BLANK = re.compile(r" ?~[ ~]*")  # what the text format takes for formatting, where single spaces are the only others
 _FORMATTED = re.compile(r"\.\[\]|\\(.)|\[((?:\\.|[^\]\\])*)\]", re.DOTALL)
@@ -41,7 +45,10 @@ class ApertiumTranslator:
         digest = hashlib.sha256(mode.read_bytes())
         for word in shlex.split(mode.read_text(encoding="utf-8")):
             if word.startswith("/"):
-                digest.update(_read(Path(word), source, target))
+                if not Path(word).is_file():
+                    package = PACKAGES[target if source == "en" else source][0]
+                    raise InputError(f"{word}: no such file; run `apt-get install --reinstall {package}`")
+                digest.update(Path(word).read_bytes())
         return f"{version} sha256:{digest.hexdigest()[:16]}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
@@ -93,14 +100,14 @@ def _run(mode: Path, questions: str) -> tuple[list[str], str]:
 def find_mode(source: str, target: str) -> Path:
     """The mode file of a direction; an InputError says which package to install."""
     language = target if source == "en" else source
-    if "en" not in (source, target) or language not in _CODES:
+    if "en" not in (source, target) or language not in PACKAGES:
         raise InputError(
             f"back_translation.languages: apertium has no pair of en and {language!r}; it has {', '.join(PACKAGES)}"
         )
-    names = _CODES[language] if source == "en" else reversed(_CODES[language])
-    mode = MODES / f"{'-'.join(names)}.mode"
+    package, *names = PACKAGES[language]
+    mode = MODES / f"{'-'.join(names if source == 'en' else reversed(names))}.mode"
     if not mode.is_file():
-        raise InputError(f"{mode}: no such file; run `apt-get install {PACKAGES[language]}`")
+        raise InputError(f"{mode}: no such file; run `apt-get install {package}`")
     return mode
 
 
@@ -117,11 +124,3 @@ def deformat(text: str) -> str:
 def reformat(translation: str) -> str:
     """What apertium-retxt makes of `translation`, with white space collapsed."""
     return " ".join(_FORMATTED.sub(lambda match: match[1] or match[2] or "", translation).split())
-
-
-def _read(path: Path, source: str, target: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        package = PACKAGES[target if source == "en" else source]
-        raise InputError(f"{path}: no such file; run `apt-get install --reinstall {package}`") from None

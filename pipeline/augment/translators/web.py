@@ -18,15 +18,8 @@ from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
 
-import requests
-from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator
+from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator, constants
 from deep_translator.base import BaseTranslator
-from deep_translator.constants import (
-    BASE_URLS,
-    GOOGLE_LANGUAGES_TO_CODES,
-    LIBRE_LANGUAGES_TO_CODES,
-    MY_MEMORY_LANGUAGES_TO_CODES,
-)
 from deep_translator.exceptions import AuthorizationException
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
@@ -38,12 +31,12 @@ TIMEOUT = 60.0  # seconds for a sentence
 LONGEST_PAUSE = 300.0  # seconds between two attempts
 KEY = "LIBRETRANSLATE_API_KEY"
 NO_KEY = "none"  # LibreTranslator insists on one; servers that need none ignore it
-_CODES = {
-    "google": GOOGLE_LANGUAGES_TO_CODES.values(),
-    "libre": LIBRE_LANGUAGES_TO_CODES.values(),
-    "mymemory": MY_MEMORY_LANGUAGES_TO_CODES.values(),
+# The languages of each service, and how many characters are too many for it.
+_SERVICES = {
+    "google": (constants.GOOGLE_LANGUAGES_TO_CODES, 5000),
+    "libre": (constants.LIBRE_LANGUAGES_TO_CODES, 10**9),
+    "mymemory": (constants.MY_MEMORY_LANGUAGES_TO_CODES, 500),
 }
-_MAX_CHARACTERS = {"google": 5000, "mymemory": 500}  # a text of so many or more is not sent
 # MyMemory reports its errors as translations, with status 200.
 _MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE PAIR", "NO QUERY SPECIFIED")
 _TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
@@ -59,6 +52,7 @@ class WebTranslator:
     def __init__(self, name: Literal["google", "libre", "mymemory"], params: Network) -> None:
         self.name: str = name
         self.batch_size = params.batch_size
+        self._languages, self._too_long = _SERVICES[name]
         self._params = params
         self._url = params.url.rstrip("/") + "/"
         self._next_request = 0.0  # monotonic seconds
@@ -74,7 +68,7 @@ class WebTranslator:
         languages = self._code(source), self._code(target)
         done: list[str | None] = []
         for text in texts:
-            if len(text) >= _MAX_CHARACTERS.get(self.name, len(text) + 1):
+            if len(text) >= self._too_long:
                 done.append(None)
                 continue
             try:
@@ -96,7 +90,7 @@ class WebTranslator:
         patience = Retrying(
             stop=stop_after_attempt(self._params.retries + 1),
             wait=wait_exponential_jitter(multiplier=backoff, max=LONGEST_PAUSE, jitter=backoff),
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, InputError)),
         )
         return patience(self._ask_politely, text, source, target)
 
@@ -116,7 +110,7 @@ class WebTranslator:
         if self.name == "google":
             return GoogleTranslator(source=source, target=target).translate(text)
         if self.name == "mymemory":
-            return _translation(EncryptedMyMemory(source, target).translate(text))
+            return _mymemory_text(EncryptedMyMemory(source, target).translate(text))
         key = os.environ.get(KEY) or NO_KEY
         try:
             return LibreTranslator(source=source, target=target, api_key=key, custom_url=self._url).translate(text)
@@ -124,9 +118,10 @@ class WebTranslator:
             raise InputError(f"libre: the server refuses the key (403): set the environment variable {KEY}") from None
 
     def _code(self, language: str) -> str:
-        code = find_code(language, _CODES[self.name])
+        codes = self._languages.values()
+        code = find_code(language, codes)
         if code is None:
-            known = ", ".join(sorted({code.split("-")[0] for code in _CODES[self.name]} - {"en"}))
+            known = ", ".join(sorted({code.split("-")[0] for code in codes} - {"en"}))
             raise InputError(f"back_translation.languages: {self.name} has no {language!r}; it has {known}")
         return code
 
@@ -136,8 +131,9 @@ class EncryptedMyMemory(MyMemoryTranslator):
 
     def __init__(self, source: str, target: str) -> None:
         super().__init__(source=source, target=target)
-        address = BASE_URLS["MYMEMORY"].replace("http://api.mymemory", "https://api.mymemory")
-        BaseTranslator.__init__(self, address, MY_MEMORY_LANGUAGES_TO_CODES, source, target, payload_key="q")
+        address = constants.BASE_URLS["MYMEMORY"].replace("http://api.mymemory", "https://api.mymemory")
+        languages = constants.MY_MEMORY_LANGUAGES_TO_CODES
+        BaseTranslator.__init__(self, address, languages, source, target, payload_key="q")
 
 
 def find_code(language: str, codes: Iterable[str]) -> str | None:
@@ -167,22 +163,11 @@ def describe(error: BaseException | None) -> str:
     """A few words, without what deep-translator adds over several lines and without the sentence."""
     if isinstance(error, Unusable):
         return str(error)
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    if isinstance(error, requests.JSONDecodeError | KeyError | AttributeError):
-        return "an answer in another format"
     return re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # TooManyRequests -> too many requests
 
 
-def _translation(answer: object) -> str | None:
+def _mymemory_text(answer: object) -> str | None:
     """What MyMemory answered, which sends &#39; for an apostrophe; its notices are no translations."""
     if isinstance(answer, str) and answer.lstrip().upper().startswith(_MYMEMORY_ERRORS):
         raise Unusable(" ".join(answer.split())[:80])
     return html.unescape(answer) if isinstance(answer, str) else None
-
-
-def _may_pass(error: BaseException) -> bool:
-    """deep-translator's exceptions have no common base; an InputError is what the user has to repair."""
-    return isinstance(error, Exception) and not isinstance(error, InputError)

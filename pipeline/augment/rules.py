@@ -83,12 +83,16 @@ def _exchanged(words: Sequence[str], others: Sequence[str]) -> bool:
 
 def _exchanges(words: Sequence[str], others: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """Every exchange of two phrases that stand the other way round in `others`; does their order matter?"""
+    places = {
+        tuple(others[place : place + size]): place
+        for size in range(1, _PHRASE + 1)
+        for place in reversed(range(len(others) - size + 1))  # the first place of a phrase counts
+    }
     phrases = [
-        (start, end, place)
+        (start, end, places[tuple(words[start:end])])
         for start in range(len(words))
         for end in range(start + 1, min(start + _PHRASE, len(words)) + 1)
-        if not {words[start], words[end - 1]} & FUNCTION_WORDS
-        and (place := _find(words[start:end], others)) is not None
+        if not {words[start], words[end - 1]} & FUNCTION_WORDS and tuple(words[start:end]) in places
     ]
     for start, end, place in phrases:
         for later, last, other_place in phrases:
@@ -96,12 +100,6 @@ def _exchanges(words: Sequence[str], others: Sequence[str]) -> Iterator[tuple[li
                 between = set(words[end:later])
                 exchanged = [*words[:start], *words[later:last], *words[end:later], *words[start:end], *words[last:]]
                 yield exchanged, not between <= _COORDINATORS
-
-
-def _find(phrase: Sequence[str], words: Sequence[str]) -> int | None:
-    size = len(phrase)
-    places = (place for place in range(len(words) - size + 1) if words[place : place + size] == phrase)
-    return next(places, None)
 
 
 def _differences(words: Sequence[str], others: Sequence[str]) -> int:
@@ -138,9 +136,8 @@ def names_differ(first: str, second: str) -> bool:
 def _unnamed(run: Sequence[str], words: Sequence[str]) -> list[str]:
     """The words of a name that the other sentence's words do not account for."""
     phrase = " ".join(words)
-    if _SAME.get(" ".join(run), " ".join(run)) in {_SAME.get(word, word) for word in words}:
-        return []
-    if _initials(run, words):
+    same = _SAME.get(" ".join(run), " ".join(run)) in {_SAME.get(word, word) for word in words}
+    if same or _initials(run, words):
         return []
     return [name for name in run if not (_SAME.get(name, name) in phrase or any(_alike(name, word) for word in words))]
 
@@ -176,7 +173,7 @@ def _names_and_words(text: str) -> tuple[list[list[str]], list[str]]:
             runs[-1].append(_bare(word))
         else:
             runs.append([])
-    return [run for run in runs if run], [_bare(word) for word in words]
+    return list(filter(None, runs)), list(map(_bare, words))
 
 
 def _is_name(word: str, marks: Sequence[str], place: int) -> bool:
@@ -245,10 +242,9 @@ def _is_negative(words: list[str], other: set[str]) -> bool:
     """Whether a clause holds an odd number of negators; `other` decides what is a prefix."""
     odd = False
     for word in words:
-        if word in _CLAUSE_ENDS:
-            if odd:
-                return True
-        odd ^= word in _NEGATORS or word.endswith("n't") or (_is_prefixed(word, words, other))
+        if odd and word in _CLAUSE_ENDS:
+            return True
+        odd ^= word in _NEGATORS or word.endswith("n't") or _is_prefixed(word, words, other)
     return odd
 
 

@@ -47,10 +47,8 @@ def main(arguments: Sequence[str]) -> None:
     given = read_back_translations(BACK_TRANSLATIONS) if settings.back_translations else {}
     questions = choose_questions(read_pairs(TRAIN), settings.questions, given, seed)
     generator = open_generator(GENERATOR)
-    meaning, surface = (
-        open_meaning_gate(settings.meaning, Path(settings.classifier)),
-        open_surface_gate(settings.surface),
-    )
+    meaning = open_meaning_gate(settings.meaning, Path(settings.classifier))
+    surface = open_surface_gate(settings.surface)
     run = scratch_folder(
         "adversarial", f"search-{shard}", [settings.sampling.model_dump(), compute.threads, seed], [GENERATOR, TRAIN]
     )

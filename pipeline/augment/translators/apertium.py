@@ -6,7 +6,6 @@ is a rough translator: unknown words stay as they are, and Spanish, Galician and
 packages pair with English.
 """
 
-import contextlib
 import hashlib
 import os
 import re
@@ -85,16 +84,14 @@ def _run(mode: Path, questions: str) -> tuple[list[str], str]:
     )
     try:
         output, errors = programs.communicate(questions.encode(errors="replace"), PATIENCE)
-    except subprocess.TimeoutExpired:
-        return [], f"no answer for {PATIENCE:g} s"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(programs.pid, signal.SIGKILL)
-        programs.wait()
-    lines = [line.strip() for line in errors.decode(errors="replace").split("\n") if line.strip()]
-    return output.decode(errors="replace").split(
-        "\0"
-    ), f"a program ended ({lines[-1] if lines else 'without a message'})"
+    except BaseException as error:  # Ctrl-C too
+        os.killpg(programs.pid, signal.SIGKILL)
+        programs.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return [], f"no answer for {PATIENCE:g} s"
+        raise
+    lines = ["without a message", *filter(None, map(str.strip, errors.decode(errors="replace").split("\n")))]
+    return output.decode(errors="replace").split("\0"), f"a program ended ({lines[-1]})"
 
 
 def find_mode(source: str, target: str) -> Path:

@@ -3,6 +3,8 @@
 import html
 import http.server
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,14 +13,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
 from deep_translator import google, mymemory
 
-from pipeline.augment import network
 from pipeline.augment.memory import TranslationMemory
-from pipeline.augment.network import time_limit
 from pipeline.augment.translate import translate_all
-from pipeline.augment.translators.stopped import Stopped
+from pipeline.augment.translators import Stopped, web
 from pipeline.augment.translators.web import WebTranslator, find_code
 from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
@@ -98,7 +97,7 @@ def name(request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.Mon
     """Each of the services, at the local server."""
     monkeypatch.setitem(google.BASE_URLS, "GOOGLE_TRANSLATE", f"{server.url}/google")
     monkeypatch.setitem(mymemory.BASE_URLS, "MYMEMORY", f"{server.url}/mymemory")
-    monkeypatch.setattr(network, "TIMEOUT", 0.2)
+    monkeypatch.setattr(web, "TIMEOUT", 0.2)
     return request.param
 
 
@@ -219,19 +218,45 @@ def test_an_interrupt_is_not_retried(server: Server, monkeypatch: pytest.MonkeyP
     assert len(calls) == 1
 
 
-def test_the_time_limit_is_for_the_block_only(server: Server) -> None:
-    server.faults = ["slow", "slow", "slow"]
-    url = f"{server.url}/libre/?q=a"
-    with time_limit(0.1), pytest.raises(requests.Timeout):
-        requests.get(url)
-    with time_limit(0.1):
-        assert requests.get(url, timeout=5).ok  # one's own limit counts
-    assert requests.get(url).ok  # noqa: S113 - that there is none is the point
+def test_a_service_that_never_answers_does_not_hold_up_the_end() -> None:
+    """A request that hangs is given up in time, and what is left of it does not keep the process alive."""
+    code = """
+import socket
+from pipeline.augment.translators import web
+from pipeline.config.augmentation import Network
+with socket.create_server(("127.0.0.1", 0)) as deaf:
+    url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+    network = Network(url=url, batch_size=1, requests_per_second=99, retries=1, backoff=0, give_up_after=1)
+    web.TIMEOUT = 0.2
+    try:
+        web.WebTranslator("libre", network).translate(["one"], "en", "es")
+    except web.Stopped as error:
+        print(error, flush=True)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[1], input="\n", capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "libre: no translation for 1 sentences in a row (timeout error)\n", done.stderr
+    assert done.returncode == 0
+
+
+def test_sentences_reach_mymemory_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def get(url: str, **_: object) -> None:
+        asked.append(url)
+        raise ConnectionError
+
+    monkeypatch.setattr("requests.get", get)
+    with pytest.raises(ConnectionError):
+        web.EncryptedMyMemory("en-GB", "es-ES").translate("one")
+    assert asked == ["https://api.mymemory.translated.net/get"]
 
 
 def test_an_unreachable_server_is_named(server: Server) -> None:
     translator = WebTranslator("libre", params(server, url="http://127.0.0.1:1", retries=0))
-    with pytest.raises(Stopped, match=r"libre: no translation for 2 sentences in a row \(no connection\)"):
+    with pytest.raises(Stopped, match=r"libre: no translation for 2 sentences in a row \(connection error\)"):
         translator.translate(["one", "two"], "en", "es")
 
 

@@ -8,7 +8,6 @@ import errno
 import sys
 from collections.abc import Callable, Sequence
 
-from pipeline.call_stack import with_room
 from pipeline.terminal import print_anywhere
 
 
@@ -44,7 +43,6 @@ def one_argument(arguments: Sequence[str], name: str) -> str:
     return arguments[0]
 
 
-@with_room
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
     print_anywhere()

@@ -37,7 +37,6 @@ from pipeline.data_parallel import average_gradients
 from pipeline.distributed import agreed, rank, world
 from pipeline.errors import InputError
 from pipeline.files import naming
-from pipeline.heap import return_large_blocks
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.precision import SYNC, autocast, end_differences, portable, round_weights, rounded
@@ -161,7 +160,6 @@ def train(
     logging.disable_progress_bar()
     use_fast_dropout(model)
     round_weights(model)  # drawn by functions whose last bits differ between CPUs
-    return_large_blocks()
     keeper = KeepBest(scratch / "kept", best, keep)
     writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
     loop = Loop(model, rows, objective, plan, scratch, evaluate, [*writers, Checkpoints()])

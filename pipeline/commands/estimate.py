@@ -15,7 +15,6 @@ from pipeline.commands.table import print_table
 from pipeline.config.base import PARAMS, load_block
 from pipeline.config.training import Compute
 from pipeline.errors import InputError
-from pipeline.imports import importing
 from pipeline.jobs.cores import default_jobs, share_cores
 
 if TYPE_CHECKING:  # they import torch
@@ -48,10 +47,9 @@ def run(options: argparse.Namespace) -> None:
     compute = load_block("compute", Compute, path)
     jobs = options.jobs or default_jobs(compute)
     share_cores(jobs)
-    with importing():
-        from pipeline.estimate.calibration import calibrate
-        from pipeline.estimate.check import measured
-        from pipeline.estimate.cost import open_project, operations, stages
+    from pipeline.estimate.calibration import calibrate
+    from pipeline.estimate.check import measured
+    from pipeline.estimate.cost import open_project, operations, stages
 
     real = measured(options.check) if options.check else None
     project = open_project(path, options.data)

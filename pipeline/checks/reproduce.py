@@ -50,7 +50,7 @@ def main() -> int:
     print_anywhere()
     parser = argparse.ArgumentParser(prog="python -m pipeline.checks.reproduce")
     parser.add_argument("--target", nargs="+", default=[], help="only these stages and what they depend on")
-    parser.add_argument("--jobs", type=int, help="stages at once, as of python -m pipeline.jobs")
+    parser.add_argument("--jobs", type=int, help="stages at once, as of python -m pipeline.parallel")
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
@@ -98,7 +98,7 @@ def model_stages(folder: Path) -> set[str]:
 
 def run_stages(clone: Path, targets: list[str], jobs: int | None) -> None:
     """Run all stages, or `targets` and what they depend on."""
-    command = [sys.executable, "-m", "pipeline.jobs", *(["--jobs", str(jobs)] if jobs else []), *targets]
+    command = [sys.executable, "-m", "pipeline.parallel", *(["--jobs", str(jobs)] if jobs else []), *targets]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     result = subprocess.run(command, cwd=clone, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL)
     if result.returncode:

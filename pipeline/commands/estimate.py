@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from pipeline.commands.table import print_table
 from pipeline.config.base import PARAMS, load_block
 from pipeline.config.training import Compute
+from pipeline.distributed import default_jobs, share_cores
 from pipeline.errors import InputError
-from pipeline.jobs.cores import default_jobs, share_cores
 
 if TYPE_CHECKING:  # they import torch
     from pipeline.estimate.calibration import Calibration

@@ -26,6 +26,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 LIBRARIES = (
     "torch", "transformers.trainer", "transformers.models.gpt2.modeling_gpt2", "peft", "pydantic", "ruamel.yaml",
@@ -114,9 +115,12 @@ def serve(address: str, owner: int) -> bool:
     listener.bind(address)
     listener.listen()
     torch, *_ = imported(LIBRARIES)
+    waited: list[Any]
     running: dict[int, tuple[int, socket.socket]] = {}  # by a pipe that closes when the fork ends: it, its client
     while not torch.cuda.is_available() and (alive(owner) or running):
-        ready, _, _ = select.select([listener, *running, *(client for _, client in running.values())], [], [], 1)
+        clients = [client for _, client in running.values()]
+        waited = [listener, *running, *clients]
+        ready, _, _ = select.select(waited, [], [], 1)
         for end, (fork, client) in list(running.items()):
             if end in ready:
                 code = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
@@ -132,8 +136,9 @@ def serve(address: str, owner: int) -> bool:
             request, files, _, _ = socket.recv_fds(client, 2**20, 3)
             end, other = os.pipe()
             if not (fork := os.fork()):
-                for item in (listener, lock, client, *(known for _, known in running.values())):
+                for item in (listener, client, *clients):
                     item.close()
+                lock.close()
                 become(request, files)
                 return True
             os.setpgid(fork, fork)

@@ -1,0 +1,289 @@
+"""`dvc repro` with independent stages side by side.
+
+    python -m pipeline.parallel [--jobs N] [STAGE ...]
+
+DVC says what is up to date (commands/status.py). Each of the other stages runs as soon as all it depends on is done, in
+a fork of this process, which has DVC and the graph in memory. `stage.reproduce()` there decides, restores from the run
+cache and runs what `dvc repro` would, and both may be at work at the same time: they share DVC's locks. Before that,
+the files of removed rows are deleted (commands/tidy.py).
+
+To change an entry DVC parses and prints all of dvc.lock, which takes 2 s for the 158 stages of the sample. So this
+process lets it write those of several stages at once, when they stand for WORTH seconds of work; only kill -9 loses it.
+Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupted.
+"""
+
+import argparse
+import gc
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo, lock_repo
+from dvc.stage import Stage
+
+from pipeline.commands import tidy
+from pipeline.commands.status import Plan, make_plan
+from pipeline.config.base import load_block
+from pipeline.config.training import Compute
+from pipeline.distributed import default_jobs, share_cores
+from pipeline.errors import InputError, one_line, stage_main
+from pipeline.files import write_csv
+from pipeline.terminal import print_anywhere
+
+WORTH = 20.0  # seconds of work that may be done without an entry in dvc.lock
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run what is not up to date."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.parallel")
+    parser.add_argument("--jobs", type=int, help="stages at once (default: cores / (threads * processes))")
+    parser.add_argument("stages", nargs="*", help="only these and what they depend on")
+    options = parser.parse_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        raise InputError(f"--jobs: expected a positive number, got {options.jobs}")
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        repo = Repo(_wait_for_lock=True)
+        with lock_repo(repo):  # dvc.yaml is read once for both
+            for line in tidy.remove(repo):
+                print(line, flush=True)
+            plan = make_plan(repo, options.stages)
+    except DvcException as error:
+        raise InputError(f"dvc.yaml: {error}") from None
+    if not plan.stale:
+        print(f"{len(plan.stages)} stages are up to date")
+        return
+    jobs = options.jobs or default_jobs(load_block("compute", Compute))
+    share_cores(jobs)
+    os.environ["STAGE_RUNNER"] = str(os.getpid())  # stages/_warm.py
+    gc.freeze()  # a search for garbage would copy, in every fork, what it looks at
+    raise SystemExit(Runner(repo, plan, jobs).run())
+
+
+@dataclass
+class Job:
+    """A stage at work, and how it ended."""
+
+    stage: Stage
+    process: BaseProcess
+    log: Path
+    start: float
+    result: str = ""  # done, restored from the cache, unchanged, failed, interrupted
+    error: str = ""
+    seconds: float = 0.0
+
+    def kill(self, number: int) -> None:
+        """Send a signal to its process and to all that this started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid or 0, number)
+
+
+class Runner:
+    """Starts the stages of a plan, at most `jobs` at once, and waits for them."""
+
+    def __init__(self, repo: Repo, plan: Plan, jobs: int) -> None:
+        self.repo, self.plan, self.jobs = repo, plan, jobs
+        self.folder = Path(repo.tmp_dir, "jobs")
+        self.graph = TopologicalSorter(
+            {name: plan.needs[name] & plan.stale for name in plan.needs if name in plan.stale}
+        )
+        self.ready: list[str] = []
+        self.running: dict[Connection, Job] = {}
+        self.ended: list[Job] = []
+        self.unwritten: list[Job] = []
+        self.interrupted = threading.Event()
+        self.lifeline = os.pipe()  # closes when this process ends, however it ends; the jobs listen
+
+    def run(self) -> int:
+        """The exit code."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        total, stale = len(self.plan.stages), len(self.plan.stale)
+        print(f"{total - stale} of {total} stages are up to date, {self.jobs} at once", flush=True)
+        begin = time.monotonic()
+        note_signals(self.interrupted)
+        self.graph.prepare()
+        while not self.interrupted.is_set():
+            self.start_ready()
+            if not self.running:
+                break
+            self.write_entries(WORTH)
+            self.receive(0.5)
+        for number, patience in ((signal.SIGINT, 5), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+            for job in self.running.values():
+                job.kill(number)
+            until = time.monotonic() + patience
+            while self.running and time.monotonic() < until:
+                self.receive(0.5)
+        self.write_entries(0)
+        print_times(self.ended, time.monotonic() - begin, self.folder)
+        failed = [job for job in self.ended if job.result == "failed"]
+        for job in failed:
+            print(f"error: failed to reproduce {job.stage.addressing}: {job.error}", file=sys.stderr)
+        if self.interrupted.is_set():
+            print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130 if self.interrupted.is_set() else 1 if failed else 0
+
+    def start_ready(self) -> None:
+        """Start what waits for no other stage; nothing more after a failure."""
+        self.ready += self.graph.get_ready()
+        while self.ready and len(self.running) < self.jobs and not any(job.error for job in self.ended):
+            stage = self.plan.stages[self.ready.pop(0)]
+            log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
+            ours, theirs = multiprocessing.Pipe(duplex=False)
+            process = multiprocessing.get_context("fork").Process(
+                target=run_stage, args=(self.repo, stage, theirs, log, self.lifeline)
+            )
+            process.start()
+            theirs.close()
+            self.running[ours] = Job(stage, process, log, time.monotonic())
+
+    def receive(self, timeout: float) -> None:
+        """Take what jobs say: that they wait, or how they ended."""
+        for connection in wait(list(self.running), timeout):
+            assert isinstance(connection, Connection)
+            job = self.running[connection]
+            try:
+                message = connection.recv()
+            except EOFError:
+                job.process.join()
+                message = "failed", f"its process ended with exit code {job.process.exitcode}", []
+            if isinstance(message, str):
+                self.say(f"{job.stage.addressing} waits: {message}")
+            else:
+                del self.running[connection]
+                self.end(job, *message)
+        now = time.monotonic()
+        if sys.stdout.isatty():
+            jobs = ", ".join(f"{job.stage.addressing} {now - job.start:.0f} s" for job in self.running.values())
+            print(f"\r\033[K{jobs[: os.get_terminal_size().columns - 1]}", end="", flush=True)
+
+    def end(self, job: Job, result: str, error: str, found: list[Any]) -> None:
+        """Say how a stage ended. What depends on it may start."""
+        job.result, job.error, job.seconds = result, error, time.monotonic() - job.start
+        if error:
+            job.result = "interrupted" if self.interrupted.is_set() else "failed"
+            job.kill(signal.SIGKILL)  # a killed process may have left its command behind
+        else:
+            self.graph.done(job.stage.addressing)
+        job.process.join()
+        if found:
+            for item, known in zip((*job.stage.deps, *job.stage.outs), found, strict=True):
+                item.hash_info, item.meta = known
+            self.unwritten.append(job)
+        self.ended.append(job)
+        total = len(self.plan.stages)
+        number = total - len(self.plan.stale) + len(self.ended)
+        line = f"[{number}/{total}] {job.stage.addressing} {job.result}, {job.seconds:.1f} s"
+        self.say("\n    ".join([line, *(printed(job.log) if error else ())]))
+
+    def write_entries(self, worth: float) -> None:
+        """Let DVC write the entries of the stages that have ended, if that took so many seconds."""
+        if sum(job.seconds for job in self.unwritten) < worth:
+            return
+        with lock_repo(self.repo), self.repo.scm_context(quiet=True):
+            for file in {job.stage.path: job.stage.dvcfile for job in self.unwritten}.values():
+                stages = [job.stage for job in self.unwritten if job.stage.path == file.path]
+                file.dump_stages(stages, update_pipeline=False)
+        self.unwritten.clear()
+
+    def say(self, text: str) -> None:
+        """Print a line, on a terminal in place of the one that says what is running."""
+        print(("\r\033[K" if sys.stdout.isatty() else "") + text, flush=True)
+
+
+def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline: tuple[int, int]) -> None:
+    """The body of a job: bring `stage` up to date, and send its result, error and hashes."""
+    os.setpgid(0, 0)  # so that the command, and what it starts, can be ended with this process
+    interrupted = threading.Event()
+    note_signals(interrupted)  # the command gets them too and ends; this process then releases its locks
+    os.close(lifeline[1])
+    threading.Thread(target=end_with_runner, args=(lifeline[0], interrupted), daemon=True).start()
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
+        os.dup2(file, number)
+    print_anywhere("utf-8")
+    try:
+        done = reproduce(repo, stage, answer, interrupted)
+    except Exception as error:  # whatever a stage does, the runner must hear of its end; the log has the trace
+        if not isinstance(error, DvcException | OSError):
+            traceback.print_exc()
+        done = "failed", one_line(error) or repr(error), []
+    sys.stdout.flush()
+    answer.send(done)
+
+
+def reproduce(repo: Repo, stage: Stage, answer: Connection, interrupted: threading.Event) -> tuple[str, str, list[Any]]:
+    """Run the stage or restore its outputs if it is not up to date; wait while another process uses its files."""
+    while True:
+        try:
+            with lock_repo(repo), repo.scm_context(quiet=True):
+                if not stage.reproduce():
+                    return "unchanged", "", []
+                ran = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of child processes that have ended
+                found = [(item.hash_info, item.meta) for item in (*stage.deps, *stage.outs)]
+                return "done" if ran else "restored from the cache", "", found
+        except LockError as error:
+            if interrupted.is_set():
+                raise
+            answer.send(" ".join(str(error).split("\n\n")[0].split()))
+            time.sleep(1)
+            with lock_repo(repo):  # the other one may have done it
+                (stage,) = repo.stage.collect(stage.addressing)
+
+
+def note_signals(interrupted: threading.Event) -> None:
+    """Only note what is meant to end this process; what is ignored, as under nohup, stays so."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: interrupted.set())
+
+
+def end_with_runner(lifeline: int, interrupted: threading.Event) -> None:
+    """Wait until the runner is gone, even by kill -9, then end the command; DVC's locks are released in order."""
+    os.read(lifeline, 1)
+    interrupted.set()
+    for _ in range(10):
+        os.killpg(0, signal.SIGTERM)
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def printed(log: Path) -> list[str]:
+    """The output of a stage as a terminal would leave it: of a progress bar, the last state."""
+    lines = log.read_bytes().decode(errors="replace").split("\n")
+    return [shown for line in lines if (shown := line.rstrip("\r").rsplit("\r", 1)[-1].rstrip())]
+
+
+def print_times(jobs: Sequence[Job], elapsed: float, folder: Path) -> None:
+    """Where the time went: groups of stages on the screen, the longest first, and stages in times.tsv."""
+    rows = [(job.stage.addressing, job.result, round(job.seconds, 1)) for job in jobs]
+    write_csv(folder / "times.tsv", ("stage", "result", "seconds"), rows, delimiter="\t")
+    groups: dict[str, list[float]] = {}
+    for name, _, seconds in rows:
+        groups.setdefault(name.split("@")[0], []).append(seconds)
+    groups = dict(sorted(groups.items(), key=lambda item: -sum(item[1])))
+    print(f"\n{'Where the time went':25} {'stages':>6} {'seconds':>8}")
+    for name, taken in {**groups, "all": [seconds for *_, seconds in rows]}.items():
+        print(f"{name:25} {len(taken):6} {sum(taken):8.1f}")
+    print(f"{elapsed:.0f} s in all; stage by stage, and what they printed, in {os.path.relpath(folder)}", flush=True)
+
+
+if __name__ == "__main__":
+    stage_main(main)

@@ -7,8 +7,8 @@ a fork of this process, which has DVC and the graph in memory. `stage.reproduce(
 cache and runs what `dvc repro` would, and both may be at work at the same time: they share DVC's locks. Before that,
 the files of removed rows are deleted (commands/tidy.py).
 
-To change an entry DVC parses and prints all of dvc.lock, which takes 2 s for the 158 stages of the sample. So this
-process lets it write those of several stages at once, when they stand for WORTH seconds of work; only kill -9 loses it.
+To change an entry DVC parses and prints all of dvc.lock, 2 s of CPU with the 158 stages of the sample. So this process
+lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose one.
 Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupted.
 """
 
@@ -46,7 +46,7 @@ from pipeline.errors import InputError, one_line, stage_main
 from pipeline.files import write_csv
 from pipeline.terminal import print_anywhere
 
-WORTH = 20.0  # seconds of work that may be done without an entry in dvc.lock
+WORTH = 30  # how much longer than writing dvc.lock the stages took that it has no entries of
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -107,6 +107,7 @@ class Runner:
         self.running: dict[Connection, Job] = {}
         self.ended: list[Job] = []
         self.unwritten: list[Job] = []
+        self.cost = 0.0  # seconds that writing dvc.lock took the last time
         self.interrupted = threading.Event()
         self.lifeline = os.pipe()  # closes when this process ends, however it ends; the jobs listen
 
@@ -122,7 +123,7 @@ class Runner:
             self.start_ready()
             if not self.running:
                 break
-            self.write_entries(WORTH)
+            self.write_entries(WORTH * self.cost)
             self.receive(0.5)
         for number, patience in ((signal.SIGINT, 5), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
             for job in self.running.values():
@@ -192,15 +193,17 @@ class Runner:
         line = f"[{number}/{total}] {job.stage.addressing} {job.result}, {job.seconds:.1f} s"
         self.say("\n    ".join([line, *(printed(job.log) if error else ())]))
 
-    def write_entries(self, worth: float) -> None:
-        """Let DVC write the entries of the stages that have ended, if that took so many seconds."""
-        if sum(job.seconds for job in self.unwritten) < worth:
+    def write_entries(self, least: float) -> None:
+        """Let DVC write the entries of the stages that have ended, if these took so many seconds."""
+        if not self.unwritten or sum(job.seconds for job in self.unwritten) < least:
             return
+        begin = time.monotonic()
         with lock_repo(self.repo), self.repo.scm_context(quiet=True):
             for file in {job.stage.path: job.stage.dvcfile for job in self.unwritten}.values():
                 stages = [job.stage for job in self.unwritten if job.stage.path == file.path]
                 file.dump_stages(stages, update_pipeline=False)
         self.unwritten.clear()
+        self.cost = time.monotonic() - begin
 
     def say(self, text: str) -> None:
         """Print a line, on a terminal in place of the one that says what is running."""

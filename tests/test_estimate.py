@@ -16,6 +16,7 @@ from tiny import TEXT, tiny_tokenizer, write_backbone, write_prepared
 from pipeline.__main__ import main
 from pipeline.commands.estimate import duration, print_check, print_estimate, size
 from pipeline.config.paraphrase import load_paraphrase
+from pipeline.distributed import cores
 from pipeline.errors import InputError
 from pipeline.estimate import calibration, check, counts
 from pipeline.estimate.calibration import Calibration, Line, fit
@@ -24,7 +25,6 @@ from pipeline.estimate.cost import cost, longest_path, more_data, open_project, 
 from pipeline.estimate.demand import OPERATIONS, Stage
 from pipeline.estimate.model import Model
 from pipeline.estimate.runs import Bench
-from pipeline.jobs.cores import cores
 
 PROFILES = ("sample", "laptop", "gpt2")
 FAKE = Calibration({name: Line(0.001, 1e-5, 1e-8) for name in (*OPERATIONS, "setup")}, 5.0, 400.0, False, 30.0)
@@ -178,7 +178,7 @@ def test_a_run_is_compared_by_kind_of_stage(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "times.tsv"
-    rows = [("stage", "result", "command_cpu_s"), ("generator", "done", 4), ("train_sentiment@sst_head", "done", 1),
+    rows = [("stage", "result", "seconds"), ("generator", "done", 4), ("train_sentiment@sst_head", "done", 1),
             ("train_sentiment@sst_full", "failed", 9), ("train_sentiment@cfimdb_head", "done", 2)]  # fmt: skip
     path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
     real = check.measured(path)
@@ -191,7 +191,7 @@ def test_a_run_is_compared_by_kind_of_stage(
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
         ["generator", "1"], ["train_sentiment", "2"], ["all", "3"]
     ]  # fmt: skip
-    path.write_text("stage\tresult\tcommand_cpu_s\nreport\tunchanged\t0\n")
+    path.write_text("stage\tresult\tseconds\nreport\tunchanged\t0\n")
     with pytest.raises(InputError, match="no stage in it ran to its end"):
         check.measured(path)
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="a folder in the course layout instead of the profile's data.path")
     parser.add_argument("--jobs", type=int, help="stages at once (default: as `make repro`)")
     parser.add_argument("--rows", action="store_true", help="a line for each stage")
-    parser.add_argument("--check", type=Path, metavar="TIMES", help="compare with the CPU seconds of a run's times.tsv")
+    parser.add_argument("--check", type=Path, metavar="TIMES", help="compare with the seconds of a run's times.tsv")
     parser.set_defaults(run=run)
 
 
@@ -102,7 +102,7 @@ def print_estimate(
 
 
 def print_check(found: "Sequence[Stage]", calibration: "Calibration", real: Mapping[str, float]) -> None:
-    """CPU seconds by kind of stage, estimated and real, and their ratio."""
+    """Seconds by kind of stage, estimated and real, and their ratio."""
     from pipeline.estimate.check import compared
     from pipeline.estimate.cost import cost
 
@@ -111,7 +111,7 @@ def print_check(found: "Sequence[Stage]", calibration: "Calibration", real: Mapp
         [kind, str(count), f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}" if theirs else "–"]
         for kind, count, ours, theirs in compared(estimated, real)
     ]
-    print_table(["Stage", "Stages", "Estimated CPU s", "Real CPU s", "Ratio"], rows)
+    print_table(["Stage", "Stages", "Estimated s", "Real s", "Ratio"], rows)
 
 
 def shown(cost: "Cost") -> list[str]:

@@ -63,7 +63,7 @@ def remove(repo: "Repo") -> Iterator[str]:
                 yield f"{name} is gone: removed {', '.join(os.path.relpath(out.fs_path) for out in removed)}"
             if kept := [out for out in there if out not in removed]:
                 paths = ", ".join(os.path.relpath(out.fs_path) for out in kept)
-                yield f"{name} is gone: kept {paths}, which has changed since; delete or move it"
+                yield f"{name} is gone: kept {paths}, changed since it was written; delete or move it"
             else:
                 forgotten.append(name)
         if forgotten:

@@ -1,4 +1,4 @@
-"""The estimate beside a real run: what pipeline.jobs wrote into times.tsv."""
+"""The estimate beside a real run: what pipeline.parallel wrote into times.tsv."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,14 @@ TIMES = Path(".dvc/tmp/jobs/times.tsv")
 
 
 def measured(path: Path) -> dict[str, float]:
-    """CPU seconds of the command of every stage that ran to its end."""
+    """Seconds of every stage that ran to its end."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; `make repro` writes {TIMES}")
     with open(path, encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t")
-        if not {"stage", "result", "command_cpu_s"} <= set(rows.fieldnames or ()):
-            raise InputError(
-                f"{path}: expected the columns stage, result and command_cpu_s, as `make repro` writes them"
-            )
-        found = {row["stage"]: float(row["command_cpu_s"]) for row in rows if row["result"] == "done"}
+        if not {"stage", "result", "seconds"} <= set(rows.fieldnames or ()):
+            raise InputError(f"{path}: expected the columns stage, result and seconds, as `make repro` writes them")
+        found = {row["stage"]: float(row["seconds"]) for row in rows if row["result"] == "done"}
     if not found:
         raise InputError(f"{path}: no stage in it ran to its end; give the times of a run that had something to do")
     return found

@@ -29,7 +29,8 @@ def main(arguments):
         os.kill(os.getpid(), signal.SIGSEGV)
     main = sys.modules["__main__"]
     json.dump({
-        "argv": sys.argv, "path": sys.path[0], "folder": os.getcwd(), "main": main.__spec__.name, "input": sys.stdin.read(),
+        "argv": sys.argv, "path": sys.path[0], "folder": os.getcwd(), "main": main.__spec__.name,
+        "input": sys.stdin.read(),
         "environment": {key: value for key, value in os.environ.items() if not key.startswith(IMPORTS)},
         "handlers": [str(signal.getsignal(n)).split(" at ")[0] for n in (signal.SIGINT, signal.SIGTERM)],
     }, sys.stdout)
@@ -46,9 +47,8 @@ def project(tmp_path: Path) -> Path:
         (package / name).write_text((REPOSITORY / "pipeline" / name).read_text())
     source = (REPOSITORY / "pipeline/stages/_warm.py").read_text()
     before, _, after = source.partition("LIBRARIES = (")
-    (package / "stages/_warm.py").write_text(
-        f'{before}LIBRARIES = ("torch_in_small", "fractions")\n{after.split(")", 1)[1]}'
-    )
+    after = after.partition(")")[2]
+    (package / "stages/_warm.py").write_text(f'{before}LIBRARIES = ("torch_in_small", "fractions"){after}')
     (package / "stages/backbone.py").write_text(STAGE)
     small = "from types import SimpleNamespace\ncuda = SimpleNamespace(is_available=lambda: False)\n"
     (tmp_path / "torch_in_small.py").write_text(small)

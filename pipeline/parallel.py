@@ -4,8 +4,8 @@
 
 DVC says what is up to date (commands/status.py). Each of the other stages runs as soon as all it depends on is done, in
 a fork of this process, which has DVC and the graph in memory. `stage.reproduce()` there decides, restores from the run
-cache and runs what `dvc repro` would, and both may be at work at the same time: they share DVC's locks. Before that,
-the files of removed rows are deleted (commands/tidy.py).
+cache and runs what `dvc repro` would, and both may be at work at once: they share DVC's locks. Before that, the files
+of removed rows are deleted (commands/tidy.py).
 
 To change an entry DVC parses and prints all of dvc.lock, 2 s of CPU with the 158 stages of the sample. So this process
 lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose one.
@@ -25,12 +25,11 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -47,6 +46,7 @@ from pipeline.files import write_csv
 from pipeline.terminal import print_anywhere
 
 WORTH = 30  # how much longer than writing dvc.lock the stages took that it has no entries of
+interrupted = threading.Event()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -76,17 +76,13 @@ def main(arguments: Sequence[str]) -> None:
     raise SystemExit(Runner(repo, plan, jobs).run())
 
 
-@dataclass
-class Job:
-    """A stage at work, and how it ended."""
+class Job(NamedTuple):
+    """A stage at work."""
 
     stage: Stage
     process: BaseProcess
     log: Path
     start: float
-    result: str = ""  # done, restored from the cache, unchanged, failed, interrupted
-    error: str = ""
-    seconds: float = 0.0
 
     def kill(self, number: int) -> None:
         """Send a signal to its process and to all that this started."""
@@ -105,10 +101,10 @@ class Runner:
         )
         self.ready: list[str] = []
         self.running: dict[Connection, Job] = {}
-        self.ended: list[Job] = []
-        self.unwritten: list[Job] = []
-        self.cost = 0.0  # seconds that writing dvc.lock took the last time
-        self.interrupted = threading.Event()
+        self.times: list[tuple[str, str, float]] = []  # stage, result, seconds
+        self.failed: dict[str, str] = {}
+        self.unwritten: list[Stage] = []
+        self.debt, self.cost = 0.0, 0.0  # seconds that these took, and that writing dvc.lock took the last time
         self.lifeline = os.pipe()  # closes when this process ends, however it ends; the jobs listen
 
     def run(self) -> int:
@@ -117,9 +113,9 @@ class Runner:
         total, stale = len(self.plan.stages), len(self.plan.stale)
         print(f"{total - stale} of {total} stages are up to date, {self.jobs} at once", flush=True)
         begin = time.monotonic()
-        note_signals(self.interrupted)
+        note_signals()
         self.graph.prepare()
-        while not self.interrupted.is_set():
+        while not interrupted.is_set():
             self.start_ready()
             if not self.running:
                 break
@@ -132,20 +128,20 @@ class Runner:
             while self.running and time.monotonic() < until:
                 self.receive(0.5)
         self.write_entries(0)
-        print_times(self.ended, time.monotonic() - begin, self.folder)
-        failed = [job for job in self.ended if job.result == "failed"]
-        for job in failed:
-            print(f"error: failed to reproduce {job.stage.addressing}: {job.error}", file=sys.stderr)
-        if self.interrupted.is_set():
+        print_times(self.times, time.monotonic() - begin, self.folder)
+        for name, error in self.failed.items():
+            print(f"error: failed to reproduce {name}: {error}", file=sys.stderr)
+        if interrupted.is_set():
             print("error: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130 if self.interrupted.is_set() else 1 if failed else 0
+        return 130 if interrupted.is_set() else int(bool(self.failed))
 
     def start_ready(self) -> None:
         """Start what waits for no other stage; nothing more after a failure."""
         self.ready += self.graph.get_ready()
-        while self.ready and len(self.running) < self.jobs and not any(job.error for job in self.ended):
+        while self.ready and len(self.running) < self.jobs and not self.failed:
             stage = self.plan.stages[self.ready.pop(0)]
             log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
+            log.write_bytes(b"")
             ours, theirs = multiprocessing.Pipe(duplex=False)
             process = multiprocessing.get_context("fork").Process(
                 target=run_stage, args=(self.repo, stage, theirs, log, self.lifeline)
@@ -155,7 +151,7 @@ class Runner:
             self.running[ours] = Job(stage, process, log, time.monotonic())
 
     def receive(self, timeout: float) -> None:
-        """Take what jobs say: that they wait, or how they ended."""
+        """Take what jobs say: that they wait, or how they ended. On a terminal, the last line says what is running."""
         for connection in wait(list(self.running), timeout):
             assert isinstance(connection, Connection)
             job = self.running[connection]
@@ -165,65 +161,66 @@ class Runner:
                 job.process.join()
                 message = "failed", f"its process ended with exit code {job.process.exitcode}", []
             if isinstance(message, str):
-                self.say(f"{job.stage.addressing} waits: {message}")
+                say(f"{job.stage.addressing} waits: {message}")
             else:
                 del self.running[connection]
                 self.end(job, *message)
-        now = time.monotonic()
         if sys.stdout.isatty():
-            jobs = ", ".join(f"{job.stage.addressing} {now - job.start:.0f} s" for job in self.running.values())
-            print(f"\r\033[K{jobs[: os.get_terminal_size().columns - 1]}", end="", flush=True)
+            times = [f"{job.stage.addressing} {time.monotonic() - job.start:.0f} s" for job in self.running.values()]
+            say(", ".join(times)[: os.get_terminal_size().columns - 1], end="")
 
     def end(self, job: Job, result: str, error: str, found: list[Any]) -> None:
         """Say how a stage ended. What depends on it may start."""
-        job.result, job.error, job.seconds = result, error, time.monotonic() - job.start
+        name, seconds = job.stage.addressing, time.monotonic() - job.start
         if error:
-            job.result = "interrupted" if self.interrupted.is_set() else "failed"
+            result = "interrupted" if interrupted.is_set() else "failed"
+            self.failed |= {} if interrupted.is_set() else {name: error}
             job.kill(signal.SIGKILL)  # a killed process may have left its command behind
         else:
-            self.graph.done(job.stage.addressing)
+            self.graph.done(name)
         job.process.join()
         if found:
             for item, known in zip((*job.stage.deps, *job.stage.outs), found, strict=True):
                 item.hash_info, item.meta = known
-            self.unwritten.append(job)
-        self.ended.append(job)
+            self.unwritten.append(job.stage)
+            self.debt += seconds
+        self.times.append((name, result, seconds))
         total = len(self.plan.stages)
-        number = total - len(self.plan.stale) + len(self.ended)
-        line = f"[{number}/{total}] {job.stage.addressing} {job.result}, {job.seconds:.1f} s"
-        self.say("\n    ".join([line, *(printed(job.log) if error else ())]))
+        say(f"[{total - len(self.plan.stale) + len(self.times)}/{total}] {name} {result}, {seconds:.1f} s")
+        for line in job.log.read_bytes().decode(errors="replace").split("\n") if error else ():
+            if shown := line.rstrip("\r").rsplit("\r", 1)[-1].rstrip():  # of a progress bar, the last state
+                say(f"    {shown}")
 
     def write_entries(self, least: float) -> None:
         """Let DVC write the entries of the stages that have ended, if these took so many seconds."""
-        if not self.unwritten or sum(job.seconds for job in self.unwritten) < least:
+        if not self.unwritten or self.debt < least:
             return
         begin = time.monotonic()
         with lock_repo(self.repo), self.repo.scm_context(quiet=True):
-            for file in {job.stage.path: job.stage.dvcfile for job in self.unwritten}.values():
-                stages = [job.stage for job in self.unwritten if job.stage.path == file.path]
-                file.dump_stages(stages, update_pipeline=False)
-        self.unwritten.clear()
-        self.cost = time.monotonic() - begin
+            for path, file in {stage.path: stage.dvcfile for stage in self.unwritten}.items():
+                file.dump_stages([stage for stage in self.unwritten if stage.path == path], update_pipeline=False)
+        self.unwritten, self.debt, self.cost = [], 0.0, time.monotonic() - begin
 
-    def say(self, text: str) -> None:
-        """Print a line, on a terminal in place of the one that says what is running."""
-        print(("\r\033[K" if sys.stdout.isatty() else "") + text, flush=True)
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a line, on a terminal in place of the one that says what is running."""
+    print(f"\r\033[K{text}" if sys.stdout.isatty() else text, end=end, flush=True)
 
 
 def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline: tuple[int, int]) -> None:
     """The body of a job: bring `stage` up to date, and send its result, error and hashes."""
     os.setpgid(0, 0)  # so that the command, and what it starts, can be ended with this process
-    interrupted = threading.Event()
-    note_signals(interrupted)  # the command gets them too and ends; this process then releases its locks
+    note_signals()  # the command gets them too and ends; this process then releases its locks
     os.close(lifeline[1])
-    threading.Thread(target=end_with_runner, args=(lifeline[0], interrupted), daemon=True).start()
+    threading.Thread(target=end_with_runner, args=(lifeline[0],), daemon=True).start()
     logging.getLogger("dvc").setLevel(logging.WARNING)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
         os.dup2(file, number)
+    os.environ["PYTHONIOENCODING"] = "utf-8"  # the log is a file like all others
     print_anywhere("utf-8")
     try:
-        done = reproduce(repo, stage, answer, interrupted)
+        done = reproduce(repo, stage, answer)
     except Exception as error:  # whatever a stage does, the runner must hear of its end; the log has the trace
         if not isinstance(error, DvcException | OSError):
             traceback.print_exc()
@@ -232,7 +229,7 @@ def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline:
     answer.send(done)
 
 
-def reproduce(repo: Repo, stage: Stage, answer: Connection, interrupted: threading.Event) -> tuple[str, str, list[Any]]:
+def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, list[Any]]:
     """Run the stage or restore its outputs if it is not up to date; wait while another process uses its files."""
     while True:
         try:
@@ -251,39 +248,31 @@ def reproduce(repo: Repo, stage: Stage, answer: Connection, interrupted: threadi
                 (stage,) = repo.stage.collect(stage.addressing)
 
 
-def note_signals(interrupted: threading.Event) -> None:
+def note_signals() -> None:
     """Only note what is meant to end this process; what is ignored, as under nohup, stays so."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: interrupted.set())
 
 
-def end_with_runner(lifeline: int, interrupted: threading.Event) -> None:
+def end_with_runner(lifeline: int) -> None:
     """Wait until the runner is gone, even by kill -9, then end the command; DVC's locks are released in order."""
     os.read(lifeline, 1)
     interrupted.set()
-    for _ in range(10):
-        os.killpg(0, signal.SIGTERM)
-        time.sleep(1)
-    os.killpg(0, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.killpg(0, number)
+        time.sleep(10)
 
 
-def printed(log: Path) -> list[str]:
-    """The output of a stage as a terminal would leave it: of a progress bar, the last state."""
-    lines = log.read_bytes().decode(errors="replace").split("\n")
-    return [shown for line in lines if (shown := line.rstrip("\r").rsplit("\r", 1)[-1].rstrip())]
-
-
-def print_times(jobs: Sequence[Job], elapsed: float, folder: Path) -> None:
+def print_times(rows: list[tuple[str, str, float]], elapsed: float, folder: Path) -> None:
     """Where the time went: groups of stages on the screen, the longest first, and stages in times.tsv."""
-    rows = [(job.stage.addressing, job.result, round(job.seconds, 1)) for job in jobs]
     write_csv(folder / "times.tsv", ("stage", "result", "seconds"), rows, delimiter="\t")
     groups: dict[str, list[float]] = {}
     for name, _, seconds in rows:
         groups.setdefault(name.split("@")[0], []).append(seconds)
-    groups = dict(sorted(groups.items(), key=lambda item: -sum(item[1])))
     print(f"\n{'Where the time went':25} {'stages':>6} {'seconds':>8}")
-    for name, taken in {**groups, "all": [seconds for *_, seconds in rows]}.items():
+    total = [("all", [seconds for *_, seconds in rows])]
+    for name, taken in sorted(groups.items(), key=lambda item: -sum(item[1])) + total:
         print(f"{name:25} {len(taken):6} {sum(taken):8.1f}")
     print(f"{elapsed:.0f} s in all; stage by stage, and what they printed, in {os.path.relpath(folder)}", flush=True)
 

@@ -231,6 +231,7 @@ def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline:
 
 def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, list[Any]]:
     """Run the stage or restore its outputs if it is not up to date; wait while another process uses its files."""
+    waited = False
     while True:
         try:
             with lock_repo(repo), repo.scm_context(quiet=True):
@@ -242,7 +243,9 @@ def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, l
         except LockError as error:
             if interrupted.is_set():
                 raise
-            answer.send(" ".join(str(error).split("\n\n")[0].split()))
+            if not waited:
+                answer.send(" ".join(str(error).split("\n\n")[0].split()))
+            waited = True
             time.sleep(1)
             with lock_repo(repo):  # the other one may have done it
                 (stage,) = repo.stage.collect(stage.addressing)

@@ -12,7 +12,7 @@ export TOKENIZERS_PARALLELISM := true
 .PHONY: repro test lint plots profile search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
-	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
+	@python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS))
 	@python -m pipeline.report.show
 
 test: $(VENV)/.installed-dev  ## the whole test suite

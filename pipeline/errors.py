@@ -12,8 +12,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from pipeline.call_stack import with_room
-
 
 class InputError(Exception):
     """Input that cannot be used: the message names the file, key or row, what was expected and what to do."""
@@ -53,7 +51,6 @@ def no_arguments(arguments: Sequence[str]) -> None:
         raise InputError(f"expected no argument, got {' '.join(arguments)}")
 
 
-@with_room
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
     print_anywhere()

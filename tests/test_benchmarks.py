@@ -197,8 +197,8 @@ def test_invented_pairs_can_be_prepared(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_shares_of_a_cold_run_are_those_of_its_stages(tmp_path: Path) -> None:
-    columns = "stage\tresult\tstart_s\tseconds\tcommand_cpu_s\tdvc_cpu_s"
-    rows = ["train@a\tdone\t0\t9\t5\t1", "train@b\tdone\t0\t9\t1\t1", "report\tdone\t5\t9\t1.5\t0.5"]
+    columns = "stage\tresult\tseconds"
+    rows = ["train@a\tdone\t6", "train@b\tdone\t2", "report\tdone\t2"]
     (tmp_path / "times.tsv").write_text("\n".join([columns, *rows]))
     assert dag.shares(tmp_path / "times.tsv") == {"train": (8.0, 80.0), "report": (2.0, 20.0)}
 

@@ -209,7 +209,7 @@ def test_a_removed_and_a_renamed_row_leave_nothing_behind(project: Copy) -> None
     changed.write_text("changed")
     output = project.run("make repro")
     assert "train_paraphrase@lora_r8 is gone: removed models/paraphrase/lora_r8" in output
-    assert "plots/slices/paraphrase/simcse.csv: kept, although evaluate_paraphrase@simcse is gone" in output
+    assert "evaluate_paraphrase@simcse is gone: kept plots/slices/paraphrase/simcse.csv, changed" in output
     assert project.named("lora_r8") == set() and own.exists()
     assert project.named("simcse") - project.named("simcse_") == {str(changed.relative_to(project.folder))}
     assert "ensemble@ensemble_weighted done" in output  # it reads another folder now

@@ -82,7 +82,7 @@ def commit(folder: Path) -> None:
 
 
 def run(folder: Path) -> None:
-    ran = call(folder, "python", "-m", "pipeline.jobs", "--jobs", "1")
+    ran = call(folder, "python", "-m", "pipeline.parallel", "--jobs", "1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -14,7 +14,7 @@ ENTRY_POINTS = {
     for path in sorted((REPOSITORY / "pipeline").rglob("*.py"))
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 }
-PLAIN_ALREADY = {"data.generator"}  # prints nothing
+PLAIN_ALREADY = {"data.generator", "pipeline.stages._warm"}  # print nothing
 ECHO = "from pipeline.errors import stage_main; stage_main(lambda words: print(*words))"
 EVERY_ENTRY_POINT = """
 import runpy, sys
@@ -91,6 +91,6 @@ def test_what_a_failed_stage_printed_is_shown(encoding: str, expected: str, tmp_
     (tmp_path / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     run(tmp_path, encoding, "-m", "dvc", "init", "-q")
-    output = run(tmp_path, encoding, "-m", "pipeline.jobs", "--jobs", "1", code=1)
+    output = run(tmp_path, encoding, "-m", "pipeline.parallel", "--jobs", "1", code=1)
     assert f"    {expected} out\n    {expected} end\n" in output
     assert "café – out\n" in (tmp_path / ".dvc/tmp/jobs/one.log").read_text(encoding="utf-8")

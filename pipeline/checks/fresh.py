@@ -19,13 +19,13 @@ def main(arguments: Sequence[str]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    from pipeline.jobs import leftovers
+    from pipeline.commands import tidy
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with Repo() as repo, repo.lock:
             stale = sorted(stage.addressing for stage in repo.index.stages if stage.changed(allow_missing=True))
-            gone = leftovers.gone(repo)
+            gone = tidy.gone(repo)
     except DvcException as error:
         print(f"dvc.yaml: cannot be checked: {error}", file=sys.stderr)
         raise SystemExit(2) from None

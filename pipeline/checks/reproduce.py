@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline.checks.chance import FALSE_ALARM, compare
-from pipeline.config.base import PARAMS, load_block
-from pipeline.config.training import Compute
+from pipeline.config.base import PARAMS
+from pipeline.config.params import load_params
 from pipeline.errors import InputError, one_line, print_anywhere
 from pipeline.files import read_json
 from pipeline.report.compare import Metrics
@@ -49,7 +49,7 @@ def main() -> int:
     print_anywhere()
     parser = argparse.ArgumentParser(prog="python -m pipeline.checks.reproduce")
     parser.add_argument("--target", nargs="+", default=[], help="only these stages and what they depend on")
-    parser.add_argument("--jobs", type=int, help="stages at once, as of python -m pipeline.jobs")
+    parser.add_argument("--jobs", type=int, help="stages at once, as of python -m pipeline.parallel")
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
@@ -89,7 +89,7 @@ def clone_cold(clone: Path) -> Run:
 
 def model_stages(folder: Path) -> set[str]:
     """The stages of dvc.yaml whose bits depend on the machine: those that run a model, none where that is portable."""
-    if load_block("compute", Compute, folder / PARAMS).precision == "portable":
+    if load_params(folder / PARAMS).compute.precision == "portable":
         return set()
     stages = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
     return {name for name, stage in stages.items() if "compute" in stage.get("do", stage).get("params", [])}
@@ -97,7 +97,7 @@ def model_stages(folder: Path) -> set[str]:
 
 def run_stages(clone: Path, targets: list[str], jobs: int | None) -> None:
     """Run all stages, or `targets` and what they depend on."""
-    command = [sys.executable, "-m", "pipeline.jobs", *(["--jobs", str(jobs)] if jobs else []), *targets]
+    command = [sys.executable, "-m", "pipeline.parallel", *(["--jobs", str(jobs)] if jobs else []), *targets]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     result = subprocess.run(command, cwd=clone, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL)
     if result.returncode:

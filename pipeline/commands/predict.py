@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from pipeline.commands.records import read_records
 from pipeline.commands.table import print_table
 from pipeline.errors import InputError
-from pipeline.imports import importing
 from pipeline.text.prepared import Pair
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ def run_paraphrase(options: argparse.Namespace) -> None:
         raise InputError(f"expected two sentences, or --file, or standard input; got {len(options.texts)} sentences")
     records = [options.texts] if options.texts else read_records(options.file, PAIR)
     texts = normalised(records, PAIR)
-    with importing():
-        from pipeline.commands.classifiers import pair_probabilities
+    from pipeline.commands.classifiers import pair_probabilities
 
     pairs = [Pair(str(number), first, second, None) for number, (first, second) in enumerate(texts)]
     probabilities = pair_probabilities(options.row, pairs)
@@ -71,8 +69,7 @@ def run_sentiment(options: argparse.Namespace) -> None:
         raise InputError("expected texts, or --file, or standard input; got texts and --file")
     records = [[text] for text in options.texts] if options.texts else read_records(options.file, SENTENCE)
     texts = [text for (text,) in normalised(records, SENTENCE)]
-    with importing():
-        from pipeline.commands.classifiers import sentiment_probabilities
+    from pipeline.commands.classifiers import sentiment_probabilities
 
     probabilities = sentiment_probabilities(options.row, texts)
     if options.json:

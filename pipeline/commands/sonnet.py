@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.imports import importing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,18 +38,17 @@ def prompt_of(text: str) -> str:
 
 def write_poem(name: str, prompt: str, seed: int | None) -> str:
     """One poem that begins with `prompt`; of a sampler, the first draw."""
-    with importing():
-        from transformers.utils import logging
+    from transformers.utils import logging
 
-        from pipeline.compute.reproducible import make_deterministic
-        from pipeline.config.base import load_block, load_seed
-        from pipeline.config.sonnet import ContrastiveDecoding, LineMBR, Sampler, load_system
-        from pipeline.config.training import Compute
-        from pipeline.decoding.write import generate
-        from pipeline.models.adapters import load_language_model
-        from pipeline.text.lines import lines_of
-        from pipeline.text.prepared import PREPARED, Poem, read_poems
-        from pipeline.text.tokenizer import load_tokenizer
+    from pipeline.compute.reproducible import make_deterministic
+    from pipeline.config.base import load_block, load_seed
+    from pipeline.config.sonnet import ContrastiveDecoding, LineMBR, Sampler, load_system
+    from pipeline.config.training import Compute
+    from pipeline.decoding.write import generate
+    from pipeline.models.adapters import load_language_model
+    from pipeline.text.lines import lines_of
+    from pipeline.text.prepared import PREPARED, Poem, read_poems
+    from pipeline.text.tokenizer import load_tokenizer
 
     system = load_system(name)
     if isinstance(system, Sampler):

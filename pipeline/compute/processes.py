@@ -19,6 +19,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from pipeline.config.params import load_params
+from pipeline.config.training import Compute
 from pipeline.errors import InputError
 
 Item = TypeVar("Item")
@@ -48,6 +49,22 @@ def rank() -> int:
 def world() -> int:
     """The number of processes."""
     return _place.world
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_jobs(compute: Compute) -> int:
+    """Stages at once: as many as have cores, at `compute.threads` (null: all) for each of `compute.processes`."""
+    return max(1, cores() // ((compute.threads or cores()) * compute.processes))
+
+
+def share_cores(jobs: int) -> None:
+    """With `compute.threads: null`, stages side by side divide the cores: each torch would start a thread for all."""
+    if jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))  # before torch is imported
 
 
 def in_processes(main: Main) -> Main:

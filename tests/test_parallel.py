@@ -1,6 +1,5 @@
-"""`python -m pipeline.jobs` does what `dvc repro` does, side by side: order, failure, interruption, dvc.lock."""
+"""`python -m pipeline.parallel` does what `dvc repro` does, side by side: order, failure, interruption, dvc.lock."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from ruamel.yaml import YAML
 from small_project import REPOSITORY
 
+from pipeline.compute.processes import default_jobs, share_cores
 from pipeline.config.training import Compute
-from pipeline.jobs.cores import default_jobs, share_cores
-from pipeline.jobs.lockfile import write_entry
 
 # A stage writes its name to `started`, then waits for the files it is told to wait for: nothing here depends on speed.
 STAGE = """
@@ -89,7 +86,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
 
 
-def start(folder: Path, *arguments: str, module: str = "pipeline.jobs") -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, module: str = "pipeline.parallel") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments], cwd=folder, env=environment(WAIT="1"), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=interruptible,
@@ -125,6 +122,11 @@ def started(folder: Path) -> list[str]:
     return (folder / "started").read_text().split() if (folder / "started").exists() else []
 
 
+def lock(folder: Path) -> object:
+    """dvc.lock; DVC appends new entries in the order in which their stages ended."""
+    return YAML(typ="safe").load(folder / "dvc.lock")
+
+
 def ended(folder: Path, name: str) -> bool:
     """Has the command of a stage ended? A process that nobody has waited for yet is a zombie."""
     try:
@@ -138,7 +140,8 @@ def test_runs_side_by_side_and_leaves_what_dvc_repro_leaves(project: Path, seria
     output = run(project)  # left and right would wait for each other for ever, one after the other
     assert sorted(started(project)) == sorted(ALL)
     assert started(project)[0] == "first" and started(project)[-1] == "last"
-    for name in ("dvc.lock", "last.txt", "middle/third.txt"):
+    assert lock(project) == lock(serial)
+    for name in ("last.txt", "middle/third.txt"):
         assert (project / name).read_bytes() == (serial / name).read_bytes(), name
     assert "0 of 5 stages are up to date" in output and "[5/5] last done" in output
     assert (project / ".dvc/tmp/jobs/middle@left.log").read_text() == "output of middle@left\n"
@@ -160,7 +163,7 @@ def test_runs_side_by_side_and_leaves_what_dvc_repro_leaves(project: Path, seria
     (project / "middle/left.txt").unlink()
     assert "middle@right restored from the cache" in run(project)
     assert started(project) == ["middle@right"]
-    assert (project / "dvc.lock").read_bytes() == (serial / "dvc.lock").read_bytes()
+    assert lock(project) == lock(serial)
 
 
 def test_a_failed_stage_lets_the_running_ones_end_and_starts_no_other(project: Path, serial: Path) -> None:
@@ -195,7 +198,7 @@ def test_interrupted_it_ends_its_stages_and_goes_on_next_time(project: Path, ser
     (project / "started").unlink()
     run(project)
     assert "first" not in started(project) and started(project)[-2:] == ["middle@third", "last"]
-    assert sorted((project / "dvc.lock").read_text()) == sorted((serial / "dvc.lock").read_text())
+    assert lock(project) == lock(serial)
 
 
 def test_two_at_once_run_every_stage_once(project: Path, serial: Path) -> None:
@@ -212,60 +215,8 @@ def test_two_at_once_run_every_stage_once(project: Path, serial: Path) -> None:
     finish(one)
     finish(two)
     assert sorted(started(project)) == sorted(ALL)
-    assert sorted((project / "dvc.lock").read_text()) == sorted((serial / "dvc.lock").read_text())
+    assert lock(project) == lock(serial)
     assert (project / "last.txt").read_bytes() == (serial / "last.txt").read_bytes()
-
-
-# What a command can see of its interpreter.
-SEEN = """
-import json, os, signal, sys
-import pipeline.own
-IMPORTS = ("_", "SHLVL", "OLDPWD", "KMP_", "TORCHINDUCTOR_")  # of the shell; of scikit-learn and torch, when imported
-seen = {
-    "argv": sys.argv, "path": sys.path[0], "folder": os.getcwd(), "name": __name__, "input": sys.stdin.read(),
-    "environment": {key: value for key, value in os.environ.items() if not key.startswith(IMPORTS)},
-    "handlers": [str(signal.getsignal(number)).split(" at ")[0] for number in (signal.SIGINT, signal.SIGTERM)],
-    "own": pipeline.own.VALUE,
-}
-with open(sys.argv[-1], "w") as file:
-    json.dump(seen, file, indent=1)
-print("torch" in sys.modules)
-"""
-
-
-def test_a_command_finds_torch_imported_and_all_else_as_in_an_interpreter_of_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    (folder / "pipeline").mkdir(parents=True)
-    for name, text in {
-        "pipeline/seen.py": SEEN, "pipeline/own.py": "VALUE = 1", "script.py": SEEN,
-        "pipeline/__init__.py": f"__path__.append({str(REPOSITORY / 'pipeline')!r})",
-        "params.yaml": "compute: {}",  # what makes the scheduler import torch
-    }.items():  # fmt: skip
-        (folder / name).write_text(text)
-    commands = {
-        "module": "python -m pipeline.seen one=1,2 module.json",
-        "script": "python script.py script.json",
-        "shell": 'python script.py "$HOME" shell.json',
-    }
-    stages = "".join(
-        f"  {name}:\n    cmd: {command}\n    params: [compute]\n    outs: [{name}.json]\n"
-        for name, command in commands.items()
-    )
-    (folder / "dvc.yaml").write_text("stages:\n" + stages)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, check=True, env=environment())
-    seen = []
-    for command in (("dvc", "repro", "-q"), ("pipeline.jobs", "--jobs", "2")):
-        subprocess.run([sys.executable, "-m", *command], cwd=folder, check=True, stdin=subprocess.DEVNULL,
-                       env={**environment(), "PYTHONPATH": str(folder)}, preexec_fn=interruptible)  # fmt: skip
-        seen.append({name: json.loads((folder / f"{name}.json").read_text()) for name in commands})
-        shutil.rmtree(folder / ".dvc/cache")
-        for name in (*(f"{name}.json" for name in commands), "dvc.lock"):
-            (folder / name).unlink()
-    for name in commands:
-        assert seen[0][name] == seen[1][name]
-    logs = {name: (folder / f".dvc/tmp/jobs/{name}.log").read_text() for name in commands}
-    assert logs == {"module": "True\n", "script": "True\n", "shell": "False\n"}
 
 
 def test_what_it_cannot_do_is_one_line(project: Path) -> None:
@@ -291,36 +242,3 @@ def test_jobs_side_by_side_divide_the_cores(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # what the user has set stays
     share_cores(3)
     assert os.environ["OMP_NUM_THREADS"] == "2"
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=120),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.data())
-def test_an_entry_is_written_as_dvc_writes_the_whole_file(data: st.DataObject) -> None:
-    from tempfile import TemporaryDirectory
-
-    from dvc.utils.serialize import dumps_yaml
-
-    stages = ["prepare", "train@a", "train@b_2e-05", "report"]
-    entries = {name: {"cmd": name, "params": {"params.yaml": data.draw(VALUES)}} for name in stages}
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "dvc.lock"
-        for name in data.draw(st.permutations(stages)):
-            assert write_entry(path, name, {"cmd": "older"}, stages[stages.index(name) + 1 :])
-            assert write_entry(path, name, entries[name], [])
-        assert path.read_text() == dumps_yaml({"schema": "2.0", "stages": entries})
-
-
-@pytest.mark.parametrize("addition", ["# a remark\n", "datasets: []\n", "  # a remark\n", "  x: &id001\n    cmd: y\n"])
-def test_a_lock_file_that_dvc_did_not_write_so_is_left_to_dvc(tmp_path: Path, addition: str) -> None:
-    path = tmp_path / "dvc.lock"
-    before = f"schema: '2.0'\nstages:\n  a:\n    cmd: b\n{addition}"
-    path.write_text(before)
-    assert not write_entry(path, "a", {"cmd": "c"}, [])
-    assert path.read_text() == before

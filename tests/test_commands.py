@@ -369,5 +369,3 @@ def test_only_what_differs_from_the_defaults_is_shown() -> None:
         },
         "sonnet": {"system_defaults": {"exact": False}, "systems": {"s": {"exact": True, "words": [1, "x"]}}},
     }
-    assert dict(rows.own_parameters(params, "paraphrase", "methods")) == {"a": "pooling mean", "b": ""}
-    assert dict(rows.own_parameters(params, "sonnet", "systems")) == {"s": "exact true, words [1, x]"}

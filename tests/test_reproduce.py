@@ -129,7 +129,7 @@ def fp32(committed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check(folder: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
     """Exit code, and the lines that are not those of the run."""
-    command = ["python", "-m", "pipeline.checks.reproduce", "--jobs", "1", *arguments]
+    command = ["python", "-m", "pipeline.checks", "reproduce", "--jobs", "1", *arguments]
     result = call(folder, *command, **environment)
     lines = (result.stdout + result.stderr).splitlines()
     ours = ("note: ", "error: ", "prepare: ", "train_paraphrase@baseline: ", "evaluate_paraphrase: ", "report: ",

@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
 
 
 def search(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["python", "-m", "pipeline.commands.search", *arguments]
+    command = ["python", "-m", "pipeline", "search", *arguments]
     return subprocess.run(command, cwd=project, env=environment(), text=True, capture_output=True, check=False)
 
 
@@ -98,11 +98,16 @@ def test_trials_are_experiments_and_a_second_run_goes_on(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("baseline",), "usage"), (("nobody", "1"), "no row 'nobody'"), (("baseline", "many"), "usage")],
+    [
+        (("baseline",), "arguments are required: TRIALS"),
+        (("nobody", "1"), "no row 'nobody'"),
+        (("baseline", "many"), "invalid int"),
+        (("baseline", "0"), "expected a positive number, got 0"),
+    ],
 )
 def test_wrong_arguments(project: Path, arguments: tuple[str, ...], says: str) -> None:
     finished = search(project, *arguments)
-    assert finished.returncode == 1 and says in finished.stderr and "Traceback" not in finished.stderr
+    assert finished.returncode in (1, 2) and says in finished.stderr and "Traceback" not in finished.stderr
 
 
 def test_ranges_of_the_profiles() -> None:

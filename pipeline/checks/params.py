@@ -1,18 +1,16 @@
 """Is every block and every row of params.yaml valid?
 
-    python -m pipeline.checks.params [FILE]
-
 `dvc exp run -S` accepts any key and any type. Stages check the blocks that they read; this checks all of them at once.
-Exit codes: 0 valid, 1 a finding (one line).
 """
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.augmentation import Adversarial, BackTranslation, load_training_set, training_sets
 from pipeline.config.backbone import Backbone
-from pipeline.config.base import PARAMS, Block, load_block, load_row, load_seed, read_params
+from pipeline.config.base import Block, load_block, load_row, load_seed, read_params
 from pipeline.config.data import Data, Text
 from pipeline.config.ensemble import ensembles, load_ensemble
 from pipeline.config.evaluation import Evaluation
@@ -20,7 +18,7 @@ from pipeline.config.paraphrase import Paraphrase, first_stages, load_paraphrase
 from pipeline.config.sentiment import Sentiment
 from pipeline.config.sonnet import Sonnet, load_scorer, load_system
 from pipeline.config.training import Compute
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
 
 BLOCKS: dict[str, type[Block]] = {
     "compute": Compute,
@@ -38,8 +36,10 @@ MORE_TABLES = {
 }
 
 
-def main(arguments: Sequence[str]) -> None:
-    check_file(Path(arguments[0]) if arguments else PARAMS)
+def run(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Raise InputError for the first problem in `options.file`."""
+    check_file(options.file)
+    return [], []
 
 
 def check_file(path: Path) -> None:
@@ -73,7 +73,3 @@ def table(params: Mapping[str, Any], group: str, key: str, expected: set[str], p
     if not isinstance(values[key], Mapping) or not values[key]:
         raise InputError(f"{path}: {group}.{key}: expected a mapping with at least one row")
     return values[key]
-
-
-if __name__ == "__main__":
-    stage_main(main)

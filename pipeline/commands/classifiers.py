@@ -1,11 +1,8 @@
-"""Probabilities by the trained classifiers: models/<task>/<row> loaded again, with the row's parameters."""
+"""Probabilities by the trained classifiers: models/<task>/<row>, loaded with the parameters of the row."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -33,102 +30,67 @@ from pipeline.text.tokenizer import load_tokenizer
 from pipeline.training.fine_tune import Split, probabilities
 from pipeline.training.pair_rows import new_classifier
 
-if TYPE_CHECKING:
-    from peft import PeftModel
-
 MODELS = Path("models")
-AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
 
 
 def pair_probabilities(row: str, pairs: Sequence[Pair]) -> Floats:
     """(pairs, 2) probabilities of no and yes by a row of paraphrase.methods or paraphrase.ensembles.
 
-    An ensemble's are the mean of its members', with the weights that its stage has written.
+    Those of an ensemble are the mean over its members, with the weights that its stage has written.
     """
-    if row in ensembles():
-        members = load_ensemble(row).members
-        found = np.stack([pair_probabilities(member, pairs) for member in members])
-        return mixed(ensemble_weights(row, members), found)
     methods = read_params()["paraphrase"]["methods"]
+    if row in ensembles():
+        members, path = load_ensemble(row).members, ENSEMBLES / row / "weights.json"
+        weights = read_json(path)
+        if set(weights) != set(members):
+            raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble@{row}`")
+        found = np.stack([pair_probabilities(member, pairs) for member in members])
+        return mixed(np.array([weights[member] for member in members]), found)
     if row not in methods:
         raise InputError(f"params.yaml: paraphrase has no row {row!r}; it has {', '.join([*methods, *ensembles()])}")
-    settings, folder = load_paraphrase(row), MODELS / "paraphrase" / row
-    model, tokenizer = load_pair_classifier(folder, settings)
+    settings = load_paraphrase(row)
+    model, tokenizer = load_classifier(MODELS / "paraphrase" / row, settings)
     prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
     split = Split([pair.id for pair in pairs], prompts, [None] * len(pairs), swapped)
     return predicted(model, split, settings.orders == "both")
 
 
-def ensemble_weights(name: str, members: Sequence[str]) -> Floats:
-    """The weights (members,) in the order of `members`."""
-    path = ENSEMBLES / name / "weights.json"
-    weights = read_json(path)
-    if set(weights) != set(members):
-        raise InputError(f"{path}: other members than those of params.yaml; run `dvc repro ensemble@{name}`")
-    return np.array([weights[member] for member in members])
-
-
-def load_pair_classifier(
-    folder: Path, settings: Paraphrase
-) -> tuple[GPT2Classifier | MtanClassifier | PeftModel, Tokenizer]:
-    """The trained row in `folder` with its tokenizer; an adapter goes on the backbone that the row started from."""
-    if settings.adapter is None:
-        return load_whole(MtanClassifier if settings.tasks else GPT2Classifier, folder)
-    with loading(folder):
-        require(folder, "adapter_config.json", "adapter_model.safetensors")
-        tokenizer = load_tokenizer(folder)
-        model = new_classifier(MODELS / settings.start, tokenizer, settings)
-        load_weights(cast(PreTrainedModel, model), folder)
-        return model, tokenizer
-
-
 def sentiment_probabilities(row: str, texts: Sequence[str]) -> Floats:
     """(texts, classes) probabilities by a row of sentiment.methods; class 0 is the worst."""
     settings = load_row("sentiment", "methods", row, Sentiment)
-    model, tokenizer = load_whole(GPT2Classifier, MODELS / "sentiment" / row)
+    model, tokenizer = load_classifier(MODELS / "sentiment" / row, settings)
     prompts = encode_texts(tokenizer, texts, settings.max_length)
     return predicted(model, Split([str(number) for number in range(len(texts))], prompts, [None] * len(texts)))
 
 
-def load_whole(kind: type[AnyModel], folder: Path) -> tuple[AnyModel, Tokenizer]:
-    """A model whose folder holds all its weights, with its tokenizer."""
-    with loading(folder):
-        require(folder, "config.json", "model.safetensors")
-        model, report = kind.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.get_default_dtype(), output_loading_info=True
-        )
-        if report["missing_keys"]:  # transformers would go on with random weights
-            raise ValueError(f"no weights for {min(report['missing_keys'])}")
-        return model, load_tokenizer(folder)
-
-
-def require(folder: Path, *names: str) -> None:
-    """An InputError if the row was never trained."""
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise InputError(f"{folder}: no {', '.join(missing)}; run `dvc repro {stage_of(folder)}`")
-
-
-@contextmanager
-def loading(folder: Path) -> Iterator[None]:
-    """Load as the training stage computes; say which folder cannot be loaded, and how to make it again."""
-    make_deterministic(load_seed(), load_block("compute", Compute))
+def load_classifier(folder: Path, settings: Sentiment | Paraphrase) -> tuple[PreTrainedModel, Tokenizer]:
+    """The trained row in `folder` with its tokenizer; an adapter goes on the backbone that the row started from."""
+    adapted = isinstance(settings, Paraphrase) and settings.adapter is not None
+    names = ("adapter_config.json", "adapter_model.safetensors") if adapted else ("config.json", "model.safetensors")
+    again = f"run `dvc repro train_{folder.parent.name}@{folder.name}`"
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise InputError(f"{folder}: no {', '.join(missing)}; {again}")
+    make_deterministic(load_seed(), load_block("compute", Compute))  # as the training stage computes
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # else a warning that the backbone under an adapter has no head
     try:
-        yield
+        tokenizer = load_tokenizer(folder)
+        if isinstance(settings, Paraphrase) and adapted:
+            model = cast(PreTrainedModel, new_classifier(MODELS / settings.start, tokenizer, settings))
+            load_weights(model, folder)
+            return model, tokenizer
+        kind = MtanClassifier if isinstance(settings, Paraphrase) and settings.tasks else GPT2Classifier
+        dtype = torch.get_default_dtype()
+        model, report = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
+        if report["missing_keys"]:  # transformers would go on with random weights
+            raise ValueError(f"no weights for {min(report['missing_keys'])}")
+        return model, tokenizer
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{folder}: cannot be loaded ({reason}); run `dvc repro {stage_of(folder)}`") from None
+        raise InputError(f"{folder}: cannot be loaded ({reason}); {again}") from None
 
 
-def stage_of(folder: Path) -> str:
-    """The stage that writes models/<task>/<row>."""
-    return f"train_{folder.parent.name}@{folder.name}"
-
-
-def predicted(model: GPT2Classifier | MtanClassifier | PeftModel, split: Split, both_orders: bool = False) -> Floats:
+def predicted(model: PreTrainedModel, split: Split, both_orders: bool = False) -> Floats:
     """(rows, classes) probabilities, computed as in training stages."""
-    precision = load_block("compute", Compute).precision
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return probabilities(cast(PreTrainedModel, model.to(device)), split, precision, both_orders)[0]
+    return probabilities(model.to(device), split, load_block("compute", Compute).precision, both_orders)[0]

@@ -41,10 +41,10 @@ def pair_probabilities(row: str, pairs: Sequence[Pair]) -> Floats:
     methods = read_params()["paraphrase"]["methods"]
     if row in ensembles():
         members, path = load_ensemble(row).members, ENSEMBLES / row / "weights.json"
+        found = np.stack([pair_probabilities(member, pairs) for member in members])
         weights = read_json(path)
         if set(weights) != set(members):
             raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble@{row}`")
-        found = np.stack([pair_probabilities(member, pairs) for member in members])
         return mixed(np.array([weights[member] for member in members]), found)
     if row not in methods:
         raise InputError(f"params.yaml: paraphrase has no row {row!r}; it has {', '.join([*methods, *ensembles()])}")

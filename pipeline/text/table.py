@@ -1,4 +1,4 @@
-"""Read tab or comma separated text as it really is: one bad row costs that row, and every dropped row is counted.
+"""Read tab- or comma-separated text as it really is: one bad row costs that row, and every dropped row is counted.
 
 The quoting is CSV's: a quoted field may hold delimiters, doubled quotes and line ends. Python's reader alone would let
 one unbalanced quote swallow the rest of the file, so a quoted field may run on only up to a line that is a whole row.
@@ -81,7 +81,7 @@ def as_number(cell: str) -> float | None:
 
 
 def _records(lines: Sequence[str], start: int, layout: _Layout) -> Iterator[tuple[int, list[str], str | None]]:
-    """Line number, cells and, for a row that cannot be used, the reason; blank lines are no rows."""
+    """Line number, cells and, for a row that cannot be used, the reason; blank lines are skipped."""
     index = start
     while index < len(lines):
         line = lines[index]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.table import print_table
+from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS, load_block
 from pipeline.config.training import Compute
 from pipeline.errors import InputError

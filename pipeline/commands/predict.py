@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from pipeline.commands.records import read_records
-from pipeline.commands.table import print_table
+from pipeline.commands.terminal import print_table
 from pipeline.config.base import load_block
 from pipeline.config.data import Text
 from pipeline.errors import InputError
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     for number, record in enumerate(texts, 1):
         if not all(record):
             raise InputError(f"row {number}: {columns[record.index('')]} is empty; expected some text")
-    from pipeline.commands.classifiers import pair_probabilities, sentiment_probabilities  # torch: after a wrong input
+    from pipeline.commands.trained import pair_probabilities, sentiment_probabilities  # torch: after a wrong input
 
     if options.task == "paraphrase":
         pairs = [Pair(str(number), first, second, None) for number, (first, second) in enumerate(texts)]

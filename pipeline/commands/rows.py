@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.table import print_table
+from pipeline.commands.terminal import print_table
 from pipeline.config.base import read_params
 from pipeline.report.results import rows_of
 

@@ -12,9 +12,9 @@ from typing import Generic, NamedTuple, TypeVar
 from pipeline.config.data import Text
 from pipeline.errors import InputError
 from pipeline.text import readers, splits, summary
+from pipeline.text.delimited import Counts
 from pipeline.text.normalise import Normalise, style
 from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.table import Counts
 
 SPLITS = ("train", "select", "dev", "test")
 AnyRow = TypeVar("AnyRow")

@@ -12,10 +12,10 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from pipeline.errors import InputError
+from pipeline.text.delimited import Counts, as_number, read_lines, read_table
 from pipeline.text.lines import GIVEN_LINES, SONNET_LINES
 from pipeline.text.normalise import Normalise, clean, clean_line
 from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.table import Counts, as_number, read_lines, read_table
 
 CLASSES = {"sst": 5, "cfimdb": 2}
 AnyRow = TypeVar("AnyRow", Pair, Sentence)

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from pipeline.errors import InputError
+from pipeline.text.delimited import Counts
 from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.table import Counts
 
 Row = TypeVar("Row", bound=Sentence | Pair)
 AnyRow = TypeVar("AnyRow")

@@ -19,7 +19,7 @@ from tiny import TEXT, write_backbone, write_prepared
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.__main__ import main
-from pipeline.commands.records import read_records
+from pipeline.commands.predict import read_records
 from pipeline.config.paraphrase import load_paraphrase
 from pipeline.errors import InputError
 from pipeline.files import write_json

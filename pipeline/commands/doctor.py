@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,20 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print a line for each thing looked at; exit code 1 if any is a finding."""
     findings = 0
-    for look in (python, packages, parameters, data, disk, dvc, cuda, cores, stages):
-        for fine, text in looked_at(look):
+    for look in (python, packages, parameters, data, disk, dvc, cores, stages):
+        try:
+            lines = list(look())
+        except (InputError, OSError) as error:
+            lines = [(False, one_line(error))]
+        for fine, text in lines:
             findings += not fine
             print(f"{'fine' if fine else 'finding':9}{text}", flush=True)
     if findings:
         raise SystemExit(1)
-
-
-def looked_at(look: Callable[[], Lines]) -> Lines:
-    """What was found; if nothing can be, why."""
-    try:
-        yield from look()
-    except (InputError, OSError) as error:
-        yield False, one_line(error)
 
 
 def python() -> Lines:
@@ -117,15 +113,11 @@ def dvc() -> Lines:
         yield fine, f"{page} {'makes `dvc plots` work offline' if fine else missing}"
 
 
-def cuda() -> Lines:
-    """The device of training and prediction."""
+def cores() -> Lines:
+    """The device of models; compute.threads and compute.processes against the cores of this machine."""
     import torch
 
     yield True, f"CUDA: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none, the CPU is used'}"
-
-
-def cores() -> Lines:
-    """compute.threads and compute.processes against the cores of this machine."""
     compute = load_block("compute", Compute)
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = "null" if compute.threads is None else compute.threads

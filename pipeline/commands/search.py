@@ -68,7 +68,7 @@ def suggest(trial: optuna.Trial, name: str, values: Range | Choices) -> float | 
 
 
 def shown(values: Values) -> str:
-    """Names and values, floats with four digits."""
+    """Names and values; floats have four digits."""
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )

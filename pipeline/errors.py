@@ -65,7 +65,7 @@ PLAIN = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'"
 
 
 def print_anywhere(encoding: str | None = None) -> None:
-    """Print plain characters for those that the terminal lacks, instead of a UnicodeEncodeError. Files are always UTF-8.
+    """Print plain characters for those that the terminal lacks; no UnicodeEncodeError. Files are always UTF-8.
 
     Args:
         encoding: None keeps the one that the terminal, or the environment, asks for.

@@ -34,7 +34,8 @@ def main(arguments: Sequence[str]) -> None:
         print(f"error: {one_line(error)}", file=sys.stderr)
         raise SystemExit(1 if options.check == "params" else 2) from None  # params ends at its first finding
     print("".join(f"{line}\n" for line in [*findings, *remarks]), end="")
-    raise SystemExit(1 if findings else 0)
+    if findings:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

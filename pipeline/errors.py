@@ -68,7 +68,7 @@ PLAIN = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'"
 
 
 def print_anywhere(encoding: str | None = None) -> None:
-    """Let nothing that is printed end in a UnicodeEncodeError. Files are not concerned, they are always UTF-8.
+    """Print plain characters for those that the terminal lacks; no UnicodeEncodeError. Files are always UTF-8.
 
     Args:
         encoding: None keeps the one that the terminal, or the environment, asks for.
@@ -76,12 +76,12 @@ def print_anywhere(encoding: str | None = None) -> None:
     codecs.register_error("plain", plain)
     for stream in (sys.__stdout__, sys.__stderr__):  # not what a library has put around them, such as colorama
         if isinstance(stream, io.TextIOWrapper):
-            with suppress(OSError):  # one that was a file and is a pipe now, in a fork: it has been changed by then
+            with suppress(OSError):  # a file that became a pipe in a fork: it was changed before
                 stream.reconfigure(encoding=encoding, errors="plain")
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:
-    """ASCII in place of a character that cannot be encoded, such as e of an accented e, and where to go on."""
+    """ASCII for a character that cannot be encoded, such as e for an accented e, and where to go on."""
     assert isinstance(error, UnicodeEncodeError)
     character = error.object[error.start]
     parts = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()

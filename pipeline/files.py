@@ -25,9 +25,10 @@ Scalar = str | int | float | bool | None
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Make a failure to write say what it is: torch and safetensors report a full disk in their own ways.
+    """Name the file in a failure to write it.
 
-    An OSError gets the file's name where it has none, since a full disk is only noticed when the buffers are written.
+    An OSError may have no name, since a full disk is noticed when buffers are written. torch and safetensors report a
+    full disk as other errors: these become an OSError, too.
     """
     try:
         yield

@@ -143,7 +143,7 @@ def test_a_new_objective_is_one_file_and_one_row(tmp_path: Path) -> None:
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
     assert call(folder, "git", "status", "--short") == " M params.yaml\n?? pipeline/objectives/toy.py\n"
-    call(folder, "python", "-m", "pipeline.checks.params")
+    call(folder, "python", "-m", "pipeline.checks", "params")
     needed = {"code", "download", "prepare", "backbone"}
     assert stages_run(call(folder, "dvc", "repro", "train_paraphrase@toy")) == needed | {"train_paraphrase@toy"}
     assert (folder / "predictions/paraphrase/toy/dev.csv").exists()
@@ -176,7 +176,7 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     call(first, "git", "add", "-A")
     call(first, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "results")
     call(tmp_path, "git", "clone", "-q", str(first), str(tmp_path / "clone"))
-    assert "up to date" in call(tmp_path / "clone", "python", "-m", "pipeline.checks.fresh")
+    assert "up to date" in call(tmp_path / "clone", "python", "-m", "pipeline.checks", "fresh")
 
     # One parameter of one row: that row, its evaluation, the ensemble it is a member of and the report.
     edit_row(first, "paraphrase", "lora_r8", lr=0.003)
@@ -213,7 +213,7 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     # The gate notices on the clone, with exit code 1 and one line a stage.
     edit_row(tmp_path / "clone", "sentiment", "sst_head", lr=0.004)
     stale = subprocess.run(
-        ["python", "-m", "pipeline.checks.fresh"], cwd=tmp_path / "clone", capture_output=True, text=True
+        ["python", "-m", "pipeline.checks", "fresh"], cwd=tmp_path / "clone", capture_output=True, text=True
     )
     assert stale.returncode == 1
     assert "train_sentiment@sst_head: dvc.lock is older" in stale.stdout

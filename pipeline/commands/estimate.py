@@ -32,10 +32,11 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.encoder import Encoder
 from pipeline.compute.reproducible import autocast, make_deterministic
-from pipeline.config.base import PARAMS, load_block, load_row, read_params
+from pipeline.config.base import PARAMS, entry, parse
 from pipeline.config.objective import check_options, load_objective
-from pipeline.config.sonnet import Sonnet, load_system
-from pipeline.config.tasks import NUM_LABELS, Paraphrase, Sentiment, load_paraphrase
+from pipeline.config.params import load_params
+from pipeline.config.sonnet import Sonnet
+from pipeline.config.tasks import NUM_LABELS, Paraphrase, Sentiment
 from pipeline.config.training import Compute, Training
 from pipeline.decoding.sampling import ROWS_PER_BATCH, sample
 from pipeline.decoding.top_p import top_p
@@ -87,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Count, measure, and print."""
     path = Path(f"profiles/{options.profile}.yaml") if options.profile else PARAMS
-    params, compute, cores = read_params(path), load_block("compute", Compute, path), torch.get_num_threads()
+    params, compute, cores = parse(path), load_params(path).compute, torch.get_num_threads()
     data, start = options.data or Path(params["data"]["path"]), Path(params["backbone"]["path"])
     if not data.is_dir():
         raise InputError(f"{path}: data.path {data} is no folder on this machine; name one with --data FOLDER")
@@ -297,15 +298,15 @@ class Bench:
                 wrote = texts / ROWS_PER_BATCH * sampling["max_new_tokens"] * self.sampling(ROWS_PER_BATCH)
                 return BEGIN + (wrote + price * (texts + 3 * asked) * self.embedding()) / len(search["shards"])
             case "train_sentiment":
-                return self.sentiment(load_row("sentiment", "methods", row, Sentiment))
+                return self.sentiment(entry(load_params().sentiment.methods, row, "sentiment.methods"))
             case "train_first_stage":
                 return self.pairs(load_paraphrase(row, "first_stages"), select=False)
             case "train_paraphrase":
-                return self.pairs(load_paraphrase(row), select=True)
+                return self.pairs(entry(load_params().paraphrase.methods, row, "paraphrase.methods"), select=True)
             case "train_sonnet":
-                return self.sonnet(load_row("sonnet", "methods", row, Sonnet))
+                return self.sonnet(entry(load_params().sonnet.methods, row, "sonnet.methods"))
             case "generate_sonnets":
-                return self.system(load_system(row).model_dump())
+                return self.system(load_params().sonnet.system(row).model_dump())
         if kind not in SECONDS:
             raise InputError(f"dvc.yaml: {kind}: a kind of stage that pipeline/commands/estimate.py does not have yet")
         return SECONDS[kind]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from pipeline.commands.table import print_table
+from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS
 from pipeline.errors import InputError, stage_main
 from pipeline.files import read_json

@@ -34,4 +34,4 @@ def main(arguments: Sequence[str]) -> None:
     write_text(METRICS / "summary.md", tables.summary(results, tests, more, sonnet_tests))
     write_text(PLOTS / "report.html", page.render(results, predictions, tests, augmented, sonnet_tests))
     plot_tables.write(PLOTS / "tables", results, predictions, augmented)
-    print("see plots/report.html and metrics/summary.md, or run `python -m pipeline.report.show`")
+    print("see plots/report.html and metrics/summary.md, or run `python -m pipeline results`")

@@ -1,4 +1,4 @@
-"""Read tab or comma separated text as it really is: one bad row costs that row, and every dropped row is counted.
+"""Read tab- or comma-separated text as it really is: one bad row costs that row, and every dropped row is counted.
 
 The quoting is CSV's: a quoted field may hold delimiters, doubled quotes and line ends. Python's reader alone would let
 one unbalanced quote swallow the rest of the file, so a quoted field may run on only up to a line that is a whole row.
@@ -16,13 +16,6 @@ MAX_FIELD = 100_000  # characters; csv itself stops a quoted field at 131,072
 Counts = Counter[str]
 
 
-class Table(NamedTuple):
-    """The readable rows of a file and how many rows were dropped, by reason."""
-
-    rows: list[tuple[int, dict[str, str]]]  # line number, cells by column
-    counts: Counts
-
-
 class _Layout(NamedTuple):
     """How the rows of one file look."""
 
@@ -37,8 +30,13 @@ class _Layout(NamedTuple):
         return self.numeric is None or as_number(cells[self.header.index(self.numeric)]) is not None
 
 
-def read_table(path: Path, columns: Sequence[str], numeric: str | None = None) -> Table:
-    """The rows of `path`, which must have `columns`; `numeric` names one that holds a number in every sound row."""
+def read_table(
+    path: Path, columns: Sequence[str], numeric: str | None = None
+) -> tuple[list[tuple[int, dict[str, str]]], Counts]:
+    """Line number and cells by column of each readable row of `path`, and how many rows were dropped, by reason.
+
+    The file must have `columns`; `numeric` names one that holds a number in every sound row.
+    """
     lines = read_lines(path)
     start = next((index for index, line in enumerate(lines) if line.strip()), None)
     if start is None:
@@ -49,14 +47,14 @@ def read_table(path: Path, columns: Sequence[str], numeric: str | None = None) -
     if missing:
         found = ", ".join(repr(name[:40]) for name in header[:12])
         raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found}")
-    table = Table([], Counter())
+    rows, counts = [], Counter[str]()
     for line, cells, reason in _records(lines, start + 1, _Layout(delimiter, header, numeric)):
-        table.counts["raw_rows"] += 1
+        counts["raw_rows"] += 1
         if reason:
-            table.counts[f"dropped_{reason}"] += 1
+            counts[f"dropped_{reason}"] += 1
         else:
-            table.rows.append((line, dict(zip(header, cells, strict=True))))
-    return table
+            rows.append((line, dict(zip(header, cells, strict=True))))
+    return rows, counts
 
 
 def read_lines(path: Path) -> list[str]:
@@ -81,7 +79,7 @@ def as_number(cell: str) -> float | None:
 
 
 def _records(lines: Sequence[str], start: int, layout: _Layout) -> Iterator[tuple[int, list[str], str | None]]:
-    """Line number, cells and, for a row that cannot be used, the reason; blank lines are no rows."""
+    """Line number, cells and, for a row that cannot be used, the reason; blank lines are skipped."""
     index = start
     while index < len(lines):
         line = lines[index]
@@ -92,7 +90,7 @@ def _records(lines: Sequence[str], start: int, layout: _Layout) -> Iterator[tupl
 
 
 def _record(lines: Sequence[str], index: int, layout: _Layout) -> tuple[list[str], int]:
-    """The cells and the number of lines of the record that starts at a line with quotes; no cells if it is broken."""
+    """The cells and the number of lines of the record that begins at a line with quotes; no cells if it is broken."""
     reader = csv.reader(_until_next_row(lines, index, layout), delimiter=layout.delimiter, strict=True)
     try:
         return next(reader), reader.line_num

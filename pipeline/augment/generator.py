@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.augmentation import Sampling
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
@@ -64,9 +64,7 @@ class LanguageModel:
             [prompt for prompt in prompts for _ in numbers],
             seeds,
             partial(_choose, k_p=widened(sampling, retry)),
-            no_newlines(self.tokenizer),
-            1,
-            sampling.max_new_tokens,
+            Limits([0] * self.tokenizer.get_vocab_size(), new_tokens=sampling.max_new_tokens),  # no lines to count
         )
         texts = [finished(self.tokenizer.decode(tokens)) for tokens in written]
         return [texts[start : start + len(numbers)] for start in range(0, len(texts), len(numbers))]
@@ -118,11 +116,6 @@ def finished(text: str) -> str:
 def one_line(text: str) -> str:
     """A text as questions are: its white space, a bare carriage return among it, is single spaces."""
     return " ".join(text.split())
-
-
-def no_newlines(tokenizer: Tokenizer) -> Tensor:
-    """(vocabulary,) int64 zeros: questions have no lines to count."""
-    return torch.zeros(tokenizer.get_vocab_size(), dtype=torch.int64)
 
 
 def stream_seed(seed: int, question: str, retry: int, number: int) -> int:

@@ -5,10 +5,16 @@ python -m pipeline sonnet --system top_p_tuned "first line / second line / third
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
 from pipeline.imports import importing
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,38 +50,31 @@ def write_poem(name: str, prompt: str, seed: int | None) -> str:
 
         from pipeline.compute.reproducible import make_deterministic
         from pipeline.config.base import load_block, load_seed
-        from pipeline.config.sonnet import ContrastiveDecoding, LineMBR, Sampler, load_system
+        from pipeline.config.sonnet import load_system
         from pipeline.config.training import Compute
-        from pipeline.decoding.write import generate
-        from pipeline.models.adapters import load_language_model
-        from pipeline.text.lines import lines_of
-        from pipeline.text.prepared import PREPARED, Poem, read_poems
+        from pipeline.decoding.writer import Writer, training_lines
+        from pipeline.text.prepared import PREPARED, Poem
         from pipeline.text.tokenizer import load_tokenizer
 
     system = load_system(name)
-    if isinstance(system, Sampler):
-        system = system.model_copy(update={"draws": 1})
     folder, backbone = Path("models") / system.model, Path("models/backbone")
-    for needed in {folder, *([backbone] if isinstance(system, ContrastiveDecoding) or adapted(folder) else [])}:
-        if not any(needed.glob("*.safetensors")):
-            raise InputError(f"{needed}: no model; run `dvc repro {stage_of(needed)}`")
-    training_lines = []
-    if isinstance(system, LineMBR) or system.line_length or system.no_copy_words:
-        poems = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]
-        training_lines = list(dict.fromkeys(line for poem in poems for line in lines_of(poem.text or "")))
     logging.disable_progress_bar()
     seed = load_seed() if seed is None else seed
     make_deterministic(load_seed(), load_block("compute", Compute))
-    model = load_language_model(folder, backbone)
-    amateur = load_language_model(backbone, backbone) if isinstance(system, ContrastiveDecoding) else None
-    poem = Poem(0, prompt, None)
-    (written,) = generate(model, load_tokenizer(folder), [poem], system, seed, training_lines, amateur).poems
-    return written.text
+    model, lines = load(folder, backbone), partial(training_lines, PREPARED / "sonnets")
+    writer = Writer(model, load_tokenizer(folder), seed, lines, partial(load, backbone, backbone))
+    (written,) = system.module.write(writer, [Poem(0, prompt, None)], system.once()).poems
+    return str(written.text)
 
 
-def adapted(folder: Path) -> bool:
-    """Whether it holds an adapter of the backbone."""
-    return (folder / "adapter_config.json").exists()
+def load(folder: Path, backbone: Path) -> "GPT2LMHeadModel | PeftModel":
+    """The model in a folder, ready to write."""
+    from pipeline.models.adapters import load_language_model
+
+    for needed in [folder, backbone] if (folder / "adapter_config.json").exists() else [folder]:
+        if not any(needed.glob("*.safetensors")):
+            raise InputError(f"{needed}: no model; run `dvc repro {stage_of(needed)}`")
+    return load_language_model(folder, backbone)
 
 
 def stage_of(folder: Path) -> str:

@@ -1,14 +1,11 @@
 """A row's training objective: the file of pipeline/objectives that it names, and its options."""
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pipeline.config.base import PARAMS, Block, check
-from pipeline.errors import InputError
-
-FOLDER = Path(__file__).parent.parent / "objectives"
+from pipeline.config.named import load_named
 
 
 def load_objective(name: object, key: str, path: Path = PARAMS) -> ModuleType:
@@ -20,10 +17,7 @@ def load_objective(name: object, key: str, path: Path = PARAMS) -> ModuleType:
         loss(model, batch, options) -> (loss, {name: value to log})
         TRAINS_HEAD = False   only where it is: such an objective can be a first stage, not a row
     """
-    known = sorted(file.stem for file in FOLDER.glob("*.py") if "class Options" in file.read_text(encoding="utf-8"))
-    if name not in known:
-        raise InputError(f"{path}: {key}: expected a file of pipeline/objectives ({', '.join(known)}), got {name!r}")
-    return importlib.import_module(f"pipeline.objectives.{name}")
+    return load_named("objectives", name, key, path)
 
 
 def check_options(objective: ModuleType, values: Any, key: str, path: Path = PARAMS) -> Block:  # noqa: ANN401 - from YAML

@@ -1,13 +1,16 @@
 """Block `sonnet`: fine-tuned language models (`methods`) and what writes with them (`systems`)."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Self
 
 from pydantic import Field
 
 from pipeline.config.adapters import Adapter
 from pipeline.config.base import PARAMS, Block, check, check_name, load_row, read_params
+from pipeline.config.named import load_named
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 
@@ -20,8 +23,13 @@ class Sonnet(Training):
     select_draws: int = Field(ge=1)  # sampled continuations per held-out sonnet in that chrF
 
 
-class Writer(Block):
-    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py)."""
+class System(Block):
+    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py).
+
+    A system's `decoder` names a file of pipeline/decoding with
+        Options   a System: what an entry of sonnet.systems must hold, `decoder` among it
+        write(writer, poems, options) -> Written   (pipeline/decoding/writer.py)
+    """
 
     model: str = Field(min_length=1)  # a folder of models/: `backbone` or `sonnet/<a key of sonnet.methods>`
     exact_lines: bool  # a poem ends with its 14th line, and not before
@@ -29,154 +37,25 @@ class Writer(Block):
     no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
     max_new_tokens: int | None = Field(ge=1)  # after the prompt, as the report's 128; null: up to the context
 
+    @property
+    def module(self) -> ModuleType:
+        """The decoder's file."""
+        return sys.modules[type(self).__module__]
 
-class Sampler(Writer):
+    def once(self) -> Self:
+        """The same system, with one poem a prompt."""
+        return self
+
+
+class Sampler(System):
     """What all samplers share."""
 
     temperature: float = Field(gt=0)
     draws: int = Field(ge=1)  # independent poems per prompt
 
-
-class TopP(Sampler):
-    """pipeline/decoding/top_p.py."""
-
-    decoder: Literal["top_p"]
-    top_p: float = Field(gt=0, le=1)
-
-
-class TopK(Sampler):
-    """pipeline/decoding/top_k.py."""
-
-    decoder: Literal["top_k"]
-    top_k: int = Field(ge=1)
-
-
-class MinP(Sampler):
-    """pipeline/decoding/min_p.py."""
-
-    decoder: Literal["min_p"]
-    min_p: float = Field(gt=0, le=1)
-
-
-class Epsilon(Sampler):
-    """pipeline/decoding/epsilon.py."""
-
-    decoder: Literal["epsilon"]
-    epsilon: float = Field(gt=0, lt=1)
-
-
-class Contrastive(Writer):
-    """pipeline/decoding/contrastive_search.py."""
-
-    decoder: Literal["contrastive_search"]
-    k: int = Field(ge=1)
-    alpha: float = Field(ge=0, le=1)
-    dynamic_alpha: bool
-    mean_similarity: bool
-    repetition_penalty: float = Field(ge=1)
-    no_repeat_ngram: int = Field(ge=0)
-
-
-class Beams(Writer):
-    """What beam search and MBR over its texts share."""
-
-    beams: int = Field(ge=1)
-    length_penalty: float
-    no_repeat_ngram: int = Field(ge=0)
-
-
-class Beam(Beams):
-    """pipeline/decoding/beam_search.py."""
-
-    decoder: Literal["beam_search"]
-
-
-class ContrastiveDecoding(Writer):
-    """pipeline/decoding/contrastive_decoding.py: `model` is the expert, the backbone the amateur."""
-
-    model: str = Field(pattern=r"^sonnet/")
-    decoder: Literal["contrastive_decoding"]
-    alpha: float = Field(gt=0, le=1)
-    no_repeat_ngram: int = Field(ge=0)
-
-
-class Sampled(Writer):
-    """A pool of epsilon samples to choose from."""
-
-    samples: int = Field(ge=1)  # per prompt
-    epsilon: float = Field(gt=0, lt=1)
-    temperature: float = Field(gt=0)
-
-
-class SampledMBR(Sampled):
-    """pipeline/decoding/mbr.py: the sample with the highest expected chrF."""
-
-    decoder: Literal["sampled_mbr"]
-    aggregated: bool  # references: exact costs N squared, aggregated N
-
-
-class LineMBR(Sampled):
-    """pipeline/decoding/mbr.py: put together line by line; chrF-optimal."""
-
-    decoder: Literal["line_mbr"]
-    sweeps: int = Field(ge=1)
-
-
-class BeamMBR(Beams):
-    """pipeline/decoding/mbr.py over the finished texts of a beam search."""
-
-    decoder: Literal["beam_mbr"]
-
-
-class EnsembleMBR(Beams):
-    """pipeline/decoding/mbr.py over the distinct texts of top-p sampling, contrastive search and beam search."""
-
-    decoder: Literal["ensemble_mbr"]
-    samples: int = Field(ge=1)  # of top-p, per prompt
-    top_p: float = Field(gt=0, le=1)
-    temperature: float = Field(gt=0)
-    k: int = Field(ge=1)  # of contrastive search
-    alpha: float = Field(ge=0, le=1)
-
-
-class Verse(Writer):
-    """pipeline/decoding/verse.py: line by line, for rhyme, metre and likelihood, from top-p samples of each line."""
-
-    decoder: Literal["verse"]
-    max_new_tokens: None  # it writes whole lines
-    candidates: int = Field(ge=1)  # for each line
-    top_p: float = Field(gt=0, le=1)
-    temperature: float = Field(gt=0)
-
-
-System = (
-    TopP
-    | TopK
-    | MinP
-    | Epsilon
-    | Contrastive
-    | ContrastiveDecoding
-    | Beam
-    | SampledMBR
-    | LineMBR
-    | BeamMBR
-    | EnsembleMBR
-    | Verse
-)
-DECODERS: dict[str, type[System]] = {
-    "top_p": TopP,
-    "top_k": TopK,
-    "min_p": MinP,
-    "epsilon": Epsilon,
-    "contrastive_search": Contrastive,
-    "contrastive_decoding": ContrastiveDecoding,
-    "beam_search": Beam,
-    "beam_mbr": BeamMBR,
-    "sampled_mbr": SampledMBR,
-    "line_mbr": LineMBR,
-    "ensemble_mbr": EnsembleMBR,
-    "verse": Verse,
-}
+    def once(self) -> Self:
+        """The same sampler, with its first draw alone."""
+        return self.model_copy(update={"draws": 1})
 
 
 def load_system(name: str, path: Path = PARAMS) -> System:
@@ -189,10 +68,8 @@ def load_system(name: str, path: Path = PARAMS) -> System:
     key, defaults = f"sonnet.systems.{name}", sonnet.get("system_defaults")
     if not isinstance(defaults, Mapping) or not isinstance(systems[name], Mapping):
         raise InputError(f"{path}: sonnet.system_defaults and {key} must be mappings of parameters")
-    decoder = systems[name].get("decoder")
-    if decoder not in DECODERS:
-        raise InputError(f"{path}: {key}.decoder: expected one of {', '.join(DECODERS)}, got {decoder!r}")
-    system: System = check({**defaults, **systems[name]}, DECODERS[decoder], key, path)
+    decoder = load_named("decoding", systems[name].get("decoder"), f"{key}.decoder", path)
+    system: System = check({**defaults, **systems[name]}, decoder.Options, key, path)
     models = ["backbone", *(f"sonnet/{method}" for method in sonnet.get("methods") or {})]
     if name == "floors":
         raise InputError(f"{path}: {key}: metrics/sonnets/floors.json holds the model-free floors; choose another name")

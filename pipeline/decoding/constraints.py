@@ -16,8 +16,10 @@ from pipeline.text.tokenizer import end_of_text
 def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tensor:
     """Logits (rows, vocabulary) with minus infinity for each token that would repeat an n-gram of its text.
 
-    A row in which no other token is left keeps its logits: something must be written.
+    A row in which no other token is left keeps its logits: something must be written. Order 0 allows all.
     """
+    if not order:
+        return logits
     banned = logits.clone()
     for row, text in enumerate(texts):
         tokens = repeating(text, order)

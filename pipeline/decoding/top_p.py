@@ -8,16 +8,36 @@ The draw itself inverts the distribution function in two steps, a block of token
 running sum of the whole vocabulary is needed.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad
 
 from pipeline.compute.reproducible import any_order
+from pipeline.config.sonnet import Sampler
+from pipeline.decoding.writer import Writer, Written
+from pipeline.text.prepared import Poem
 
 BLOCK = 128  # tokens
 BELOW_ONE = 1 - 2**-40  # no rounding makes a share of a sum the whole sum, behind which no token is left
+
+
+class Options(Sampler):
+    """The nucleus."""
+
+    decoder: Literal["top_p"]
+    top_p: float = Field(gt=0, le=1)
+
+
+def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+    """Sampled poems."""
+    choose = partial(top_p, p=options.top_p, temperature=options.temperature)
+    return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
 
 
 def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Tensor:

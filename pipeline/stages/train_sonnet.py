@@ -22,8 +22,8 @@ from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_row, load_seed
 from pipeline.config.sonnet import Sonnet
 from pipeline.config.training import Compute
-from pipeline.decoding.poems import sample_poems
 from pipeline.decoding.top_p import top_p
+from pipeline.decoding.writer import Writer
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import new_folder, write_text
@@ -99,7 +99,7 @@ def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, se
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
         batch = {name: value.to(model.device) for name, value in collate(Rows(documents).rows).items()}
         loss, _ = language_model.loss(model, batch)
-        poems = sample_poems(model, tokenizer, select, settings.select_draws, choose, seed)
+        poems = Writer(model, tokenizer, seed).sample(select, settings.select_draws, choose)
         hypotheses = [poem.text for poem in poems]
         return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from benchmarks.measure import THREADS, Work, interleaved, seconds, write
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_seed, read_params
-from pipeline.config.sonnet import ContrastiveDecoding, load_system
+from pipeline.config.sonnet import load_system
 from pipeline.config.training import Compute
-from pipeline.decoding.write import generate
+from pipeline.decoding.writer import Writer, training_lines
 from pipeline.models.adapters import load_language_model
 from pipeline.report.results import rows_of
-from pipeline.text.lines import lines_of
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.tokenizer import load_tokenizer
 
@@ -51,11 +50,9 @@ def written(name: str, _: int) -> float:
     start = seconds()
     system = load_system(name)
     path = Path("models") / system.model
-    model, tokenizer = load_language_model(path, BACKBONE), load_tokenizer(path)
-    amateur = load_language_model(BACKBONE, BACKBONE) if isinstance(system, ContrastiveDecoding) else None
-    seen = [poem for split in ("train", "select") for poem in read_poems(DATA / f"{split}.jsonl")]
-    lines = list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
-    generate(model, tokenizer, read_poems(DATA / "dev.jsonl"), system, load_seed(), lines, amateur)
+    model, backbone = load_language_model(path, BACKBONE), partial(load_language_model, BACKBONE, BACKBONE)
+    writer = Writer(model, load_tokenizer(path), load_seed(), partial(training_lines, DATA), backbone)
+    system.module.write(writer, read_poems(DATA / "dev.jsonl"), system)
     return seconds() - start
 
 

@@ -50,7 +50,9 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
         "stages/__main__": "from pipeline import errors",
         "errors": "x = 1",
         "stages/train": "import importlib\ndef late():\n    from pipeline.losses import helper",
-        "objectives/new": "import pipeline.losses.helper as h",
+        "objectives/new": "import pipeline.losses.helper as h\nclass Options: ...",
+        "decoding/also_new": "class Options: ...",
+        "decoding/shared": "x = 1",
         "losses/helper": "from pipeline.losses import deeper",
         "losses/deeper": "x = 1",
         "losses/other": "x = 1",
@@ -68,6 +70,7 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
             *(f"pipeline/stages/{name}.py" for name in ("__init__", "__main__", "train")),
         ],
         "objectives/new.txt": [*helpers, "pipeline/objectives/new.py"],
+        "decoding/also_new.txt": ["pipeline/decoding/also_new.py"],
     }
     Path("pipeline/losses/other.py").write_text("x = 2")
     Path("pipeline/losses/deeper.py").write_text("# one\n\nx = 1  # still\n")

@@ -4,16 +4,16 @@ from functools import partial
 
 import pytest
 import torch
-from tiny import END, tiny_model
+from tiny import END, options, tiny_model
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.sonnet import Verse
 from pipeline.decoding import verse as module
 from pipeline.decoding.constraints import Constraints
+from pipeline.decoding.running import Limits
 from pipeline.decoding.top_p import top_p
-from pipeline.decoding.verse import PARTNERS, Line, Reader, Rhymes, split, verse
-from pipeline.decoding.write import generate
+from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
+from pipeline.decoding.writer import Writer
 from pipeline.evaluation.verse import rhymes
 from pipeline.models.backbone import train_tokenizer
 from pipeline.text.prepared import Poem
@@ -49,7 +49,8 @@ def write(
 ) -> list[str]:
     choose = partial(top_p, p=0.95, temperature=1.0)
     short = Constraints(tokenizer, ["and the night", "I saw the moon that wandered in the night"], True, True, None)
-    return verse(model, tokenizer, poems, 6, choose, 5, forbidden or set(), short)
+    writer = Writer(model, tokenizer, 5)
+    return verse(writer, poems, 6, choose, forbidden or set(), Limits(writer.breaks, constrain=short))
 
 
 def test_words_that_rhyme_are_found(tokenizer: Tokenizer) -> None:
@@ -94,9 +95,8 @@ def test_likelihoods_are_those_of_a_pass_without_a_cache(
     model: GPT2LMHeadModel, tokenizer: Tokenizer, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ROWS", rows)
-    reader = Reader(model, module.output_head(model), tokenizer, Rhymes(tokenizer))
     prompt, texts = [0, 7, 90, 33], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
-    sums, following = module._read(reader, prompt, texts)
+    sums, following = Critic(model, tokenizer).read(prompt, texts)
     for text, total, last in zip(texts, sums, following, strict=True):
         with torch.inference_mode():
             plain = model(torch.tensor([prompt + text])).logits[0].log_softmax(-1)
@@ -118,8 +118,7 @@ def test_a_context_that_ends_ends_the_poem(tokenizer: Tokenizer) -> None:
 
 
 def test_a_system_writes_it(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    options = {"exact_lines": True, "line_length": True, "no_copy_words": None, "max_new_tokens": None}
-    system = Verse(model="backbone", decoder="verse", candidates=4, top_p=0.9, temperature=1.0, **options)
-    written = generate(model, tokenizer, POEMS, system, 1, [PROMPTS[0].split("\n")[0]])
-    assert [poem.id for poem in written.poems] == [0, 1] and written.pool == []
+    system = options("verse", exact_lines=True, line_length=True)
+    written = system.module.write(Writer(model, tokenizer, 1, lambda: [PROMPTS[0].split("\n")[0]]), POEMS, system)
+    assert [poem.id for poem in written.poems] == [0, 1] and not written.pool
     assert all(len(poem.lines) == 14 for poem in written.poems)

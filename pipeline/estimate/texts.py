@@ -72,7 +72,8 @@ def text_operations(project: Project, bench: Bench, operations: Collection[str])
 
 
 def _choices(bench: Bench, operations: Collection[str], pools: dict[int, list[str]], found: "dict[str, Line]") -> None:
-    from pipeline.decoding.mbr import line_mbr, mbr
+    from pipeline.decoding.line_mbr import line_mbr
+    from pipeline.decoding.mbr import mbr
     from pipeline.estimate.calibration import fit
 
     prompt = "\n".join(pools[POOL[0]][0].split("\n")[:3])

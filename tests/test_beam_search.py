@@ -5,13 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny import NEWLINES, QUIET, tiny_model
 from tiny import options as system
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.beam_search import Options, beam_search, likeliest
+from pipeline.decoding.beam_search import Options, beam_search
 from pipeline.decoding.running import Limits
 
 VOCABULARY, END, POSITIONS = 40, 0, 32
@@ -111,19 +109,3 @@ def test_nothing_to_write(model: GPT2LMHeadModel) -> None:
     full = prompts_of([POSITIONS], 0)[0]
     assert beam_search(model, [], SETTINGS[0], QUIET) == []
     assert beam_search(model, [full, [END, 33, 33]], SETTINGS[0], Limits(NEWLINES, 2)) == [[[]], [[]]]
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 4), st.integers(1, 12), st.integers(12, 3000), st.integers(0, 2**32), st.booleans())
-def test_the_likeliest_are_those_of_topk(rows: int, count: int, vocabulary: int, seed: int, ties: bool) -> None:
-    """With many tokens banned and with ties, of which any may come first."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(rows, vocabulary, generator=generator)
-    logits = logits.round() if ties else logits
-    logits[torch.rand(rows, vocabulary, generator=generator) < 0.5] = -torch.inf
-    values, places = likeliest(logits, count)
-    assert torch.equal(values, logits.topk(count).values) and torch.equal(logits.gather(1, places), values)
-    assert all(len(set(row)) == count for row in places.tolist())
-    if not ties:
-        real = values > -torch.inf
-        assert torch.equal(places[real], logits.topk(count).indices[real])

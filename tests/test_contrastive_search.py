@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.constraints import ban_repeated, repeating
-from pipeline.decoding.contrastive_search import Options, contrastive_search, repetition_penalty
+from pipeline.decoding.constraints import ban_repeated, penalised
+from pipeline.decoding.contrastive_search import Options, contrastive_search
 from pipeline.decoding.running import Limits
 
 VOCABULARY, END, POSITIONS = 40, 0, 40
@@ -106,12 +106,12 @@ def test_nothing_to_write(model: GPT2LMHeadModel) -> None:
     assert first == [[], reference(model, [END, 5], SETTINGS[0], 2)]
 
 
-@given(st.lists(st.integers(0, 5), max_size=30), st.integers(1, 4))
-def test_an_ngram_never_comes_twice(text: list[int], order: int) -> None:
-    grams = [tuple(text[start : start + order]) for start in range(len(text) - order + 1)]
-    for token in range(6):
-        new = tuple([*text, token][-order:])
-        assert (token in repeating(text, order)) == (len(text) >= order - 1 and new in grams and len(new) == order)
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=4), st.integers(1, 4))
+def test_an_ngram_never_comes_twice(texts: list[list[int]], order: int) -> None:
+    allowed = ban_repeated(torch.zeros(len(texts), 7), texts, order).isfinite()
+    for text, row in zip(texts, allowed.tolist(), strict=True):
+        grams = {tuple(text[start : start + order]) for start in range(len(text) - order + 1)}
+        assert row == [tuple([*text, token][-order:]) not in grams for token in range(7)]
 
 
 def test_when_every_token_is_banned_one_is_written_all_the_same() -> None:
@@ -127,7 +127,7 @@ def test_when_every_token_is_banned_one_is_written_all_the_same() -> None:
 )
 def test_the_penalty_makes_a_written_token_less_likely(values: list[float], seen: set[int], penalty: float) -> None:
     logits = torch.tensor([values], dtype=torch.float64)
-    lowered: Tensor = repetition_penalty(logits, [[*seen, *seen]], penalty)
+    lowered: Tensor = penalised(logits, [[*seen, *seen]], penalty)
     for token in range(5):
         if token in seen and values[token] != 0:
             assert lowered[0, token] < logits[0, token]

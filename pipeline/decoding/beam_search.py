@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import System
@@ -26,8 +25,6 @@ from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
 from pipeline.text.lines import Generated
 from pipeline.text.prepared import Poem
-
-BLOCK = 128  # tokens
 
 
 class Beams(System):
@@ -79,12 +76,8 @@ def beam_search(
 ) -> list[list[list[int]]]:
     """The finished texts of each prompt, best first: at least one, at most 2 * beams.
 
-    Args:
-        model: in evaluation mode.
-        prompts: token ids; none empty.
-
-    Returns:
-        New tokens without the end-of-text token; a prompt that is at its limit gives one empty text.
+    They are new tokens without the end-of-text token; a prompt that is at its limit gives one empty text. `model` is in
+    evaluation mode, no prompt is empty.
     """
     context = text_length(model)
     searches = [
@@ -104,7 +97,7 @@ def _run(model: GPT2LMHeadModel, active: list[_Search], options: Beams, limits: 
         texts = [search.prompt + text.tokens for search in active for text in search.running]
         logits = ban_repeated(limits.allowed(logits, texts), texts, options.no_repeat_ngram)
         # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
-        values, places = likeliest(logits, min(2 * options.beams, logits.shape[1]))
+        values, places = logits.topk(min(2 * options.beams, logits.shape[1]))
         scores, following = (values - normaliser).tolist(), places.tolist()
         parents, tokens, first, going = [], [], 0, []
         for search in active:
@@ -118,23 +111,6 @@ def _run(model: GPT2LMHeadModel, active: list[_Search], options: Beams, limits: 
         active = going
         if active:
             reader.go_on(torch.tensor(tokens, device=model.device), parents)
-
-
-def likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of each row of (rows, vocabulary) and their places, both (rows, count), as torch.topk.
-
-    They lie in the `count` blocks of tokens with the largest maxima, which are found faster, or behind the last block.
-    """
-    blocks = logits.shape[1] // BLOCK
-    if blocks <= count:
-        found = logits.topk(count)
-        return found.values, found.indices
-    best = logits[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(-1).topk(count).indices
-    inside = torch.arange(BLOCK, device=logits.device)
-    rest = torch.arange(blocks * BLOCK, logits.shape[1], device=logits.device).expand(len(logits), -1)
-    places = torch.cat([(best[..., None] * BLOCK + inside).flatten(1), rest], 1)
-    found = logits.gather(1, places).topk(count)
-    return found.values, places.gather(1, found.indices)
 
 
 def _step(

@@ -44,7 +44,7 @@ def contrastive_decoding(
     """The new tokens of each prompt; an expert and its amateur write. A banned token is not plausible."""
 
     def choose(texts: Running, expert: Tensor, amateur: Tensor) -> Tensor:
-        scores = contrast(texts.allowed(expert), amateur, options.alpha)
+        scores = contrast(limits.allowed(expert, texts.so_far()), amateur, options.alpha)
         return ban_repeated(scores, texts.so_far(), options.no_repeat_ngram).argmax(1)
 
     return decode(models, prompts, limits, choose)

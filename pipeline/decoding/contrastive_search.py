@@ -15,7 +15,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import System
 from pipeline.decoding.cache import Reader
-from pipeline.decoding.constraints import ban_repeated
+from pipeline.decoding.constraints import ban_repeated, penalised
 from pipeline.decoding.running import Limits, Running
 from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
@@ -32,7 +32,7 @@ class Options(System):
     alpha: float = Field(ge=0, le=1)
     dynamic_alpha: bool  # alpha grows linearly over the first 128 tokens
     mean_similarity: bool  # the mean over the earlier tokens instead of the largest cosine
-    repetition_penalty: float = Field(ge=1)  # CTRL's (Keskar et al. 2019); 1 is none
+    repetition_penalty: float = Field(ge=1)  # 1 is none
     no_repeat_ngram: int = Field(ge=0)  # no n-gram of so many tokens occurs twice, prompt included; 0 allows all
 
 
@@ -48,21 +48,15 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 def contrastive_search(
     model: GPT2LMHeadModel, prompts: Sequence[list[int]], options: Options, limits: Limits
 ) -> list[list[int]]:
-    """The new tokens of each prompt, without the end-of-text token.
-
-    Args:
-        model: in evaluation mode.
-        prompts: token ids; none empty.
-    """
+    """The new tokens of each prompt; see `decode`."""
     texts = Running(prompts, limits, text_length(model), model.config.eos_token_id)
     if not texts.rows:
         return texts.written
     reader = Reader(model, texts.so_far())
     states = reader.states()
     while True:
-        logits = repetition_penalty(
-            texts.allowed(reader.head(states[:, -1])), texts.so_far(), options.repetition_penalty
-        )
+        logits = limits.allowed(reader.head(states[:, -1]), texts.so_far())
+        logits = penalised(logits, texts.so_far(), options.repetition_penalty)
         logits = ban_repeated(logits, texts.so_far(), options.no_repeat_ngram)
         probabilities, tokens = logits.softmax(-1).topk(options.k)
         alpha = options.alpha * (min(1.0, (texts.step + 1) / DYNAMIC_STEPS) if options.dynamic_alpha else 1.0)
@@ -79,21 +73,6 @@ def contrastive_search(
         reader.go_on(chosen[kept], kept)
         states = torch.cat([states, own[:, None]], 1)[kept]
     return texts.written
-
-
-def repetition_penalty(logits: Tensor, texts: Sequence[list[int]], penalty: float) -> Tensor:
-    """CTRL's penalty, once for each token that a text holds: (rows, vocabulary) logits.
-
-    A positive logit is divided and a negative one multiplied, so that either becomes less likely (Keskar et al. 2019,
-    https://arxiv.org/abs/1909.05858, states the positive case only).
-    """
-    if penalty == 1:
-        return logits
-    seen = torch.zeros_like(logits, dtype=torch.bool)
-    for row, text in enumerate(texts):
-        seen[row, text] = True
-    lowered = torch.where(logits > 0, logits / penalty, logits * penalty)
-    return torch.where(seen, lowered, logits)
 
 
 def _siblings(reader: Reader, tokens: Tensor) -> Tensor:

@@ -57,10 +57,6 @@ class Running:
         """All tokens of the texts that go on."""
         return [self.texts[row] for row in self.rows]
 
-    def allowed(self, logits: Tensor) -> Tensor:
-        """Logits (rows, vocabulary) after the bans."""
-        return self.limits.allowed(logits, self.so_far())
-
     def append(self, tokens: Tensor) -> list[int]:
         """Write one token (rows,) each; where in the batch the texts are that go on, ordered as `in_place` does."""
         going, self.step = [], self.step + 1

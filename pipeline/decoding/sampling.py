@@ -31,25 +31,20 @@ def sample(
     Returns:
         The new tokens of each prompt, without the end-of-text token.
     """
-    texts: list[list[int]] = []
-    for start in range(0, len(prompts), ROWS_PER_BATCH):
-        rows = slice(start, start + ROWS_PER_BATCH)
-        texts += _sample_batch(model, prompts[rows], seeds[rows], choose, limits)
-    return texts
-
-
-def _sample_batch(
-    model: GPT2LMHeadModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
-) -> list[list[int]]:
+    if not prompts:
+        return []
+    if len(prompts) > ROWS_PER_BATCH:
+        first, rest = slice(ROWS_PER_BATCH), slice(ROWS_PER_BATCH, None)
+        return [
+            *sample(model, prompts[first], seeds[first], choose, limits),
+            *sample(model, prompts[rest], seeds[rest], choose, limits),
+        ]
     steps = max(limits.room(prompt, text_length(model)) for prompt in prompts)
-    uniforms = torch.stack([_stream(seed, steps) for seed in seeds]).to(model.device)
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+    numbers = [torch.rand(steps, REDRAWS, generator=stream, dtype=torch.float64) for stream in streams]
+    uniforms = torch.stack(numbers).to(model.device)
 
     def next_tokens(texts: Running, logits: Tensor) -> Tensor:
-        return choose(texts.allowed(logits), uniforms[texts.rows, texts.step])
+        return choose(limits.allowed(logits, texts.so_far()), uniforms[texts.rows, texts.step])
 
     return decode([model], prompts, limits, next_tokens)
-
-
-def _stream(seed: int, steps: int) -> Tensor:
-    """(steps, REDRAWS) float64 uniform numbers of one text."""
-    return torch.rand(steps, REDRAWS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -1,5 +1,9 @@
 """Generated sonnets: prompts as in training, whole poems, and one random stream per text."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +12,8 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tiny import DECODERS, END, TEXT, options, tiny_model, tiny_tokenizer
+from ruamel.yaml import YAML
+from tiny import DECODERS, END, TEXT, options, tiny_model, tiny_tokenizer, write_backbone, write_prepared
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import System, load_system
@@ -18,7 +23,8 @@ from pipeline.decoding.min_p import min_p
 from pipeline.decoding.top_k import top_k
 from pipeline.decoding.writer import Writer, Written, encode_prompts, stream_seed, whole_poem
 from pipeline.errors import InputError
-from pipeline.files import read_jsonl, write_jsonl
+from pipeline.files import read_json, read_jsonl, write_jsonl
+from pipeline.stages.code import listings
 from pipeline.stages.generate_sonnets import submission
 from pipeline.text.lines import Generated
 from pipeline.text.prepared import Poem
@@ -221,3 +227,43 @@ def test_poems_survive_their_file(model: GPT2LMHeadModel, tmp_path: Path) -> Non
     poems = write(model, POEMS, draws=1)
     write_jsonl(tmp_path / "dev.jsonl", map(asdict, poems))
     assert [Generated(**row) for row in read_jsonl(tmp_path / "dev.jsonl")] == poems
+
+
+ECHO = '''"""Every poem repeats a word."""
+
+from typing import Literal
+
+from pipeline.config.sonnet import System
+from pipeline.decoding.writer import Written
+from pipeline.text.lines import Generated
+
+
+class Options(System):
+    decoder: Literal["echo"]
+    word: str
+
+
+def write(writer, poems, options):
+    return Written([Generated(poem.id, 0, poem.prompt, f"{poem.prompt}\\n{options.word}") for poem in poems])
+'''
+
+
+def test_a_new_decoder_is_one_file_and_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Path(__file__).parents[1]
+    shutil.copytree(repository / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "pipeline/decoding/echo.py").write_text(ECHO)
+    params = YAML(typ="safe").load(repository / "profiles/sample.yaml")
+    params["sonnet"]["systems"] = {"one": {"model": "backbone", "decoder": "echo", "word": "again"}}
+    YAML().dump(params, tmp_path / "params.yaml")
+    write_prepared(tmp_path / "data/prepared", rows=3)
+    for folder in ("backbone", f"sonnet/{params['sonnet']['scorer']}"):
+        write_backbone(tmp_path / "models" / folder)
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "pipeline.stages", "generate_sonnets", "one"]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    poems = [Generated(**row) for row in read_jsonl(Path("predictions/sonnets/one/dev.jsonl"))]
+    assert [poem.completion for poem in poems] == ["\nagain"] * 3 and all(poem.nll for poem in poems)
+    assert read_json(Path("predictions/sonnets/one/system.json"))["word"] == "again"
+    lists = listings()
+    assert "pipeline/decoding/echo.py" in lists[Path("decoding/echo.txt")]
+    assert not any("pipeline/decoding/echo.py" in text for path, text in lists.items() if path.stem != "echo")

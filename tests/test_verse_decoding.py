@@ -1,6 +1,6 @@
 """Verse: lines that must rhyme do, nothing forbidden is used, and a poem does not depend on the others."""
 
-from functools import partial
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -9,9 +9,6 @@ from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding import verse as module
-from pipeline.decoding.constraints import Constraints
-from pipeline.decoding.running import Limits
-from pipeline.decoding.top_p import top_p
 from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
 from pipeline.decoding.writer import Writer
 from pipeline.evaluation.verse import rhymes
@@ -44,13 +41,10 @@ def model(tokenizer: Tokenizer) -> GPT2LMHeadModel:
     return found
 
 
-def write(
-    model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbidden: set[str] | None = None
-) -> list[str]:
-    choose = partial(top_p, p=0.95, temperature=1.0)
-    short = Constraints(tokenizer, ["and the night", "I saw the moon that wandered in the night"], True, True, None)
-    writer = Writer(model, tokenizer, 5)
-    return verse(writer, poems, 6, choose, forbidden or set(), Limits(writer.breaks, constrain=short))
+def write(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbidden: Sequence[str] = ()) -> list[str]:
+    short = ["and the night", "I saw the moon that wandered in the night"]
+    system = options("verse", candidates=6, top_p=0.95, exact_lines=True, line_length=True)
+    return verse(Writer(model, tokenizer, 5, lambda: [*short, *forbidden]), poems, system)
 
 
 def test_words_that_rhyme_are_found(tokenizer: Tokenizer) -> None:
@@ -86,7 +80,7 @@ def test_a_poem_depends_on_its_own_prompt_alone(model: GPT2LMHeadModel, tokenize
 
 def test_forbidden_lines_are_not_used(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
     lines = write(model, tokenizer, POEMS)[0].split("\n")
-    others = write(model, tokenizer, POEMS, {lines[3], lines[5]})[0].split("\n")
+    others = write(model, tokenizer, POEMS, [lines[3], lines[5]])[0].split("\n")
     assert others[:3] == lines[:3] and not {lines[3], lines[5]} & set(others)
 
 

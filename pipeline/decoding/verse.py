@@ -22,8 +22,7 @@ from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
 from pipeline.decoding.cache import Reader, output_head
 from pipeline.decoding.constraints import visible
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import Choose, sample
+from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer, Written, stream_seed
 from pipeline.evaluation.verse import RHYME_PAIRS, rhyming_parts, syllables
@@ -51,9 +50,7 @@ class Options(System):
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
     """One poem for each prompt that has no line of a training poem."""
-    choose = partial(top_p, p=options.top_p, temperature=options.temperature)
-    forbidden, limits = set(writer.training_lines()), writer.limits(options)
-    texts = shared(poems, lambda own: verse(writer, own, options.candidates, choose, forbidden, limits))
+    texts = shared(poems, lambda own: verse(writer, own, options))
     return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, texts, strict=True)])
 
 
@@ -100,25 +97,18 @@ def split(line: str) -> Line | None:
 
 
 @torch.inference_mode()
-def verse(
-    writer: Writer, poems: Sequence[Poem], candidates: int, choose: Choose, forbidden: Set[str], limits: Limits
-) -> list[str]:
-    """The whole text of each poem; shorter than 14 lines where the model's context ends or no line can be used.
-
-    Args:
-        poems: their prompts are the given lines.
-        candidates: lines sampled for each line.
-        choose: see pipeline/decoding/sampling.py.
-        forbidden: lines that may not be used, such as those of training poems.
-    """
+def verse(writer: Writer, poems: Sequence[Poem], options: Options) -> list[str]:
+    """The whole text of each poem; shorter than 14 lines where the model's context ends or no line can be used."""
     critic, context = Critic(writer.model, writer.tokenizer), text_length(writer.model)
+    forbidden, limits = set(writer.training_lines()), writer.limits(options)
+    choose = partial(top_p, p=options.top_p, temperature=options.temperature)
     texts = [poem.prompt.split("\n") for poem in poems]
     active = list(range(len(poems)))
     for place in range(GIVEN_LINES, SONNET_LINES):
         prompts = {number: critic.prompt(texts[number]) for number in active}
         active = [number for number in active if len(prompts[number]) < context]
-        jobs = [(number, draw) for draw in range(candidates) for number in active]
-        seeds = [stream_seed(writer.seed, poems[number].id, place * candidates + draw) for number, draw in jobs]
+        jobs = [(number, draw) for draw in range(options.candidates) for number in active]
+        seeds = [stream_seed(writer.seed, poems[number].id, place * options.candidates + draw) for number, draw in jobs]
         rows = [prompts[number] for number, _ in jobs]
         sampled = sample(writer.model, rows, seeds, choose, replace(limits, lines=place + 1))
         lines: dict[int, list[Line]] = {number: [] for number in active}

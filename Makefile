@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
-.PHONY: repro test lint plots profile search compare readme clean
+.PHONY: repro test lint plots profile search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
@@ -35,8 +35,8 @@ search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraph
 compare: $(VENV)/.installed  ## make compare BASE=main: what changed in metrics/ against a commit
 	@python -m pipeline.report.compare $(BASE)
 
-readme: $(VENV)/.installed  ## put the current results into README.md
-	python -m pipeline.report.readme
+docs: $(VENV)/.installed  ## put the measured figures into README.md and docs/
+	@python -m pipeline docs
 
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c '' 2>/dev/null || { echo "$(PYTHON) does not run: install Python 3.11, 3.12 or 3.13, or set PYTHON="; exit 1; }

@@ -29,7 +29,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from benchmarks import course_loop, generation
-from benchmarks.measure import Measured, spread, write
+from benchmarks.measure import Measured, settings_of, spread, write
 from benchmarks.sizes import config
 from benchmarks.training import LENGTH, OBJECTIVES, Enough, InOrder, rows_of
 from pipeline.compute.reproducible import make_deterministic
@@ -39,7 +39,7 @@ from pipeline.models.dropout import use_fast_dropout
 from pipeline.text.prepared import PREPARED, Pair, read_pairs, read_poems
 from pipeline.text.prompts import encode_pairs
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.training.loop import Loop, Plan, Rows
+from pipeline.training.loop import Loop, Rows, trainer_arguments
 from pipeline.training.predict import predict
 
 SIZE, BATCH = "124M", 96
@@ -230,14 +230,15 @@ def ours(
     """Pairs a second of the shared training loop."""
     model, clock = copy.deepcopy(start), _Clock()
     use_fast_dropout(model)
-    plan = Plan(1e-5, (WARM + TIMED + 1) * TAKEN, BATCH, 0.1, "linear", 0.01, 1.0, 10**6, 1000, precision, number)
+    settings = settings_of(len(rows), (WARM + TIMED + 1) * TAKEN, BATCH, 1e-5)
     with (
         tempfile.TemporaryDirectory() as scratch,
         contextlib.suppress(Enough),
         mock.patch("pipeline.training.loop.ByLength", InOrder),
         patched(),
     ):
-        Loop(model, rows, OBJECTIVES["cross_entropy"], plan, Path(scratch), None, [clock]).train()
+        arguments = trainer_arguments(settings, len(rows), Path(scratch), number, evaluates=False)
+        Loop(model, rows, OBJECTIVES["cross_entropy"], arguments, precision, None, [clock]).train()
     return TIMED * TAKEN * BATCH / (clock.times[1] - clock.times[0])
 
 

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.config.training import Training
 from pipeline.files import write_json
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -53,6 +54,16 @@ def interleaved(rows: Mapping[str, Work], rounds: int, unit: str) -> dict[str, M
     }
 
 
+def settings_of(rows: int, steps: int, batch: int, lr: float) -> Training:
+    """Parameters of a training of `steps` steps or a few more over `rows` rows; no checkpoint comes in between."""
+    values = {
+        "lr": lr, "epochs": -(-steps // -(-rows // batch)), "batch_size": batch, "schedule": "linear", "warmup": 0.1,
+        "weight_decay": 0.01, "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 128, "evaluations_per_epoch": 1,
+        "checkpoint_steps": 10**6,
+    }  # fmt: skip
+    return Training.model_validate(values)
+
+
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """`count` items at equal distances: of batches in the order of length, a few that stand for all."""
     return [items[(2 * number + 1) * len(items) // (2 * count)] for number in range(count)]
@@ -86,7 +97,7 @@ def _answer(work: Work, number: int, sender: Connection) -> None:
 def write(
     name: str, title: str, what: str, rounds: int, rows: Sequence[Mapping[str, object]], device: str | None = None
 ) -> None:
-    """Write benchmarks/results/<name>.json, which the README shows: numbers and text as columns, lists not at all."""
+    """Write benchmarks/results/<name>.json, for docs/performance.md: numbers and text as columns, no lists."""
     table = {"title": title, "what": what, "machine": machine(device), "rounds": rounds, "rows": rows}
     write_json(RESULTS / f"{name}.json", table)
     for row in rows:

@@ -31,9 +31,10 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from benchmarks import course_loop
-from benchmarks.measure import Measured, Work, interleaved, seconds, spread, write
+from benchmarks.measure import Measured, Work, interleaved, seconds, settings_of, spread, write
 from benchmarks.sizes import SIZES, WORDS, config
 from pipeline.compute.reproducible import autocast
+from pipeline.config.training import Training
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.objectives import cross_entropy, r_drop, symmetric
@@ -41,7 +42,7 @@ from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
 from pipeline.text.prompts import encode_pairs, encode_views
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.training.loop import ByLength, Objective, Plan, Rows, train
+from pipeline.training.loop import ByLength, Objective, Rows, train
 
 BATCH, LENGTH = 32, course_loop.LENGTH
 GROUPED = 50  # batches that ByLength sorts together
@@ -146,9 +147,9 @@ def course(size: str, tokenizer: Tokenizer, batches: Sequence[Sequence[Pair]], _
 
 def bare(size: str, rows: Rows, precision: str, steps: int, number: int) -> float:
     """Pairs a second of the bare fast step."""
-    model, plan = GPT2Classifier(config(size)).train(), plan_of(steps, precision, number)
+    model, settings = GPT2Classifier(config(size)).train(), settings_of(len(rows), steps + 2, BATCH, 1e-4)
     order = InOrder([0] * len(rows), BATCH, number)
-    return _rate(bare_steps(model, rows, precision, OBJECTIVES["cross_entropy"], plan, order), steps)
+    return _rate(bare_steps(model, rows, precision, OBJECTIVES["cross_entropy"], settings, order), steps)
 
 
 def _rate(losses: Iterator[float], steps: int) -> float:
@@ -160,39 +161,35 @@ def _rate(losses: Iterator[float], steps: int) -> float:
 
 
 def bare_steps(
-    model: nn.Module, rows: Rows, precision: str, objective: Objective, plan: Plan, order: ByLength
+    model: nn.Module, rows: Rows, precision: str, objective: Objective, settings: Training, order: ByLength
 ) -> Iterator[float]:
     """One step for every loss that is asked for, as pipeline.training.loop makes it; epoch after epoch."""
     use_fast_dropout(model)
     decayed = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=plan.lr, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_share, plan=plan))
-    for epoch in range(plan.steps):
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+    share = partial(_share, warmup=settings.warmup, steps=settings.steps(len(rows)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+    for epoch in range(settings.epochs):
         order.set_epoch(epoch)
         places = list(order)
-        for start in range(0, len(places), plan.batch_size):
-            batch = collate([rows[place] for place in places[start : start + plan.batch_size]])
+        for start in range(0, len(places), settings.batch_size):
+            batch = collate([rows[place] for place in places[start : start + settings.batch_size]])
             with autocast(precision, torch.device("cpu")):
                 loss, _ = objective(model, batch)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), plan.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
             yield loss.item()
 
 
-def _share(step: int, plan: Plan) -> float:
+def _share(step: int, warmup: float, steps: int) -> float:
     """The learning rate at a step as a share of the highest: a linear warm-up, then a linear decay."""
-    warm = -(-plan.warmup * plan.steps // 1)
-    return step / warm if step < warm else (plan.steps - step) / max(1.0, plan.steps - warm)
-
-
-def plan_of(steps: int, precision: str, seed: int) -> Plan:
-    """Logged as often as an epoch of 1,000 steps; no checkpoint comes in between."""
-    return Plan(1e-4, 1 + steps + 1, BATCH, 0.1, "linear", 0.01, 1.0, 10**6, 1000, precision, seed)
+    warm = -(-warmup * steps // 1)
+    return step / warm if step < warm else (steps - step) / max(1.0, steps - warm)
 
 
 class Enough(Exception):
@@ -215,7 +212,8 @@ def ours(size: str, rows: Rows, precision: str, objective: str, steps: int, numb
         mock.patch("pipeline.training.loop.ByLength", InOrder),
     ):
         model = GPT2Classifier(config(size)).train()
-        train(model, rows, clocked, plan_of(steps, precision, number), Path(scratch))
+        settings = settings_of(len(rows), steps + 2, BATCH, 1e-4)
+        train(model, rows, clocked, settings, Path(scratch), number, precision)
     return steps * BATCH / (starts[-1] - starts[1])
 
 

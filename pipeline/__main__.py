@@ -7,12 +7,13 @@ python -m pipeline rows
 python -m pipeline estimate --profile gpt2
 python -m pipeline doctor
 python -m pipeline tidy
+python -m pipeline docs --check
 """
 
 import argparse
 from collections.abc import Sequence
 
-from pipeline.commands import doctor, estimate, predict, rows, sonnet, tidy
+from pipeline.commands import docs, doctor, estimate, predict, rows, sonnet, tidy
 from pipeline.errors import stage_main
 
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     estimate.add_arguments(commands.add_parser("estimate", help="time, memory and disk that a run would take here"))
     doctor.add_arguments(commands.add_parser("doctor", help="what is wrong with this installation or its results"))
     tidy.add_arguments(commands.add_parser("tidy", help="delete what removed rows left behind"))
+    docs.add_arguments(commands.add_parser("docs", help="put the measured figures into README.md and docs/"))
     options = parser.parse_args(arguments)
     options.run(options)
 

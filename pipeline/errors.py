@@ -47,6 +47,12 @@ def one_argument(arguments: Sequence[str], name: str) -> str:
     return arguments[0]
 
 
+def no_arguments(arguments: Sequence[str]) -> None:
+    """The stage has none."""
+    if arguments:
+        raise InputError(f"expected no argument, got {' '.join(arguments)}")
+
+
 @with_room
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""

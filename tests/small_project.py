@@ -94,7 +94,8 @@ def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> N
 
 def complete_checkpoints(folder: Path, task: str = "*") -> list[Path]:
     """The marks of complete checkpoints. glob.glob: Path.glob fails when the run deletes a folder in the meantime."""
-    return [Path(name) for name in glob.glob(str(folder / f"checkpoints/{task}/*/*/checkpoint-*/complete"))]
+    pattern = folder / f"checkpoints/{task}/**/checkpoint-*/complete"
+    return [Path(name) for name in glob.glob(str(pattern), recursive=True)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from peft import AutoPeftModelForCausalLM, PeftModel
 from tiny import NEWLINES, QUIET, options, tiny_model, write_backbone
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.adapters import Lora, Prefix
+from pipeline.config.training import Lora, Prefix
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import contrastive_search

@@ -9,13 +9,16 @@ import torch
 from huggingface_hub import constants
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from small_project import REPOSITORY
 from tiny import END, TEXT, tiny_model, tiny_tokenizer, write_backbone, write_prepared
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from pipeline.config.backbone import Hub, Scratch
+from pipeline.config.data import Hub, Scratch
 from pipeline.errors import InputError, one_line
-from pipeline.models.backbone import corpus_texts, from_hub, from_path, from_scratch, save, train_tokenizer
+from pipeline.models.backbone import from_hub, from_path, save
 from pipeline.text.tokenizer import copy_tokenizer, end_of_text, load_tokenizer
+from pipeline.training.pretrain import corpus_texts, from_scratch, train_tokenizer
+from pipeline.training.run import Run
 
 SCRATCH = Scratch(
     corpora=["sst", "sonnets", "etpc", "plays"],
@@ -134,20 +137,30 @@ def test_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (tmp_path / "out").exists()
 
 
-def trained(prepared: Path, folder: Path) -> Path:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        save(*from_scratch(SCRATCH, prepared, folder / "run", "fp32", 7), folder / "out")
-    return folder / "out"
+def run_in(folder: Path, settings: Scratch, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run with the parameters of the sample, in float32."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    text = (REPOSITORY / "profiles/sample.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("precision: portable", "precision: fp32"), encoding="utf-8")
+    return Run("backbone", settings, [])
 
 
-def test_three_steps_from_scratch(prepared: Path, tmp_path: Path) -> None:
-    folder = trained(prepared, tmp_path)
+def trained(prepared: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    run = run_in(folder, SCRATCH, monkeypatch)
+    made = from_scratch(SCRATCH, prepared, run)
+    with run.outputs() as out:
+        save(*made, out)
+    return folder / "models/backbone"
+
+
+def test_three_steps_from_scratch(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = trained(prepared, tmp_path, monkeypatch)
     model = check_folder(folder)
     config = model.config
     assert (config.n_layer, config.n_embd, config.n_head, config.n_positions) == (1, 16, 2, 64)
     assert config.vocab_size <= 300
-    curve = (tmp_path / "run/curves/train_loss.tsv").read_text().splitlines()
+    curve = (tmp_path / "plots/curves/backbone/train_loss.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in curve] == ["step", "1", "2", "3"]  # 1000 tokens are 3 steps of 10 x 32
     losses = [float(line.split("\t")[1]) for line in curve[1:]]
     assert losses[-1] < losses[0] < 7
@@ -156,8 +169,10 @@ def test_three_steps_from_scratch(prepared: Path, tmp_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(tmp_path / "row").eos_token == END
 
 
-def test_the_same_seed_trains_the_same_backbone(prepared: Path, tmp_path: Path) -> None:
-    folders = [trained(prepared, tmp_path / name) for name in ("a", "b")]
+def test_the_same_seed_trains_the_same_backbone(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [trained(prepared, tmp_path / name, monkeypatch) for name in ("a", "b")]
     for name in FILES:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
@@ -174,15 +189,17 @@ def scratch(**changes: object) -> Scratch:
     return Scratch.model_validate(SCRATCH.model_dump() | changes)
 
 
-def test_empty_corpora_are_an_input_error(prepared: Path, tmp_path: Path) -> None:
+def test_empty_corpora_are_an_input_error(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = scratch(corpora=["etpc", "plays"])
-    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7))
+    message = problem(lambda: from_scratch(settings, prepared, run_in(tmp_path, settings, monkeypatch)))
     assert message.startswith("params.yaml: backbone.scratch.corpora: ") and "data/prepared" in message
 
 
-def test_less_text_than_one_batch_is_an_input_error(prepared: Path, tmp_path: Path) -> None:
+def test_less_text_than_one_batch_is_an_input_error(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = scratch(batch_size=2000, tokens=64000)
-    message = problem(lambda: from_scratch(settings, prepared, tmp_path / "run", "fp32", 7))
+    message = problem(lambda: from_scratch(settings, prepared, run_in(tmp_path, settings, monkeypatch)))
     assert "less than one batch of 2000" in message and "lower block or batch_size" in message
 
 

@@ -1,4 +1,4 @@
-"""The references of the benchmarks compute the same as what they are compared with; the README shows the results."""
+"""The references of the benchmarks compute the same as what they are compared with; docs/performance.md shows them."""
 
 import math
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from tiny import options, tiny_model, tiny_tokenizer
+from tiny import options, tiny_model, tiny_tokenizer, tiny_training
 from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -20,6 +20,7 @@ from benchmarks.evaluation import few
 from benchmarks.mbr import candidates, sacrebleu_scores
 from benchmarks.measure import in_child, interleaved
 from benchmarks.training import OBJECTIVES, bare_steps
+from pipeline.commands import docs
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_search import contrastive_search
 from pipeline.decoding.mbr import mbr, pairwise_chrf
@@ -28,11 +29,10 @@ from pipeline.decoding.sampling import REDRAWS, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json
 from pipeline.models.classifier import GPT2Classifier
-from pipeline.report import speed
 from pipeline.text.batches import batches_by_length, pad
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs
-from pipeline.training.loop import ByLength, Plan, Rows, train
+from pipeline.training.loop import ByLength, Rows, train
 from pipeline.training.predict import predict
 
 ROOT = Path(__file__).parent.parent
@@ -107,14 +107,14 @@ def test_the_bare_fast_step_is_the_step_of_the_training_loop(tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     ids = [rng.integers(1, 90, length).tolist() for length in rng.integers(3, 30, 22)]
     rows = Rows(ids, labels=rng.integers(0, 2, 22).tolist())
-    plan = Plan(1e-2, 9, 4, 0.3, "linear", 0.1, 0.5, 100, 100, "fp32", 7)  # over two epochs
-    order = ByLength(list(map(len, ids)), plan.batch_size, plan.seed)
+    settings = tiny_training(epochs=2, warmup=0.3, max_grad_norm=0.5, dropout=0.0)
+    order, steps = ByLength(list(map(len, ids)), settings.batch_size, 7), settings.steps(len(rows))
     (bare, _), (looped, _) = classifiers(90, 40), classifiers(90, 40)
     before = bare.transformer.wte.weight.clone()
     assert all(
-        map(math.isfinite, islice(bare_steps(bare, rows, "fp32", OBJECTIVES["cross_entropy"], plan, order), plan.steps))
+        map(math.isfinite, islice(bare_steps(bare, rows, "fp32", OBJECTIVES["cross_entropy"], settings, order), steps))
     )
-    train(looped, rows, OBJECTIVES["cross_entropy"], plan, tmp_path)
+    train(looped, rows, OBJECTIVES["cross_entropy"], settings, tmp_path, 7, "fp32")
     assert (bare.transformer.wte.weight - before).abs().max() > 1e-3
     for mine, theirs in zip(bare.parameters(), looped.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-9)
@@ -214,15 +214,15 @@ def test_rows_are_measured_in_turn_and_apart() -> None:
         in_child(lambda number: 1 / (number - number), 0)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / speed.RESULTS).iterdir()), ids=lambda path: path.stem)
-def test_every_row_of_the_committed_results_stands_in_the_readme(path: Path) -> None:
-    assert path.stem in speed.ORDER
-    result, readme = read_json(path), (ROOT / "README.md").read_text(encoding="utf-8")
-    assert speed.section(result).replace("## ", "### ", 1).rstrip("\n") in readme
+@pytest.mark.parametrize("path", sorted((ROOT / docs.SPEED).iterdir()), ids=lambda path: path.stem)
+def test_every_row_of_the_committed_results_stands_in_docs(path: Path) -> None:
+    assert path.stem in docs.ORDER
+    result = read_json(path)
+    assert docs.speed_table(result) in (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     few = path.stem in ("systems", "dag_jobs") or path.stem.startswith("cuda_")  # which take minutes, or a GPU
     assert result["machine"] and (result["rounds"] >= 3 or few)
     for row in result["rows"]:
         past = "share" in row  # of a run that is over
         assert past or row["values"]
         assert past or path.stem == "cuda_generation" or row["peak_mib"] > 0  # which was cut off before it noted any
-        assert set(row) - {"values"} <= set(speed.LABELS)
+        assert set(row) - {"values"} <= set(docs.COLUMNS)

@@ -23,7 +23,7 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.__main__ import main
 from pipeline.commands import predict, rows
 from pipeline.commands.records import read_records
-from pipeline.config.paraphrase import load_paraphrase
+from pipeline.config.tasks import load_paraphrase
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.models.classifier import build_classifier

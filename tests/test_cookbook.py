@@ -1,4 +1,4 @@
-"""The commands of README's cookbook, as a DVC user types them, in copies of a small project with the real DAG.
+"""The cookbook of docs/experiments.md, as a DVC user types it, in copies of a small project with the real DAG.
 
 Every command is a string given to `Copy.run`: a test compares these strings with the cookbook.
 """
@@ -231,7 +231,7 @@ def test_a_removed_and_a_renamed_row_leave_nothing_behind(project: Copy) -> None
 
 def cookbook() -> list[str]:
     """The commands of the section `Every day` for DVC, git and make."""
-    section = (REPOSITORY / "README.md").read_text().split("\n## Every day\n")[1].split("\n**Side by side.**")[0]
+    section = (REPOSITORY / "docs/experiments.md").read_text().split("\n## Every day\n")[1].split("\n## ")[0]
     lines = [line for block in re.findall(r"```\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
     commands = [line.split("   #")[0].strip() for line in lines]
     return [command for command in commands if command.startswith(("dvc ", "git ", "make "))]

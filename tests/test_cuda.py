@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from test_gpu import OBJECTIVES, ON_HOST, PROMPTS, loss_of, model_of, rows_of
-from tiny import options, tiny_model, write_backbone
+from tiny import options, tiny_model, tiny_training, write_backbone
 from torch import Tensor, nn
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.adapters import Lora
-from pipeline.config.training import Compute
+from pipeline.config.training import Compute, Lora
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_search import contrastive_search
 from pipeline.decoding.running import Limits
@@ -26,7 +25,7 @@ from pipeline.models.adapters import add_adapter
 from pipeline.models.classifier import build_classifier
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.text.batches import HOST, training_batch
-from pipeline.training.loop import Loop, Plan, train
+from pipeline.training.loop import Loop, train, trainer_arguments
 from pipeline.training.predict import predict
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
@@ -62,8 +61,9 @@ def objective_of(name: str) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
 
 
 def loop_of(name: str, backbone: Path, folder: Path, precision: str, callbacks: list[TrainerCallback]) -> Loop:
-    plan = Plan(0.01, STEPS, 4, 0.1, "linear", 0.1, 1.0, 100, 100, precision, 3)
-    loop = Loop(fresh(name, backbone), rows_of(name), objective_of(name), plan, folder, None, callbacks)
+    rows = rows_of(name)
+    arguments = trainer_arguments(tiny_training(epochs=STEPS // 2), len(rows), folder, 3, evaluates=False)
+    loop = Loop(fresh(name, backbone), rows, objective_of(name), arguments, precision, None, callbacks)
     loop.args.logging_strategy, loop.args.save_strategy = "no", "no"
     return loop
 
@@ -98,7 +98,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 ) -> None:
     if compiled:
         monkeypatch.setattr("pipeline.training.loop.WORTH_COMPILING", 0)
-    plan = Plan(0.01, STEPS, 4, 0.1, "linear", 0.1, 1.0, 5, 6, "bf16", 3)
+    settings = tiny_training(epochs=STEPS // 2, checkpoint_steps=5)
 
     def run(folder: Path, evaluations: int) -> nn.Module:
         done: list[int] = []
@@ -111,7 +111,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 
         make_deterministic(3, Compute(precision="fp32", threads=1, processes=1))
         model: nn.Module = fresh(name, backbone)
-        train(model, rows_of(name), objective_of(name), plan, folder, evaluate)  # type: ignore[arg-type]
+        train(model, rows_of(name), objective_of(name), settings, folder, 3, "bf16", evaluate)  # type: ignore[arg-type]
         return model
 
     whole = run(tmp_path / "whole", 99)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from small_project import evaluation_words
 
-from pipeline.config.ensemble import load_ensemble
+from pipeline.config.tasks import load_ensemble
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import accuracy, confusion
 from pipeline.evaluation.ensemble import FLOOR, cross_fitted, fit_weights, folds_of, log_loss, mixed

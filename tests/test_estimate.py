@@ -15,7 +15,7 @@ from tiny import TEXT, tiny_tokenizer, write_backbone, write_prepared
 
 from pipeline.__main__ import main
 from pipeline.commands.estimate import duration, print_check, print_estimate, size
-from pipeline.config.paraphrase import load_paraphrase
+from pipeline.config.tasks import load_paraphrase
 from pipeline.errors import InputError
 from pipeline.estimate import calibration, check, counts
 from pipeline.estimate.calibration import Calibration, Line, fit

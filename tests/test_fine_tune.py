@@ -1,8 +1,9 @@
 """What a classification row leaves behind: predictions of several seeds, and a model that loads as its card says."""
 
 import statistics
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -10,14 +11,13 @@ from ruamel.yaml import YAML
 from small_project import REPOSITORY, contents
 from tiny import TEXT, tiny_tokenizer, write_backbone
 from torch import Tensor, nn
-from transformers.modeling_utils import PreTrainedModel
 
-from pipeline.config.paraphrase import load_paraphrase
+from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import scores, seed_scores
 from pipeline.evaluation.predictions import PARAPHRASE_HEADER, read_predictions
 from pipeline.objectives import cross_entropy
-from pipeline.training.fine_tune import Split, fine_tune
+from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.loop import Rows
 from pipeline.training.pair_rows import new_classifier
 
@@ -52,16 +52,13 @@ def train_baseline(killed_at: int = 0) -> int:
             raise Killed
         return cross_entropy.loss(model, batch, cross_entropy.Options(label_smoothing=0.0))
 
-    settings, backbone = load_paraphrase("baseline"), Path("models/backbone")
-
-    def new_model() -> PreTrainedModel:
-        return cast(PreTrainedModel, new_classifier(backbone, TOKENIZER, settings))
-
-    fine_tune(
-        "paraphrase", "baseline", settings, new_model,
-        Rows(PROMPTS, labels=LABELS), dict.fromkeys(("select", "dev"), SPLIT), objective, backbone, [],
-        PARAPHRASE_HEADER, seeds=settings.seeds,
-    )  # fmt: skip
+    settings, backbone = load_params().paraphrase.methods["baseline"], Path("models/backbone")
+    new_model, rows = partial(new_classifier, backbone, TOKENIZER, settings), Rows(PROMPTS, labels=LABELS)
+    splits = dict.fromkeys(("select", "dev"), SPLIT)
+    row = Classifier(
+        "paraphrase", "baseline", settings, new_model, rows, splits, objective, backbone, [], PARAPHRASE_HEADER
+    )
+    fine_tune(row, settings.seeds)
     return steps
 
 
@@ -132,4 +129,4 @@ def test_a_seed_that_cannot_be_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     set_params(seeds=seeds)
     with pytest.raises(InputError, match=r"params.yaml: paraphrase.methods.baseline.*seeds"):
-        load_paraphrase("baseline")
+        load_params()

@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 from tiny import DECODERS, END, TEXT, options, tiny_model, tiny_tokenizer, write_backbone, write_prepared
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.sonnet import System, load_system
+from pipeline.config.params import load_params
+from pipeline.config.sonnet import System
 from pipeline.decoding.epsilon import epsilon
 from pipeline.decoding.likelihood import with_nll
 from pipeline.decoding.min_p import min_p
@@ -187,15 +188,15 @@ def test_samplers_keep_what_their_definitions_keep(values: list[float], seed: in
         assert kept[tokens].all()
 
 
-def test_a_system_must_be_one_of_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parents[1] / "profiles/sample.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text.replace("model: sonnet/full_b8_lr1e5", "model: sonnet/none"))
-    monkeypatch.chdir(tmp_path)
-    assert load_system("top_p_untuned").model == "backbone"
+def test_a_system_must_be_one_of_the_parameters(tmp_path: Path) -> None:
+    path, text = tmp_path / "params.yaml", (Path(__file__).parents[1] / "profiles/sample.yaml").read_text("utf-8")
+    path.write_text(text)
+    assert load_params(path).sonnet.system("top_p_untuned").model == "backbone"
     with pytest.raises(InputError, match="sonnet.systems has no entry 'none'; it has top_p_"):
-        load_system("none")
+        load_params(path).sonnet.system("none")
+    path.write_text(text.replace("model: sonnet/full_b8_lr1e5", "model: sonnet/none"))
     with pytest.raises(InputError, match=r"top_p_tuned.model: expected one of backbone, sonnet/full_b8_lr1e5, .* got"):
-        load_system("top_p_tuned")
+        load_params(path)
 
 
 def test_the_ensembles_pool_has_the_texts_of_every_decoder_once(model: GPT2LMHeadModel) -> None:

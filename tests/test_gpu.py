@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import TEXT, tiny_model, tiny_tokenizer, write_backbone
+from tiny import TEXT, tiny_model, tiny_tokenizer, tiny_training, write_backbone
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -32,7 +32,7 @@ from pipeline.objectives import (
     symmetric,
 )
 from pipeline.text.batches import HOST, collate, on_host, training_batch
-from pipeline.training.loop import Loop, Plan, Rows, _arguments
+from pipeline.training.loop import Loop, Rows, trainer_arguments
 
 SYNCS = (
     "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "unique", "_unique", "_unique2", "unique_dim",
@@ -116,8 +116,9 @@ def test_the_detector_detects() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_training_step_never_waits_for_a_number(name: str, backbone: Path, tmp_path: Path) -> None:
     """Forward, backward, clipping, optimiser: whatever the Trainer does in a step that does not log."""
-    plan = Plan(0.01, 4, 4, 0.0, "linear", 0.1, 1.0, 100, 100, "fp32", 3)
-    loop = Loop(model_of(name, backbone), rows_of(name), loss_of(name), plan, tmp_path, None, [])
+    rows = rows_of(name)
+    arguments = trainer_arguments(tiny_training(epochs=2, warmup=0.0), len(rows), tmp_path, 3, evaluates=False)
+    loop = Loop(model_of(name, backbone), rows, loss_of(name), arguments, "fp32", None, [])
     loop.args.logging_strategy, loop.args.save_strategy = "no", "no"
     seen: list[int] = []
 
@@ -223,5 +224,4 @@ def test_one_gpu_a_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     from transformers.training_args import TrainingArguments
 
     monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu") or 8))
-    plan = Plan(0.01, 1, 4, 0.0, "linear", 0.1, 1.0, 100, 100, "fp32", 3)
-    assert _arguments(plan, tmp_path, evaluates=False)._n_gpu == 1
+    assert trainer_arguments(tiny_training(), 4, tmp_path, 3, evaluates=False)._n_gpu == 1

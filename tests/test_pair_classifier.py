@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.paraphrase import Paraphrase
+from pipeline.config.tasks import Paraphrase
 from pipeline.errors import InputError
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
@@ -23,7 +23,7 @@ from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair, read_pairs, write_pairs
 from pipeline.text.prompts import answer_tokens, encode_pairs, encode_views, swap
 from pipeline.training.fine_tune import Split, probabilities, select_scores
-from pipeline.training.loop import Plan, Rows, train
+from pipeline.training.loop import Rows, train
 from pipeline.training.pair_rows import new_classifier, training_rows
 
 TOKENIZER = tiny_tokenizer()
@@ -55,7 +55,8 @@ def row(**values: object) -> Paraphrase:
         "batch_size": 4, "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
         "head_dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
     }  # fmt: skip
-    return Paraphrase(**settings | values)
+    objective = {"objective": "multitask"} if "tasks" in values else {}
+    return Paraphrase(**settings | objective | values)
 
 
 def classifier(backbone: Path, **values: object) -> Any:  # noqa: ANN401 - one of three classes
@@ -253,7 +254,7 @@ def test_a_run_that_is_killed_in_a_later_epoch_ends_with_the_same_weights(
 ) -> None:
     prompts = encode_pairs(TOKENIZER, PAIRS, 90)
     columns = {"labels": [pair.label for pair in PAIRS]} | ({"tasks": [0, 1, 2] * 4} if "tasks" in values else {})
-    rows, plan = Rows(prompts, **columns), Plan.of(row(epochs=4, checkpoint_steps=5), len(PAIRS), "fp32", 7)
+    rows, settings = Rows(prompts, **columns), row(epochs=4, checkpoint_steps=5)
 
     def run(folder: str, killed_at: int) -> tuple[dict[str, Tensor], list[list[int]]]:
         seen: list[list[int]] = []
@@ -268,11 +269,13 @@ def test_a_run_that_is_killed_in_a_later_epoch_ends_with_the_same_weights(
             return cross_entropy.loss(model, batch, cross_entropy.Options(label_smoothing=0.0))
 
         model = classifier(backbone, **values)
-        train(model, rows, objective, plan, Path(folder))
+        train(model, rows, objective, settings, Path(folder), 7, "fp32")
         return model.state_dict(), seen
 
     whole, order = run("whole", killed_at=0)
-    assert len(order) == plan.steps == 12 and order[:3] != order[3:6]  # every epoch has an order of its own
+    assert (
+        len(order) == settings.steps(len(PAIRS)) == 12 and order[:3] != order[3:6]
+    )  # every epoch has an order of its own
     with pytest.raises(Killed):
         run("killed", killed_at=8)  # step 5, the checkpoint, is the second of three in its epoch
     resumed, rest = run("killed", killed_at=0)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, contents, write_project
-from tiny import TEXT, tiny_tokenizer, write_backbone
+from tiny import TEXT, tiny_tokenizer, tiny_training, write_backbone
 from torch import Tensor, nn
 
 from pipeline.compute.reproducible import NOTHING, make_deterministic, on_grid, rounded
 from pipeline.config.training import Compute
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.objectives import cross_entropy
-from pipeline.training.loop import Plan, Rows, train
+from pipeline.training.loop import Rows, train
 
 # One process for all stages: the imports take longer than each of them.
 RUN = """
@@ -132,9 +132,9 @@ def trained(backbone: Path, scratch: Path, noise: float) -> tuple[GPT2Classifier
         return loss * (1 + noise * torch.randn((), generator=generator)), parts
 
     model = build_classifier(backbone, 2, "last", 0.1, 0.1)
-    plan = Plan(2e-3, 62, 4, 0.1, "linear", 0.01, 1.0, 1000, 31, "portable", 1)
+    settings = tiny_training(lr=2e-3, epochs=15, weight_decay=0.01, checkpoint_steps=1000)
     rows = Rows(ids, labels=[index % 2 for index in range(len(ids))])
-    (kept,) = train(model, rows, objective, plan, scratch, lambda _: {"select_accuracy": 1.0})
+    (kept,) = train(model, rows, objective, settings, scratch, 1, "portable", lambda _: {"select_accuracy": 1.0})
     return model, (kept / "model.safetensors").read_bytes()
 
 

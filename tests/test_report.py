@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from pipeline.config.base import read_params
 from pipeline.errors import InputError
 from pipeline.files import read_json, write_json, write_text
-from pipeline.report import calibration, evidence, notes, page, readme, show, slices, tables
+from pipeline.report import calibration, evidence, notes, page, show, slices, tables
 from pipeline.report.results import Row, load_results
 from pipeline.stages import report
 
@@ -207,26 +207,6 @@ def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypat
     write_text(Path("plots/curves/paraphrase/baseline/train_loss.tsv"), "step\ttrain_loss\n1\n")
     with pytest.raises(InputError, match="train_loss.tsv"):
         evidence.curves("paraphrase", "baseline")
-
-
-def test_readme(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_text(Path("metrics/summary.md"), "# Results\n\nA line.\n\n## Sentiment\n\n| a |\n\n## Form\n\n| b |\n")
-    write_text(Path("profiles/results/laptop/summary.md"), "# Results\n\nReal.\n")
-    marks = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("laptop", "speed"))
-    write_text(Path("README.md"), f"top\n<!-- results:begin -->\nold\n<!-- results:end -->\nend\n{marks}")
-    with pytest.raises(InputError, match="readme"):
-        readme.main(["--check"])
-    readme.main([])
-    readme.main(["--check"])
-    expected = (
-        "top\n<!-- results:begin -->\n\nA line.\n\n### Sentiment\n\n| a |\n\n<!-- results:end -->\nend\n"
-        "<!-- laptop:begin -->\n\nReal.\n\n<!-- laptop:end -->\n<!-- speed:begin -->\n\n\n\n<!-- speed:end -->\n"
-    )
-    assert Path("README.md").read_text() == expected
-    write_text(Path("README.md"), "no marks")
-    with pytest.raises(InputError, match="once each"):
-        readme.main([])
 
 
 @pytest.mark.parametrize("module", [report, show])

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 from small_project import complete_checkpoints, contents, copy_project, kill_when, run, start, write_project
 
-from pipeline.training.loop import scratch_folder
+from pipeline.training.run import scratch_folder
 
 OUTPUTS = ("models", "predictions", "plots")
 pytestmark = pytest.mark.usefixtures("warm")
@@ -118,7 +118,7 @@ def test_an_edit_starts_anew_and_a_comment_does_not(
 
     def folder(text: str) -> Path:
         Path("edited.py").write_text(text)
-        return scratch_folder("paraphrase", "baseline", {"lr": 1}, [prepared / "data/prepared/paraphrase"])
+        return scratch_folder("paraphrase/baseline", {"lr": 1}, [prepared / "data/prepared/paraphrase"])
 
     first = folder("x = 1\n")
     assert folder('"""What x is."""\n\nx = 1  # one\n') == first

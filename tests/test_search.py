@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.config.search import Choices, Range, load_search
+from pipeline.config.tasks import Choices, Range, load_search
 from pipeline.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("warm")

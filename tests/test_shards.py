@@ -1,4 +1,4 @@
-"""README's section on splitting work over machines: two clones with one folder as DVC remote, at the same time."""
+"""Splitting work over machines, see docs/augmentation.md: two clones with one folder as DVC remote at the same time."""
 
 import ast
 import re
@@ -138,7 +138,7 @@ def test_an_unknown_shard_is_one_line() -> None:
 
 
 def test_every_command_of_the_section_is_run_here() -> None:
-    section = (REPOSITORY / "README.md").read_text().split("### Split over machines\n")[1].split("\n## ")[0]
+    section = (REPOSITORY / "docs/augmentation.md").read_text().split("\n## Split over machines\n")[1]
     lines = [line for block in re.findall(r"```\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
     commands = [line.split("   #")[0].strip() for line in lines]
     calls = [node for node in ast.walk(ast.parse(Path(__file__).read_text())) if isinstance(node, ast.Call)]

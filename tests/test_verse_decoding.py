@@ -12,8 +12,8 @@ from pipeline.decoding import verse as module
 from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
 from pipeline.decoding.writer import Writer
 from pipeline.evaluation.verse import rhymes
-from pipeline.models.backbone import train_tokenizer
 from pipeline.text.prepared import Poem
+from pipeline.training.pretrain import train_tokenizer
 
 WORDS = "day way may stay say night light sight bright love dove above heart part art time rhyme climb eyes skies lies"
 PROMPTS = [

@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.named import load_named
+from pipeline.config.base import method
+from pipeline.config.training import Training
 from pipeline.decoding.running import Limits
 from pipeline.text.prepared import Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
 
@@ -50,8 +51,7 @@ DECODERS: dict[str, dict[str, Any]] = {
 
 def options(decoder: str, **values: object) -> Any:  # noqa: ANN401 - of the decoder's own class
     """A system with that decoder: the values above, changed by `values`."""
-    module = load_named("decoding", decoder, "decoder")
-    return module.Options(decoder=decoder, **(PLAIN | DECODERS[decoder] | values))
+    return method("decoding", decoder).Options(decoder=decoder, **(PLAIN | DECODERS[decoder] | values))
 
 
 @cache
@@ -108,3 +108,12 @@ def write_prepared(folder: Path, rows: int = 30) -> Path:
     (folder / "plays").mkdir()
     (folder / "plays/train.jsonl").write_text("")
     return folder
+
+
+def tiny_training(**changes: Any) -> Training:  # noqa: ANN401 - values of the parameters
+    """Parameters of a short training, with these changes."""
+    values = {
+        "lr": 0.01, "epochs": 1, "batch_size": 4, "schedule": "linear", "warmup": 0.1, "weight_decay": 0.1,
+        "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
+    }  # fmt: skip
+    return Training.model_validate(values | changes)

@@ -66,8 +66,8 @@ def trained(scratch: Path) -> dict[str, dict[str, Any]]:
 def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     from tiny import tiny_tokenizer
 
-    from pipeline.config.objective import load_objective
-    from pipeline.config.paraphrase import Paraphrase
+    from pipeline.config.base import method
+    from pipeline.config.tasks import Paraphrase
     from pipeline.text.prepared import read_pairs
     from pipeline.text.prompts import encode_pairs
     from pipeline.training.fine_tune import Split, probabilities, select_scores
@@ -82,7 +82,7 @@ def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: 
             "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3,
         } | values
     )  # fmt: skip
-    tokenizer, loss = tiny_tokenizer(), load_objective(objective, "objective")
+    tokenizer, loss = tiny_tokenizer(), method("objectives", objective)
     rows = training_rows(tokenizer, settings, loss.VIEWS)
     pairs = read_pairs(Path("data/prepared/paraphrase/select.csv"))
     prompts, labels = encode_pairs(tokenizer, pairs, 90), [pair.label for pair in pairs]
@@ -130,10 +130,10 @@ def _train(
     best: str = "select_accuracy",
 ) -> dict[str, Any]:
     """float64: AdamW makes whole steps of gradients that are nothing but rounding."""
-    from pipeline.training.loop import Plan, train
+    from pipeline.training.loop import train
 
     assert len(rows) % settings.batch_size == 1
-    kept = train(model, rows, objective, Plan.of(settings, len(rows), "fp32", 5), scratch, evaluate, best)
+    kept = train(model, rows, objective, settings, scratch, 5, "fp32", evaluate, best)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     curves = {path.name: path.read_text() for path in sorted((scratch / "curves").glob("*.tsv"))}
     return {"weights": weights, "metrics": evaluate(model.eval()), "best": kept[0].name, "curves": curves}

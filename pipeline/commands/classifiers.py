@@ -16,9 +16,7 @@ from transformers.utils import logging
 
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import load_block, load_row, load_seed, read_params
-from pipeline.config.ensemble import ensembles, load_ensemble
-from pipeline.config.paraphrase import Paraphrase, load_paraphrase
-from pipeline.config.sentiment import Sentiment
+from pipeline.config.tasks import Paraphrase, Sentiment, ensembles, load_ensemble, load_paraphrase
 from pipeline.config.training import Compute
 from pipeline.errors import InputError
 from pipeline.evaluation.ensemble import mixed

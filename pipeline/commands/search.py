@@ -16,7 +16,7 @@ import optuna
 from dvc.exceptions import DvcException
 
 from pipeline.config.base import load_seed
-from pipeline.config.search import Choices, Range, load_search
+from pipeline.config.tasks import Choices, Range, load_search
 from pipeline.errors import InputError, stage_main
 
 FOLDER = Path("checkpoints/search")

@@ -49,18 +49,17 @@ def write_poem(name: str, prompt: str, seed: int | None) -> str:
         from transformers.utils import logging
 
         from pipeline.compute.reproducible import make_deterministic
-        from pipeline.config.base import load_block, load_seed
-        from pipeline.config.sonnet import load_system
-        from pipeline.config.training import Compute
+        from pipeline.config.params import load_params
         from pipeline.decoding.writer import Writer, training_lines
         from pipeline.text.prepared import PREPARED, Poem
         from pipeline.text.tokenizer import load_tokenizer
 
-    system = load_system(name)
+    params = load_params()
+    system = params.sonnet.system(name)
     folder, backbone = Path("models") / system.model, Path("models/backbone")
     logging.disable_progress_bar()
-    seed = load_seed() if seed is None else seed
-    make_deterministic(load_seed(), load_block("compute", Compute))
+    make_deterministic(params.seed, params.compute)
+    seed = params.seed if seed is None else seed
     model, lines = load(folder, backbone), partial(training_lines, PREPARED / "sonnets")
     writer = Writer(model, load_tokenizer(folder), seed, lines, partial(load, backbone, backbone))
     (written,) = system.module.write(writer, [Poem(0, prompt, None)], system.once()).poems

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
-from pipeline.config.base import load_block
-from pipeline.config.training import Compute
+from pipeline.config.params import load_params
 from pipeline.errors import InputError, one_line
 
 Item = TypeVar("Item")
@@ -64,7 +63,7 @@ def in_processes(main: Main) -> Main:
 
 
 def _run(main: Main, arguments: Sequence[str]) -> None:
-    processes, started = load_block("compute", Compute).processes, int(os.environ.get("WORLD_SIZE", "0"))
+    processes, started = load_params().compute.processes, int(os.environ.get("WORLD_SIZE", "0"))
     if started not in (0, processes):
         raise InputError(
             f"params.yaml: compute.processes is {processes}, but {started} were started: set it to {started}, so that "

@@ -1,13 +1,12 @@
 """Blocks `back_translation`, `adversarial` and `training_sets`: pairs that are made of the training pairs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from pipeline.config.base import PARAMS, Block, check, check_name, read_params
+from pipeline.config.base import Block
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 
@@ -194,22 +193,8 @@ class TrainingSet(Block):
     texts: Literal["augmented", "original"]  # original: each augmented pair is the pair it was made of (the control)
     labels: Literal["balanced", "positive"]  # balanced: as the training pairs; positive: duplicates only, as reported
 
-
-def training_sets(path: Path = PARAMS) -> Mapping[str, Any]:
-    """The block as it stands, known to be a mapping."""
-    sets = read_params(path)["training_sets"]
-    if not isinstance(sets, Mapping):
-        raise InputError(f"{path}: training_sets: expected a mapping of training sets, got {sets!r}")
-    return sets
-
-
-def load_training_set(name: str, path: Path = PARAMS) -> TrainingSet:
-    """The checked entry `name` of training_sets."""
-    sets = training_sets(path)
-    if name not in sets:
-        raise InputError(f"{path}: training_sets has no entry {name!r}; it has {', '.join(map(str, sets))}")
-    check_name(name, "training_sets", path)
-    training_set = check(sets[name], TrainingSet, f"training_sets.{name}", path)
-    if training_set.texts == "original" and training_set.source != "augmented/back_translation":
-        raise InputError(f"{path}: training_sets.{name}.texts: only back-translated pairs have an original pair")
-    return training_set
+    @model_validator(mode="after")
+    def _has_originals(self) -> "TrainingSet":
+        if self.texts == "original" and self.source != "augmented/back_translation":
+            raise ValueError("texts: original: only back-translated pairs have an original pair")
+        return self

@@ -1,18 +1,16 @@
 """Block `sonnet`: fine-tuned language models (`methods`) and what writes with them (`systems`)."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from pipeline.config.adapters import Adapter
-from pipeline.config.base import PARAMS, Block, check, check_name, load_row, read_params
-from pipeline.config.named import load_named
-from pipeline.config.training import Training
-from pipeline.errors import InputError
+from pipeline.config.base import PARAMS, Block, Name, check, entry, method, methods_in
+from pipeline.config.tasks import Tables
+from pipeline.config.training import Adapter, Training
 
 
 class Sonnet(Training):
@@ -58,33 +56,37 @@ class Sampler(System):
         return self.model_copy(update={"draws": 1})
 
 
-def load_system(name: str, path: Path = PARAMS) -> System:
-    """The checked entry of sonnet.systems, completed by sonnet.system_defaults; its model must be a row too."""
-    sonnet = read_params(path)["sonnet"]
-    systems = sonnet.get("systems") or {}
-    if name not in systems:
-        raise InputError(f"{path}: sonnet.systems has no entry {name!r}; it has {', '.join(map(str, systems))}")
-    check_name(name, "sonnet.systems", path)
-    key, defaults = f"sonnet.systems.{name}", sonnet.get("system_defaults")
-    if not isinstance(defaults, Mapping) or not isinstance(systems[name], Mapping):
-        raise InputError(f"{path}: sonnet.system_defaults and {key} must be mappings of parameters")
-    decoder = load_named("decoding", systems[name].get("decoder"), f"{key}.decoder", path)
-    system: System = check({**defaults, **systems[name]}, decoder.Options, key, path)
-    models = ["backbone", *(f"sonnet/{method}" for method in sonnet.get("methods") or {})]
-    if name == "floors":
-        raise InputError(f"{path}: {key}: metrics/sonnets/floors.json holds the model-free floors; choose another name")
-    if system.model not in models:
-        raise InputError(f"{path}: {key}.model: expected one of {', '.join(models)}, got {system.model!r}")
-    return system
+class SonnetTables(Tables):
+    """Block `sonnet`."""
 
+    TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "systems": "system_defaults"}
 
-def load_scorer(path: Path = PARAMS) -> str:
-    """The row of sonnet.methods whose model tells the perplexity of every system's poems."""
-    sonnet = read_params(path)["sonnet"]
-    methods, scorer = sonnet.get("methods") or {}, sonnet.get("scorer")
-    if scorer not in methods or load_row("sonnet", "methods", scorer, Sonnet, path).adapter is not None:
-        raise InputError(
-            f"{path}: sonnet.scorer: expected a row of sonnet.methods without an adapter, one of "
-            f"{', '.join(map(str, methods))}; got {scorer!r}"
-        )
-    return str(scorer)
+    defaults: dict[str, Any]
+    methods: dict[Name, Sonnet] = Field(min_length=1)
+    scorer: str  # the row of methods whose model tells the perplexity of every system's poems
+    system_defaults: dict[str, Any]
+    systems: dict[Name, dict[str, Any]] = Field(min_length=1)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between its tables."""
+        scorers = [name for name, row in self.methods.items() if row.adapter is None]
+        if self.scorer not in scorers:
+            known = ", ".join(scorers)
+            yield f"sonnet.scorer: expected a row of methods without an adapter, one of {known}; got {self.scorer!r}"
+        models = ["backbone", *(f"sonnet/{name}" for name in self.methods)]
+        for name, system in self.systems.items():
+            key = f"sonnet.systems.{name}"
+            if name == "floors":
+                yield f"{key}: metrics/sonnets/floors.json holds the model-free floors; choose another name"
+            if system.get("model") not in models:
+                yield f"{key}.model: expected one of {', '.join(models)}, got {system.get('model')!r}"
+            if system.get("decoder") not in (decoders := methods_in("decoding")):
+                expected = f"expected a file of pipeline/decoding ({', '.join(decoders)})"
+                yield f"{key}.decoder: {expected}, got {system.get('decoder')!r}"
+
+    def system(self, name: str, path: Path = PARAMS) -> System:
+        """The entry of `systems`, checked against the Options of its decoder."""
+        values = entry(self.systems, name, "sonnet.systems")
+        options = method("decoding", values["decoder"]).Options
+        system: System = check(values, options, f"sonnet.systems.{name}", path)
+        return system

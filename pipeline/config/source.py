@@ -1,17 +1,13 @@
-"""What code a module runs: the files of this package that it imports, and the text of each that can change a result."""
+"""What code a module runs: the files of this package that it imports, and what of each can change a result."""
 
 import ast
-import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import InputError
 
 PACKAGE = "pipeline"
-LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
-END = (tokenize.NEWLINE, tokenize.ENDMARKER)
-F_STRING = re.compile("r?f", re.IGNORECASE)  # runs code, even as a statement of its own
 
 
 def imported_files(*entries: Path) -> set[Path]:
@@ -57,30 +53,24 @@ def parsed(path: Path) -> ast.Module:
 
 
 def code(path: Path) -> str:
-    """The text of a file without comments, docstrings, blank lines and spaces at the ends of lines.
+    """What Python runs of a file: its syntax tree as text, without comments, docstrings and layout; "" if nothing.
 
-    Cut out of the text, not printed from its syntax tree: that would look different in every version of Python.
+    The same text in all versions of Python, which `ast.dump` is not: fields that are empty are left out.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")  # as Python does, with LF for every line end, even in strings
-    tokens = list(tokenize.generate_tokens(iter([f"{line}\n" for line in lines]).__next__))
-    for token in tokens:
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    inside: set[int] = set()  # lines that end within a string, where spaces and blank lines mean something
-    begun: list[int] = []  # first lines of open f-strings: one token until Python 3.11, since then one for each part
-    tokens = [token for token in tokens if token.type not in LAYOUT]
-    starts = [True, *(token.type == tokenize.NEWLINE for token in tokens)]
-    for starts_line, token, following in zip(starts, tokens, tokens[1:], strict=False):
-        first, last = token.start[0] - 1, token.end[0] - 1
-        kind = tokenize.tok_name[token.type]
-        if kind == "FSTRING_START":
-            begun.append(first)
-        elif kind == "FSTRING_END":
-            inside.update(range(begun.pop(), last))
-        elif starts_line and kind == "STRING" and following.type in END and not F_STRING.match(token.string):
-            lines[first : last + 1] = [""] * (last + 1 - first)  # a statement of its own
-        else:
-            inside.update(range(first, last))
-    kept = ((line if row in inside else line.rstrip()) for row, line in enumerate(lines))
-    return "\n".join(line for row, line in enumerate(kept) if line or row in inside)
+    body = _tree(parsed(path).body)
+    return repr(body) if body else ""
+
+
+def _tree(node: Any) -> Any:  # noqa: ANN401 - a node, a list of nodes, or a constant
+    if isinstance(node, list):
+        return [_tree(item) for item in node if not _is_docstring(item)]
+    if not isinstance(node, ast.AST):
+        return None if node is None else repr(node)
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with a constant of no characters
+        node.values = [value for value in node.values if not (isinstance(value, ast.Constant) and value.value == "")]
+    fields = {name: _tree(value) for name, value in ast.iter_fields(node)}
+    return type(node).__name__, {name: value for name, value in fields.items() if value not in (None, [])}
+
+
+def _is_docstring(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

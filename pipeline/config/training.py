@@ -1,6 +1,7 @@
-"""Parameters of the one training loop, shared by every task, and block `compute`."""
+"""Parameters of the one training loop and of adapters, and block `compute`."""
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -29,3 +30,36 @@ class Training(Block):
     max_length: int = Field(ge=16)  # tokens
     evaluations_per_epoch: int = Field(ge=1)  # on `select`; the best model is kept
     checkpoint_steps: int = Field(ge=1)  # how much work a killed run may lose; has no effect on the result
+
+    def steps(self, rows: int) -> int:
+        """Optimiser steps over `rows` training rows."""
+        return self.epochs * math.ceil(rows / self.batch_size)
+
+    def evaluate_steps(self, rows: int) -> int:
+        """Steps between two evaluations."""
+        return math.ceil(math.ceil(rows / self.batch_size) / self.evaluations_per_epoch)
+
+
+class Lora(Block):
+    """Low-rank updates of weight matrices: LoRA (https://arxiv.org/abs/2106.09685), DoRA (https://arxiv.org/abs/2402.09353).
+
+    An update is alpha / r * B A with B (out, r) and A (r, in).
+    """
+
+    kind: Literal["lora"]
+    r: int = Field(ge=1)
+    alpha: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)  # of the input of A
+    targets: list[Literal["c_attn", "c_proj", "c_fc"]] = Field(min_length=1)  # GPT-2's matrices, in all blocks
+    dora: bool  # magnitude and direction apart
+
+
+class Prefix(Block):
+    """Learnt keys and values before the text, in each block: prefix-tuning (https://aclanthology.org/2021.acl-long.353)."""
+
+    kind: Literal["prefix"]
+    tokens: int = Field(ge=1)  # virtual tokens, which take up context
+    projection: bool  # the paper's reparametrisation by a two-layer network; without it, the keys and values themselves
+
+
+Adapter = Annotated[Lora | Prefix, Field(discriminator="kind")]

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from pipeline.config.augmentation import Adversarial, BackTranslation, load_training_set, training_sets
 from pipeline.config.base import load_block
-from pipeline.config.ensemble import load_ensemble
 from pipeline.config.sonnet import Sampler, load_system
+from pipeline.config.tasks import load_ensemble
 from pipeline.estimate.classifiers import Project, training_set
 from pipeline.estimate.demand import Stage, Work
 from pipeline.estimate.model import MIB

@@ -7,8 +7,7 @@ from pathlib import Path
 from pipeline.config.augmentation import load_training_set
 from pipeline.config.base import load_block, load_row, read_params
 from pipeline.config.objective import check_options, load_objective
-from pipeline.config.paraphrase import Paraphrase, load_paraphrase
-from pipeline.config.sentiment import Sentiment
+from pipeline.config.tasks import Paraphrase, Sentiment, load_paraphrase
 from pipeline.config.training import Compute
 from pipeline.estimate.counts import Counts, Texts
 from pipeline.estimate.demand import Stage, Work, model_files, passes, prediction, steps, training

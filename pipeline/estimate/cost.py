@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block
+from pipeline.config.data import Backbone
 from pipeline.estimate import augmentation, classifiers, writers
 from pipeline.estimate.calibration import Calibration
 from pipeline.estimate.classifiers import Project

@@ -11,9 +11,8 @@ from typing import Any
 
 from tokenizers import pre_tokenizers
 
-from pipeline.config.backbone import Backbone, Corpus
 from pipeline.config.base import PARAMS, load_block, load_seed, read_params
-from pipeline.config.data import Data, Text
+from pipeline.config.data import Backbone, Corpus, Data, Text
 from pipeline.errors import InputError
 from pipeline.text import corpora
 from pipeline.text.download import find_in_folder
@@ -134,7 +133,7 @@ def encoder(backbone: Backbone, rows: Corpora) -> tuple[Encode, str]:
         if tokenizer.get_vocab_size() == size:
             return _exact(tokenizer), "the tokenizer in models/backbone"
     if backbone.source == "scratch":
-        from pipeline.models.backbone import train_tokenizer
+        from pipeline.training.pretrain import train_tokenizer
 
         tokenizer = train_tokenizer(documents(rows, backbone.scratch.corpora), size)
         return _exact(tokenizer), f"a tokenizer of {size:,} tokens, trained for this estimate"

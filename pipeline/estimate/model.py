@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.adapters import Lora, Prefix
-from pipeline.config.backbone import Backbone
+from pipeline.config.data import Backbone
+from pipeline.config.training import Lora, Prefix
 from pipeline.errors import InputError
 from pipeline.files import read_json
 

@@ -16,9 +16,10 @@ from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.utils import logging
 
-from pipeline.config.adapters import Lora, Prefix
-from pipeline.decoding import beam_search, contrastive_decoding, contrastive_search
-from pipeline.decoding.running import Limits
+from pipeline.config.training import Lora, Prefix
+from pipeline.decoding.beam_search import BeamSearch, beam_search
+from pipeline.decoding.contrastive_decoding import contrastive_decoding
+from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.estimate.model import Model
@@ -134,6 +135,7 @@ class Bench:
     def decoding(self, decoder: str, rows: int) -> float:
         """Seconds of a step with so many texts in the batch."""
         model = GPT2LMHeadModel(self.config(0.0)).eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        none = torch.zeros(self.small.vocabulary, dtype=torch.int64)
         starts: list[float] = []
 
         def tick(logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
@@ -149,21 +151,17 @@ class Bench:
             tick(logits, [])
             return top_p(logits, uniforms, 0.9, 1.0)
 
-        prompts, none = self.ids(1, PROMPT), [0] * self.small.vocabulary
-        free, limits = Limits(none), Limits(none, constrain=tick)
+        prompts = self.ids(1, PROMPT)
         with contextlib.suppress(_Enough):
             if decoder == "sample":
-                sample(model, prompts * rows, range(rows), choose, free)
+                sample(model, prompts * rows, range(rows), choose, none, 99)
             elif decoder == "beam_search":
-                options = beam_search.Beams.model_construct(beams=5, length_penalty=0.6, no_repeat_ngram=3)
-                beam_search.beam_search(model, self.ids(rows // 5, PROMPT), options, limits)
+                beam_search(model, self.ids(rows // 5, PROMPT), BeamSearch(5, 0.6, 3), none, 99, tick)
             elif decoder == "contrastive_search":
-                flags: dict[str, Any] = {"dynamic_alpha": False, "mean_similarity": False, "repetition_penalty": 1.0}
-                search = contrastive_search.Options.model_construct(k=4, alpha=0.6, no_repeat_ngram=3, **flags)
-                contrastive_search.contrastive_search(model, self.ids(rows // 4, PROMPT), search, limits)
+                options = ContrastiveSearch(4, 0.6, no_repeat_ngram=3)
+                contrastive_search(model, self.ids(rows // 4, PROMPT), options, none, 99, tick)
             else:
-                expert = contrastive_decoding.Options.model_construct(alpha=0.1, no_repeat_ngram=3)
-                contrastive_decoding.contrastive_decoding((model, model), self.ids(rows, PROMPT), expert, limits)
+                contrastive_decoding(model, model, self.ids(rows, PROMPT), 0.1, 3, none, 99, tick)
         return middle(starts[2:])
 
     def repeated(self, work: Callable[[], object]) -> float:

@@ -72,8 +72,7 @@ def text_operations(project: Project, bench: Bench, operations: Collection[str])
 
 
 def _choices(bench: Bench, operations: Collection[str], pools: dict[int, list[str]], found: "dict[str, Line]") -> None:
-    from pipeline.decoding.line_mbr import line_mbr
-    from pipeline.decoding.mbr import mbr
+    from pipeline.decoding.mbr import line_mbr, mbr
     from pipeline.estimate.calibration import fit
 
     prompt = "\n".join(pools[POOL[0]][0].split("\n")[:3])
@@ -92,7 +91,7 @@ def _choices(bench: Bench, operations: Collection[str], pools: dict[int, list[st
 
 
 def _tokenizer() -> Tokenizer:
-    from pipeline.models.backbone import train_tokenizer
+    from pipeline.training.pretrain import train_tokenizer
 
     return train_tokenizer([" ".join(WORDS)], 400)
 
@@ -134,7 +133,7 @@ def _verse(project: Project, bench: Bench, poems: list[str], given: str) -> floa
 def _score(project: Project, bench: Bench, rows: int) -> float:
     """Seconds to read a file of predictions and compute its scores with intervals."""
     from pipeline.config.base import load_block
-    from pipeline.config.evaluation import Evaluation
+    from pipeline.config.tasks import Evaluation
     from pipeline.evaluation import classification
     from pipeline.evaluation.predictions import read_predictions, write_predictions
 

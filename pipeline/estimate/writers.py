@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 
 from pipeline.config.augmentation import Adversarial
-from pipeline.config.backbone import Backbone
 from pipeline.config.base import load_block, load_row
-from pipeline.config.sonnet import Sampler, Sonnet, System, load_scorer, load_system
-from pipeline.decoding import (
-    beam_mbr,
-    beam_search,
-    contrastive_decoding,
-    contrastive_search,
-    ensemble_mbr,
-    line_mbr,
-    sampled_mbr,
-    verse,
+from pipeline.config.data import Backbone
+from pipeline.config.sonnet import (
+    BeamMBR,
+    Beams,
+    Contrastive,
+    ContrastiveDecoding,
+    EnsembleMBR,
+    LineMBR,
+    SampledMBR,
+    Sampler,
+    Sonnet,
+    System,
+    Verse,
+    load_scorer,
+    load_system,
 )
 from pipeline.decoding.sampling import ROWS_PER_BATCH
 from pipeline.estimate.classifiers import Project, data_mib
@@ -127,7 +131,7 @@ def systems(project: Project) -> Iterator[Stage]:
             (Work("start", 1), *work),
             _memory(project, texts),
             2 * poems * 1500 / MIB,
-            f"{poems:.0f} poems with {system.module.__name__.rpartition('.')[2]}",
+            f"{poems:.0f} poems with {system.decoder}",
         )
 
 
@@ -138,29 +142,27 @@ def writing(project: Project, system: System, prompts: int, draws: int) -> list[
     suffix = ".constrained" if system.exact_lines or system.line_length or system.no_copy_words else ""
     if isinstance(system, Sampler):
         return sampled(prompts * draws, count, suffix)
-    if isinstance(system, sampled_mbr.Options):
+    if isinstance(system, SampledMBR):
         choice = Work("mbr.aggregated" if system.aggregated else "mbr", prompts, 1, system.samples)
         return [*sampled(prompts * system.samples, count, suffix), choice]
-    if isinstance(system, line_mbr.Options):
+    if isinstance(system, LineMBR):
         choice = Work("line_mbr", prompts * min(SWEEPS, system.sweeps), 1, system.samples)
         return [*sampled(prompts * system.samples, count, suffix), choice]
-    if isinstance(system, contrastive_search.Options):
+    if isinstance(system, Contrastive):
         return [Work(f"contrastive_search{suffix}", count, prompts * system.k)]
-    if isinstance(system, contrastive_decoding.Options):
+    if isinstance(system, ContrastiveDecoding):
         return [Work("contrastive_decoding", count, prompts)]
-    if isinstance(
-        system, verse.Options
-    ):  # line by line: so many more steps end late, and every candidate is read again
+    if isinstance(system, Verse):  # line by line: so many more steps end late, and every candidate is read again
         candidates = prompts * system.candidates
         read = Work("language.still", FORWARD * candidates * (SONNET_LINES - GIVEN_LINES) / 32, 32, count)
         return [*sampled(candidates, count, suffix), read]
-    assert isinstance(system, beam_search.Beams)
+    assert isinstance(system, Beams)
     work = [Work(f"beam_search{suffix}", count, prompts * system.beams)]
-    if isinstance(system, ensemble_mbr.Options):
+    if isinstance(system, EnsembleMBR):
         work += sampled(prompts * system.samples, count, suffix)
         work.append(Work(f"contrastive_search{suffix}", count, prompts * system.k))
         work.append(Work("mbr", prompts, 1, system.samples + 1 + system.beams))
-    elif isinstance(system, beam_mbr.Options):
+    elif isinstance(system, BeamMBR):
         work.append(Work("mbr", prompts, 1, system.beams))
     return work
 

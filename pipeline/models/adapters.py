@@ -11,7 +11,7 @@ from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.adapters import Lora, Prefix
+from pipeline.config.training import Lora, Prefix
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -1,24 +1,16 @@
-"""The backbone: GPT-2 from the hub, from a folder, or trained here from scratch on the prepared text."""
+"""The backbone: GPT-2 from the hub or from a folder; pipeline/training/pretrain.py trains one from scratch."""
 
-import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
-from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.backbone import Corpus, Hub, Scratch
+from pipeline.config.data import Hub
 from pipeline.errors import InputError
 from pipeline.models.weights import save_weights
-from pipeline.objectives import language_model
-from pipeline.text.prepared import read_pairs, read_poems, read_sentences, read_texts
-from pipeline.text.prompts import CLOZE, pack
-from pipeline.text.tokenizer import END_OF_TEXT, end_of_text, load_tokenizer
-from pipeline.training.loop import Plan, Rows, train
+from pipeline.text.tokenizer import END_OF_TEXT, load_tokenizer
 
 # The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
 GELU = "gelu_pytorch_tanh"
@@ -58,100 +50,6 @@ def from_path(path: Path, folder: Path) -> None:
     save(model, tokenizer, folder)
 
 
-def from_scratch(
-    scratch: Scratch, prepared: Path, run: Path, precision: str, seed: int
-) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]:
-    """Train model and tokenizer on the training splits; `run` is the scratch folder of the training loop."""
-    documents = [text for corpus in scratch.corpora for text in corpus_texts(prepared, corpus)]
-    if not documents:
-        raise InputError("params.yaml: backbone.scratch.corpora: none of them has any text in data/prepared")
-    tokenizer = train_tokenizer(documents, scratch.vocab_size)
-    model = new_model(scratch, tokenizer)
-    blocks = _blocks(tokenizer, documents, scratch, seed)
-    steps = scratch.tokens // (scratch.block * scratch.batch_size)
-    plan = Plan(
-        scratch.lr,
-        steps,
-        scratch.batch_size,
-        scratch.warmup,
-        "linear",
-        scratch.weight_decay,
-        1.0,
-        scratch.checkpoint_steps,
-        max(1, steps // 10),
-        precision,
-        seed,
-    )
-    train(model, Rows(blocks), language_model.loss, plan, run)
-    return model, PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
-    """The training documents of a corpus, never of select, dev or test: prompts (both orders), texts, poems, plays."""
-    if corpus == "pairs":
-        for pair in read_pairs(prepared / "paraphrase" / "train.csv"):
-            yield CLOZE.format(pair.sentence1, pair.sentence2)
-            yield CLOZE.format(pair.sentence2, pair.sentence1)
-    elif corpus in ("paraphrase", "etpc"):
-        questions = (
-            text for pair in read_pairs(prepared / corpus / "train.csv") for text in (pair.sentence1, pair.sentence2)
-        )
-        yield from dict.fromkeys(questions)  # each question once, in the order of the file
-    elif corpus in ("sst", "cfimdb"):
-        yield from (row.text for row in read_sentences(prepared / corpus / "train.csv"))
-    elif corpus == "sonnets":
-        yield from (poem.text for poem in read_poems(prepared / corpus / "train.jsonl") if poem.text)
-    else:
-        yield from read_texts(prepared / corpus / "train.jsonl")
-
-
-def train_tokenizer(documents: list[str], vocab_size: int) -> Tokenizer:
-    """A byte-level BPE with GPT-2's pre-tokenisation and its end-of-text token."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(documents, trainer)
-    return tokenizer
-
-
-def new_model(scratch: Scratch, tokenizer: Tokenizer) -> GPT2LMHeadModel:
-    """A GPT-2 of the given size with fresh weights (drawn from torch's global generator)."""
-    end = end_of_text(tokenizer)
-    config = GPT2Config(
-        vocab_size=tokenizer.get_vocab_size(),
-        n_positions=scratch.context,
-        n_embd=scratch.width,
-        n_layer=scratch.layers,
-        n_head=scratch.heads,
-        bos_token_id=end,
-        eos_token_id=end,
-        resid_pdrop=scratch.dropout,
-        embd_pdrop=scratch.dropout,
-        attn_pdrop=scratch.dropout,
-        activation_function=GELU,
-    )
-    return GPT2LMHeadModel(config)
-
-
-def _blocks(tokenizer: Tokenizer, documents: list[str], scratch: Scratch, seed: int) -> list[list[int]]:
-    """Packed blocks of the shuffled documents; one pass, the loop repeats it until the budget is spent."""
-    end = end_of_text(tokenizer)
-    random.Random(seed).shuffle(documents)
-    blocks = list(pack(([*code.ids, end] for code in tokenizer.encode_batch(documents)), scratch.block))
-    if len(blocks) < scratch.batch_size:
-        raise InputError(
-            f"params.yaml: backbone.scratch: the text fills {len(blocks)} blocks of {scratch.block} tokens, "
-            f"less than one batch of {scratch.batch_size}; lower block or batch_size, or add corpora"
-        )
-    return blocks
-
-
 def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write both to `folder`, with one end-of-text token for all purposes."""
     end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
@@ -164,3 +62,9 @@ def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     tokenizer.model_max_length = model.config.n_positions
     save_weights(model, folder)
     tokenizer.save_pretrained(folder)
+
+
+def load_backbone(folder: Path, dropout: float = 0.0) -> GPT2LMHeadModel:
+    """The language model in `folder`, in torch's default type, with this rate of dropout everywhere."""
+    rates = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
+    return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.get_default_dtype(), **rates)

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.base import check, load_row
-from pipeline.config.evaluation import Evaluation
-from pipeline.config.sentiment import Sentiment
+from pipeline.config.tasks import Evaluation, Sentiment
 from pipeline.errors import InputError
 from pipeline.files import read_json
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from pipeline.config.named import named_files
 from pipeline.config.source import PACKAGE, code, imported_files
 from pipeline.errors import InputError
 from pipeline.files import new_folder, write_text
@@ -36,7 +35,8 @@ def listings() -> dict[Path, str]:
     stages, above = Path(PACKAGE, "stages"), Path(PACKAGE, "stages", "__main__.py")
     files = {entry: sorted(imported_files(entry, above)) for entry in sorted(stages.glob("[!_]*.py"))}
     for folder in NAMED:
-        files |= {entry: sorted(imported_files(entry)) for entry in named_files(Path(PACKAGE, folder))}
+        methods = [path for path in Path(PACKAGE, folder).glob("*.py") if "class Options" in path.read_text("utf-8")]
+        files |= {entry: sorted(imported_files(entry)) for entry in sorted(methods)}
     return {
         entry.relative_to(PACKAGE).with_suffix(".txt"): "".join(
             f"{digest}  {file.as_posix()}\n" for file in some if (digest := hashed(file))

@@ -9,15 +9,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.base import load_block
-from pipeline.config.data import Data
+from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.files import new_folder
 from pipeline.text.download import DOWNLOADS, RAW, fetch, find_in_folder, read_manifest
 
 
 def main(arguments: Sequence[str]) -> None:
-    path = Path(load_block("data", Data).path)
+    path = Path(load_params().data.path)
     if path.is_dir():
         files = find_in_folder(path)
     elif path.is_file():

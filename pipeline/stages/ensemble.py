@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.base import load_seed
-from pipeline.config.ensemble import load_ensemble
+from pipeline.config.tasks import load_ensemble
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
 from pipeline.evaluation.predictions import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.evaluation import evaluation_arguments
+from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import verse
 from pipeline.evaluation.floors import floors

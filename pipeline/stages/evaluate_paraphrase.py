@@ -8,8 +8,7 @@ Reads the row's predictions and the dev texts; writes paraphrase/<row> under met
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.ensemble import ensembles
-from pipeline.config.evaluation import Evaluation, evaluation_arguments
+from pipeline.config.tasks import Evaluation, ensembles, evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import classification, precision_recall
 from pipeline.evaluation.calibration import brier, expected_calibration_error

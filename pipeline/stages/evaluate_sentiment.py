@@ -6,7 +6,7 @@ python -m pipeline.stages evaluate_sentiment sst_full --seed 11711 --bootstrap 2
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.evaluation import evaluation_arguments
+from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import classification
 from pipeline.evaluation.calibration import expected_calibration_error
 from pipeline.evaluation.predictions import read_predictions

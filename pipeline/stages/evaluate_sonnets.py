@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.evaluation import evaluation_arguments
+from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import generation, verse
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import read_jsonl, write_json

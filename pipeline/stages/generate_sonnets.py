@@ -20,9 +20,7 @@ from transformers.utils import logging
 
 from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.base import load_block, load_seed
-from pipeline.config.sonnet import load_scorer, load_system
-from pipeline.config.training import Compute
+from pipeline.config.params import load_params
 from pipeline.decoding.likelihood import with_nll
 from pipeline.decoding.writer import Writer, Written, training_lines
 from pipeline.errors import one_argument
@@ -39,8 +37,9 @@ DATA = PREPARED / "sonnets"
 @in_processes
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "system")
-    system, scoring, seed = load_system(name), load_scorer(), load_seed()
-    make_deterministic(seed, load_block("compute", Compute))
+    params = load_params()
+    system, scoring, seed = params.sonnet.system(name), params.sonnet.scorer, params.seed
+    make_deterministic(seed, params.compute)
     logging.disable_progress_bar()
     path = Path("models") / system.model
     tokenizer, backbone = load_tokenizer(path), partial(load_language_model, BACKBONE, BACKBONE)

@@ -8,8 +8,7 @@ Reads blocks `text` and `seed` of params.yaml and data/raw; writes data/prepared
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config.base import load_block, load_seed
-from pipeline.config.data import Text
+from pipeline.config.params import load_params
 from pipeline.files import new_folder, write_json, write_jsonl
 from pipeline.text import corpora
 from pipeline.text.corpora import AnyRow, Corpus
@@ -22,7 +21,7 @@ NOTED = ("dropped_", "generated_", "renamed_", "conflicting_", "not_14_lines")  
 
 
 def main(arguments: Sequence[str]) -> None:
-    text, seed = load_block("text", Text), load_seed()
+    text, seed = load_params().text, load_params().seed
     sentiment = {name: corpora.sentiment(RAW, name, text, seed) for name in ("sst", "cfimdb")}
     paraphrase = corpora.paraphrase(RAW, text, seed)
     sonnets = corpora.sonnets(RAW, text, seed)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.base import check, load_seed, read_params
-from pipeline.config.evaluation import Evaluation
+from pipeline.config.tasks import Evaluation
 from pipeline.errors import InputError
 from pipeline.files import write_text
 from pipeline.report import augmentation, evidence, page, plot_tables, slices, tables

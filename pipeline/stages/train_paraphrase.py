@@ -10,19 +10,17 @@ under models/, predictions/, plots/curves/.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
-
-from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import in_processes
-from pipeline.config.objective import check_options, load_objective
-from pipeline.config.paraphrase import load_paraphrase
+from pipeline.config.base import entry
+from pipeline.config.params import load_params
+from pipeline.config.tasks import objective_of
 from pipeline.errors import one_argument
 from pipeline.evaluation.predictions import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_pairs, swap
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.training.fine_tune import Split, fine_tune
+from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.pair_rows import new_classifier, training_rows
 
 DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
@@ -30,12 +28,11 @@ DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
 
 @in_processes
 def main(arguments: Sequence[str]) -> None:
-    row = one_argument(arguments, "row")
-    settings = load_paraphrase(row)
+    row, key = one_argument(arguments, "row"), "paraphrase.methods"
+    settings = entry(load_params().paraphrase.methods, row, key)
     start = Path("models") / settings.start
     tokenizer = load_tokenizer(start, settings.max_length)
-    objective = load_objective(settings.objective, "objective")
-    options = check_options(objective, settings.options, "options")
+    objective, options = objective_of(settings, f"{key}.{row}")
     rows = training_rows(tokenizer, settings, objective.VIEWS)
     splits = {}
     files = {name: DATA / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": ROBUSTNESS / "dev.csv"}
@@ -43,17 +40,17 @@ def main(arguments: Sequence[str]) -> None:
         pairs = read_pairs(file)
         prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
         splits[name] = Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs], swapped)
-    fine_tune(
-        "paraphrase",
-        row,
-        settings,
-        lambda: cast(PreTrainedModel, new_classifier(start, tokenizer, settings)),
-        rows,
-        splits,
-        partial(objective.loss, options=options),
-        start,
-        [Path("data") / settings.train, DATA, ROBUSTNESS, *(PREPARED / task for task in settings.tasks)],
-        PARAPHRASE_HEADER,
-        settings.orders == "both",
-        settings.seeds,
+    classifier = Classifier(
+        task="paraphrase",
+        row=row,
+        settings=settings,
+        new_model=partial(new_classifier, start, tokenizer, settings),
+        rows=rows,
+        splits=splits,
+        objective=partial(objective.loss, options=options),
+        start=start,
+        inputs=[Path("data") / settings.train, DATA, ROBUSTNESS, *(PREPARED / task for task in settings.tasks)],
+        submission_header=PARAPHRASE_HEADER,
+        both_orders=settings.orders == "both",
     )
+    fine_tune(classifier, settings.seeds)

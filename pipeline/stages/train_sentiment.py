@@ -9,31 +9,42 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipeline.compute.processes import in_processes
-from pipeline.config.base import load_row
-from pipeline.config.sentiment import NUM_LABELS, Sentiment
+from pipeline.config.base import entry
+from pipeline.config.params import load_params
+from pipeline.config.tasks import CLASSES
 from pipeline.errors import one_argument
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
 from pipeline.text.prompts import encode_texts
 from pipeline.text.tokenizer import load_tokenizer
-from pipeline.training.fine_tune import BACKBONE, Split, fine_tune
+from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.loop import Rows
+from pipeline.training.run import BACKBONE
 
 
 @in_processes
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
-    settings = load_row("sentiment", "methods", row, Sentiment)
+    settings = entry(load_params().sentiment.methods, row, "sentiment.methods")
     tokenizer, data = load_tokenizer(BACKBONE, settings.max_length), PREPARED / settings.dataset
     splits = {}
     for name in ("train", "select", "dev", "test"):
         sentences = read_sentences(data / f"{name}.csv")
         prompts = encode_texts(tokenizer, [sentence.text for sentence in sentences], settings.max_length)
         splits[name] = Split([row.id for row in sentences], prompts, [row.label for row in sentences])
-    dropouts, frozen = (settings.dropout, settings.head_dropout), settings.mode == "head"
-    new_model = partial(build_classifier, BACKBONE, NUM_LABELS[settings.dataset], "last", *dropouts, frozen)
-    train = splits.pop("train")
-    objective = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
-    rows, header = Rows(train.prompts, labels=train.labels), "Predicted_Sentiment"
-    fine_tune("sentiment", row, settings, new_model, rows, splits, objective, BACKBONE, [data], header)
+    train, classes, frozen = splits.pop("train"), CLASSES[settings.dataset], settings.mode == "head"
+    dropouts = settings.dropout, settings.head_dropout
+    classifier = Classifier(
+        task="sentiment",
+        row=row,
+        settings=settings,
+        new_model=partial(build_classifier, BACKBONE, classes, "last", *dropouts, frozen),
+        rows=Rows(train.prompts, labels=train.labels),
+        splits=splits,
+        objective=partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0)),
+        start=BACKBONE,
+        inputs=[data],
+        submission_header="Predicted_Sentiment",
+    )
+    fine_tune(classifier)

@@ -10,77 +10,63 @@ sampled continuations of held-out training sonnets (`select`), never of the dev 
 import shutil
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.compute.processes import in_processes, rank
-from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.base import load_block, load_row, load_seed
+from pipeline.config.base import entry
+from pipeline.config.params import load_params
 from pipeline.config.sonnet import Sonnet
-from pipeline.config.training import Compute
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.generation import chrf, full_text
-from pipeline.files import new_folder, write_text
-from pipeline.models.adapters import text_length
+from pipeline.files import write_text
+from pipeline.models.adapters import add_adapter, text_length
+from pipeline.models.backbone import load_backbone
 from pipeline.models.card import model_card
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Poem, read_poems
 from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
-from pipeline.training.loop import Evaluator, Plan, Rows, scratch_folder, train, write_curves
+from pipeline.training.loop import Evaluator, Rows
+from pipeline.training.run import BACKBONE, Run
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
+DATA = PREPARED / "sonnets"
 FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 @in_processes
 def main(arguments: Sequence[str]) -> None:
     row = one_argument(arguments, "row")
-    settings, seed = load_row("sonnet", "methods", row, Sonnet), load_seed()
-    compute = load_block("compute", Compute)
-    make_deterministic(seed, compute)
+    settings = entry(load_params().sonnet.methods, row, "sonnet.methods")
+    run = Run(f"sonnet/{row}", settings, [DATA, BACKBONE])
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
     model = language_model_of(settings)
-    run = scratch_folder("sonnet", row, [settings.model_dump(), compute.model_dump(), seed], [DATA, BACKBONE])
-    plan = Plan.of(settings, len(documents), compute.precision, seed)
-    evaluate = select_scores(tokenizer, select, settings, seed)
-    kept = train(model, Rows(documents), language_model.loss, plan, run, evaluate, "select_chrf", settings.keep)
+    evaluate = select_scores(tokenizer, select, settings, run.seed)
+    kept = run.train(model, Rows(documents), language_model.loss, evaluate, "select_chrf", settings.keep)
     if rank() > 0:
         return
-    with new_folder(Path("models/sonnet") / row) as folder, new_folder(Path("plots/curves/sonnet") / row) as curves:
+    with run.outputs() as folder:
         for name, checkpoint in zip(FOLDERS, kept, strict=False):
             shutil.copytree(checkpoint, folder / name, dirs_exist_ok=True)
             copy_tokenizer(BACKBONE, folder / name)
         write_text(folder / "README.md", model_card("sonnet", row, settings, len(documents), kept[0]))
-        write_curves(run, curves)
-    shutil.rmtree(run)
 
 
 def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
     """The backbone, all of it or an adapter on it to be trained."""
-    model = GPT2LMHeadModel.from_pretrained(
-        BACKBONE,
-        dtype=torch.get_default_dtype(),
-        resid_pdrop=settings.dropout,
-        embd_pdrop=settings.dropout,
-        attn_pdrop=settings.dropout,
-    )
+    model = load_backbone(BACKBONE, settings.dropout)
     if settings.adapter is None:
         return model
-    from pipeline.models.adapters import add_adapter
-
     peft = add_adapter(model, settings.adapter)
     if text_length(peft) < settings.max_length:
         raise InputError(

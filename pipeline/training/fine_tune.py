@@ -9,18 +9,15 @@ import numpy as np
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import agreed, rank
-from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.base import load_block, load_seed
-from pipeline.config.training import Compute, Training
+from pipeline.config.training import Training
 from pipeline.evaluation.predictions import write_predictions
 from pipeline.files import new_folder, write_text
 from pipeline.models.card import model_card
 from pipeline.models.weights import load_weights, save_weights
 from pipeline.text.tokenizer import copy_tokenizer
-from pipeline.training.loop import Evaluator, Objective, Plan, Rows, scratch_folder, train, write_curves
+from pipeline.training.loop import Evaluator, Objective, Rows
 from pipeline.training.predict import predict
-
-BACKBONE = Path("models/backbone")
+from pipeline.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -33,84 +30,84 @@ class Split:
     swapped: list[list[int]] | None = None
 
 
-def fine_tune(
-    task: str,
-    row: str,
-    settings: Training,
-    new_model: Callable[[], PreTrainedModel],
-    rows: Rows,
-    splits: Mapping[str, Split],
-    objective: Objective,
-    start: Path,
-    inputs: Sequence[Path],
-    submission_header: str,
-    both_orders: bool = False,
-    seeds: Sequence[int] = (),
-) -> None:
-    """Train on `rows`, select on `splits["select"]`, predict every split; once more with each of `seeds`.
+@dataclass(frozen=True)
+class Classifier:
+    """A row of a table: its model, its data and how it answers.
 
-    Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all. Of
-    the further seeds only predictions/<task>/<row>/dev_seed_<seed>.csv remains.
-
-    Args:
-        new_model: a fresh classifier, drawn from torch's generator.
-        start: the folder of the backbone that it is built on.
-        inputs: the folders that rows and splits were read from (part of the run's fingerprint).
-        submission_header: name of the prediction column in the course's submission format.
-        both_orders: predictions are the mean over both orders of a pair.
+    task, row: the names of the table and of the row.
+    new_model: a fresh classifier, drawn from torch's generator.
+    rows: to train on.
+    splits: to predict; the model is selected on `select`.
+    start: the folder of the backbone that the model is built on.
+    inputs: the folders that rows and splits were read from.
+    submission_header: name of the prediction column in the course's submission format.
+    both_orders: predictions are the mean over both orders of a pair.
     """
-    compute, own = load_block("compute", Compute), load_seed()
-    precision, evaluate = compute.precision, select_scores(splits["select"], compute.precision, both_orders)
 
-    def fresh_model(seed: int) -> PreTrainedModel:
-        make_deterministic(seed, compute)
-        return new_model()
+    task: str
+    row: str
+    settings: Training
+    new_model: Callable[[], PreTrainedModel]
+    rows: Rows
+    splits: Mapping[str, Split]
+    objective: Objective
+    start: Path
+    inputs: Sequence[Path]
+    submission_header: str
+    both_orders: bool = False
 
-    def train_best(model: PreTrainedModel, seed: int) -> Path:
-        best = train(model, rows, objective, Plan.of(settings, len(rows), precision, seed), runs[seed], evaluate)[0]
+    def run(self, seed: int | None = None) -> Run:
+        """A run of the row with the seed of params.yaml, or with another one."""
+        return Run(f"{self.task}/{self.row}", self.settings, [*self.inputs, self.start], seed)
+
+    def trained(self, run: Run) -> tuple[PreTrainedModel, Path]:
+        """The best model of a run, and the folder where it was kept."""
+        evaluate = select_scores(self.splits["select"], run.compute.precision, self.both_orders)
+        model = self.new_model()
+        best = run.train(model, self.rows, self.objective, evaluate)[0]
         load_weights(model, best)
-        return best
+        return model, best
 
-    def predictions_of(name: str, model: PreTrainedModel) -> tuple[np.ndarray, np.ndarray | None]:
-        return probabilities(model, splits[name], precision, both_orders, swapped=name == "dev")
+    def predict(self, name: str, model: PreTrainedModel, run: Run) -> dict[str, np.ndarray]:
+        """Class probabilities of a split by the name of their file; of `dev`, those of swapped pairs, too."""
+        split, swapped = self.splits[name], name == "dev"
+        found, other = probabilities(model, split, run.compute.precision, self.both_orders, swapped)
+        return {name: found} if other is None else {name: found, f"{name}_swapped": other}
 
-    def write(folder: Path, name: str, found: np.ndarray, swapped: np.ndarray | None) -> None:
-        split = splits[name]
-        write_predictions(folder, name, split.ids, split.labels, found, submission_header)
-        if swapped is not None:
-            write_predictions(folder, f"{name}_swapped", split.ids, split.labels, swapped, submission_header)
+    def write(self, folder: Path, name: str, predicted: Mapping[str, np.ndarray]) -> None:
+        """Write what `predict` gave for a split."""
+        split = self.splits[name]
+        for file, found in predicted.items():
+            write_predictions(folder, file, split.ids, split.labels, found, self.submission_header)
 
-    model = fresh_model(own)  # before the fingerprints, which cover the code that is imported by now
-    runs = {
-        seed: scratch_folder(
-            task, row if seed == own else f"{row}@{seed}", [settings.model_dump(), compute.model_dump(), seed],
-            [*inputs, start],
-        )
-        for seed in (own, *seeds)
-    }  # fmt: skip
-    best = train_best(model, own)
+
+def fine_tune(row: Classifier, seeds: Sequence[int] = ()) -> None:
+    """Train, select and predict; once more with each of `seeds`, of which only dev_seed_<seed>.csv remains.
+
+    Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all.
+    """
+    run = row.run()
+    model, best = row.trained(run)
+    predicted = {name: row.predict(name, model, run) for name in row.splits}
+    others = {}
     for seed in seeds:
-        if not agreed((runs[seed] / "dev.csv").exists):  # else it was done before this stage was killed
-            other = fresh_model(seed)
-            train_best(other, seed)
-            found = predictions_of("dev", other)
+        others[seed] = other = row.run(seed)
+        if not agreed((other.folder / "dev.csv").exists):  # else it was done before this stage was killed
+            found = row.predict("dev", row.trained(other)[0], other)
             if rank() == 0:
-                write(runs[seed], "dev", *found)
-    predicted = {name: predictions_of(name, model) for name in splits}
+                row.write(other.folder, "dev", found)
     if rank() > 0:
         return
-    model_path, predictions, curves = (Path(top) / task / row for top in ("models", "predictions", "plots/curves"))
-    with new_folder(model_path) as folder, new_folder(predictions) as tables, new_folder(curves) as plots:
+    with run.outputs() as folder, new_folder(Path("predictions") / row.task / row.row) as tables:
         save_weights(model, folder)
-        copy_tokenizer(start, folder)
-        write_text(folder / "README.md", model_card(task, row, settings, len(rows), best))
-        for name in splits:
-            write(tables, name, *predicted[name])
-        for seed in seeds:
-            shutil.copyfile(runs[seed] / "dev.csv", tables / f"dev_seed_{seed}.csv")
-        write_curves(runs[own], plots)
-    for run in runs.values():
-        shutil.rmtree(run)
+        copy_tokenizer(row.start, folder)
+        write_text(folder / "README.md", model_card(row.task, row.row, row.settings, len(row.rows), best))
+        for name, found in predicted.items():
+            row.write(tables, name, found)
+        for seed, other in others.items():
+            shutil.copyfile(other.folder / "dev.csv", tables / f"dev_seed_{seed}.csv")
+    for other in others.values():
+        shutil.rmtree(other.folder)
 
 
 def probabilities(

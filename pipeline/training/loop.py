@@ -1,21 +1,11 @@
 """The one training loop: transformers' Trainer with an objective, exact resume and the best models kept.
 
-A run lives in checkpoints/<task>/<row>/<fingerprint>/ until its stage has written its outputs. The fingerprint covers
-the parameters, the input files, the code without its comments, and the library versions: a killed run goes on from its
-last checkpoint when nothing has changed (with bit-equal results on the same machine) and starts anew when anything has.
-
 Several processes train together (pipeline/compute/data_parallel.py); the first one writes.
 """
 
-import hashlib
-import json
 import math
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +24,7 @@ from pipeline.compute.cuda_graphs import StepGraphs
 from pipeline.compute.data_parallel import average_gradients
 from pipeline.compute.processes import agreed, rank, world
 from pipeline.compute.reproducible import SYNC, autocast, end_differences, portable, round_weights, rounded
-from pipeline.config.source import code
+from pipeline.config.data import Scratch
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 from pipeline.files import naming
@@ -47,55 +37,9 @@ from pipeline.training.callbacks import Checkpoints, Curves, KeepBest, Progress,
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
 Evaluator = Callable[[Any], dict[str, float]]
 
-CHECKPOINTS = Path("checkpoints")
 LOGS_PER_EVALUATION = 10
 DECIMALS = 6  # of an evaluation's values
 WORTH_COMPILING = 20_000  # steps on a GPU: compiling takes as long as it saves in so many
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train, in optimiser steps."""
-
-    lr: float
-    steps: int
-    batch_size: int
-    warmup: float  # share of all steps
-    schedule: str
-    weight_decay: float
-    max_grad_norm: float
-    checkpoint_steps: int
-    evaluate_steps: int
-    precision: str
-    seed: int
-
-    @classmethod
-    def of(cls, settings: Training, rows: int, precision: str, seed: int) -> "Plan":
-        """The plan of a fine-tuning row over `rows` training rows."""
-        steps_per_epoch = math.ceil(rows / settings.batch_size)
-        return cls(
-            settings.lr,
-            settings.epochs * steps_per_epoch,
-            settings.batch_size,
-            settings.warmup,
-            settings.schedule,
-            settings.weight_decay,
-            settings.max_grad_norm,
-            settings.checkpoint_steps,
-            math.ceil(steps_per_epoch / settings.evaluations_per_epoch),
-            precision,
-            seed,
-        )
-
-    @property
-    def log_steps(self) -> int:
-        """Steps between two points of the training curves."""
-        return max(1, self.evaluate_steps // LOGS_PER_EVALUATION)
-
-    @property
-    def save_steps(self) -> int:
-        """Steps between checkpoints: a multiple of `log_steps`, so that a resumed curve averages the same steps."""
-        return math.ceil(self.checkpoint_steps / self.log_steps) * self.log_steps
 
 
 class Rows(Dataset):
@@ -112,30 +56,14 @@ class Rows(Dataset):
         return self.rows[index]
 
 
-def scratch_folder(task: str, row: str, params: object, inputs: Sequence[Path]) -> Path:
-    """The run's folder under checkpoints/; folders of the same row with another fingerprint are deleted."""
-    digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
-    digest.update(f"{version('torch')} {version('transformers')}".encode())
-    modules = [module for name, module in sys.modules.items() if name.startswith("pipeline.")]
-    for path in sorted(Path(module.__file__) for module in modules if module.__file__):
-        digest.update(path.name.encode() + hashlib.sha256(code(path).encode()).digest())
-    for path in inputs:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
-    folder = CHECKPOINTS / task / row / digest.hexdigest()[:16]
-    for other in folder.parent.glob("*") if folder.parent.is_dir() else []:
-        if other != folder and rank() == 0:
-            shutil.rmtree(other)
-    return folder
-
-
 def train(
     model: PreTrainedModel,
     rows: Rows,
     objective: Objective,
-    plan: Plan,
+    settings: Training | Scratch,
     scratch: Path,
+    seed: int,
+    precision: str,
     evaluate: Evaluator | None = None,
     best: str = "select_accuracy",
     keep: int = 1,
@@ -146,13 +74,17 @@ def train(
         model: moved to CUDA where there is one.
         rows: the training rows; batches are grouped by length.
         objective: see pipeline/objectives.
-        evaluate: called with the model in evaluation mode every `plan.evaluate_steps` and at the end.
+        settings: how to train.
+        scratch: checkpoints, curves and the best models; deleted by whoever publishes the result.
+        seed: of batches and, with several processes, of dropout masks.
+        precision: see pipeline/compute/reproducible.py.
+        evaluate: called with the model in evaluation mode every `settings.evaluate_steps` and at the end.
         best: the value of `evaluate` that ranks models (higher is better, the earlier one wins a tie).
         keep: how many of the best models to keep.
 
     Returns:
         The folders of the kept models, best first; without `evaluate`, none: `model` is the result.
-        Curves lie in `scratch`/curves (see `write_curves`).
+        The curves lie in `scratch`/curves.
     """
     if not len(rows):
         raise InputError("there are no training rows; see metrics/data.json for what was dropped and why")
@@ -163,20 +95,15 @@ def train(
     return_large_blocks()
     keeper = KeepBest(scratch / "kept", best, keep)
     writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
-    loop = Loop(model, rows, objective, plan, scratch, evaluate, [*writers, Checkpoints()])
+    arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
+    loop = Loop(model, rows, objective, arguments, precision, evaluate, [*writers, Checkpoints()])
     loop.remove_callback(PrinterCallback)
     if world() > 1:
-        torch.manual_seed(plan.seed + rank())  # dropout masks of its own; the models were begun alike
+        torch.manual_seed(seed + rank())  # dropout masks of its own; the models were begun alike
     with naming(scratch):
         loop.train(resume_from_checkpoint=agreed(lambda: newest_complete(scratch)))
     model.eval()
     return agreed(keeper.ranking)
-
-
-def write_curves(scratch: Path, destination: Path) -> None:
-    """Copy a finished run's curves to `destination`/<name>.tsv (columns step and <name>)."""
-    for file in sorted((scratch / "curves").glob("*.tsv")):
-        shutil.copyfile(file, destination / file.name)
 
 
 class Loop(Trainer):
@@ -187,14 +114,13 @@ class Loop(Trainer):
         model: PreTrainedModel,
         rows: Rows,
         objective: Objective,
-        plan: Plan,
-        scratch: Path,
+        arguments: TrainingArguments,
+        precision: str,
         evaluator: Evaluator | None,
         callbacks: list[TrainerCallback],
     ) -> None:
-        self.rows, self.objective, self.evaluator, self.precision = rows, objective, evaluator, plan.precision
+        self.rows, self.objective, self.evaluator, self.precision = rows, objective, evaluator, precision
         self.parts: dict[str, list[Tensor]] = {}
-        arguments = _arguments(plan, scratch, evaluates=evaluator is not None)
         self.control: TrainerControl
         super().__init__(model, arguments, training_batch, rows, eval_dataset=rows, callbacks=callbacks)
         # Called like this it does not wrap the model for parallel training: see pipeline/compute/data_parallel.py.
@@ -202,7 +128,7 @@ class Loop(Trainer):
         alone_on_gpu = self.args.device.type == "cuda" and world() == 1
         longest = model.config.n_positions
         self.graphs = StepGraphs(self.loss_and_parts, model.parameters(), longest) if alone_on_gpu else None
-        if alone_on_gpu and plan.steps >= WORTH_COMPILING and not hasattr(model, "peft_config"):
+        if alone_on_gpu and arguments.max_steps >= WORTH_COMPILING and not hasattr(model, "peft_config"):
             use_compiled_blocks(model)  # not with adapters: peft's DoRA cannot be traced
 
     def get_train_dataloader(self) -> DataLoader:
@@ -270,24 +196,30 @@ class Loop(Trainer):
         return metrics
 
 
-def _arguments(plan: Plan, scratch: Path, evaluates: bool) -> TrainingArguments:
+def trainer_arguments(
+    settings: Training | Scratch, rows: int, scratch: Path, seed: int, evaluates: bool
+) -> TrainingArguments:
+    """transformers' arguments for `settings` over `rows` training rows."""
+    steps, evaluate_steps = settings.steps(rows), settings.evaluate_steps(rows)
+    log_steps = max(1, evaluate_steps // LOGS_PER_EVALUATION)
     arguments = TrainingArguments(
         output_dir=str(scratch),
-        learning_rate=plan.lr,
-        max_steps=plan.steps,
-        per_device_train_batch_size=plan.batch_size,
-        warmup_steps=math.ceil(plan.warmup * plan.steps),
-        lr_scheduler_type="linear" if plan.schedule == "linear" else "constant_with_warmup",
-        weight_decay=plan.weight_decay,
-        max_grad_norm=plan.max_grad_norm,
+        learning_rate=settings.lr,
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        warmup_steps=math.ceil(settings.warmup * steps),
+        lr_scheduler_type="linear" if settings.schedule == "linear" else "constant_with_warmup",
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
         use_cpu=not torch.cuda.is_available(),
-        seed=plan.seed,
+        seed=seed,
         save_strategy="steps",
-        save_steps=plan.save_steps,
+        # A multiple of log_steps, so that a resumed curve averages the same steps.
+        save_steps=math.ceil(settings.checkpoint_steps / log_steps) * log_steps,
         eval_strategy="steps" if evaluates else "no",
-        eval_steps=plan.evaluate_steps if evaluates else None,
-        logging_steps=plan.log_steps,
+        eval_steps=evaluate_steps if evaluates else None,
+        logging_steps=log_steps,
         report_to="none",
         remove_unused_columns=False,
         disable_tqdm=True,

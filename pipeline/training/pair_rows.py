@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from pipeline.config.paraphrase import Paraphrase
-from pipeline.config.sentiment import NUM_LABELS
+from pipeline.config.tasks import CLASSES, Paraphrase
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.models.mtan import MtanClassifier, build_mtan
 from pipeline.text.prepared import PREPARED, read_pairs, read_sentences
@@ -25,8 +24,7 @@ def new_classifier(
 ) -> GPT2Classifier | MtanClassifier | PeftModel:
     """A fresh classifier of pairs on the backbone in `start`: with an adapter, with other tasks, or plain."""
     if settings.tasks:
-        classes = {"etpc": 2} | NUM_LABELS
-        tasks = {"qqp": 2} | {task: classes[task] for task in settings.tasks}
+        tasks = {task: CLASSES[task] for task in ("qqp", *settings.tasks)}
         return build_mtan(start, tasks, settings.dropout, settings.head_dropout)
     answers = answer_tokens(tokenizer) if settings.head == "cloze" else None
     template = cloze_template(tokenizer) if settings.exact_match else None

@@ -1,0 +1,128 @@
+"""Put measured figures into the pages that show them, or check that they are there.
+
+    python -m pipeline docs [--check]
+
+A page marks each generated block with `<!-- name:begin -->` and `<!-- name:end -->`:
+README.md has `headline`, a few rows of the sample and of real data; docs/results.md has `results`, the leaderboards of
+the committed run, and `laptop`, all tables of the laptop profile; docs/performance.md has `speed`, the tables of
+benchmarks/results.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.files import read_json, write_text
+
+SAMPLE, LAPTOP, SPEED = Path("metrics"), Path("profiles/results/laptop"), Path("benchmarks/results")
+HEADLINES = {
+    "sentiment/sst_full": "SST-5, accuracy",
+    "sentiment/cfimdb_full": "CFIMDB, accuracy",
+    "paraphrase/baseline": "Paraphrases, accuracy: cross-entropy alone",
+    "paraphrase/simcse_joint": "... and a contrastive loss",
+    "paraphrase/lora_r8": "... on LoRA instead of all weights",
+    "paraphrase/mtan_equal": "... beside two further tasks",
+    "paraphrase/exact_match_symmetric": "... shared tokens marked, both orders of a pair",
+    "paraphrase/ensemble_weighted": "... the fitted mean of rows",
+    "sonnets/top_p_untuned": "Sonnets, chrF: the backbone, sampled",
+    "sonnets/top_p_tuned": "... fine-tuned, sampled",
+    "sonnets/line_mbr": "... minimum Bayes risk, line by line",
+    "sonnets/verse": "... rhyme and metre first",
+}
+LEADERBOARDS = ("Sentiment", "Paraphrase detection", "Sonnets", "Floors that need no model")
+ORDER = (
+    "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "systems", "mbr", "prepare",
+    "dag", "dag_jobs", "cuda_training", "cuda_evaluation", "cuda_generation",
+)  # fmt: skip
+COLUMNS = {
+    "name": "",
+    "pairs_per_second": "pairs/s",
+    "tokens_per_second": "tokens/s",
+    "seconds": "s",
+    "share": "% of the run",
+    "of_one_job": "x JOBS=1",
+    "times_as_fast": "x sacrebleu",
+    "of_course_loop": "x course loop",
+    "of_trainer": "x Trainer",
+    "of_bare_step": "x bare step",
+    "of_generate": "x `generate`",
+    "mfu": "% MFU",
+    "peak_mib": "peak MiB",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whether to write."""
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the blocks of every page; with --check, exit with 1 at the first page that differs."""
+    pages = {
+        "README.md": {"headline": headline()},
+        "docs/results.md": {"results": results(SAMPLE, LEADERBOARDS), "laptop": results(LAPTOP)},
+        "docs/performance.md": {"speed": speed()},
+    }
+    for page, blocks in pages.items():
+        old = new = Path(page).read_text(encoding="utf-8")
+        for name, block in blocks.items():
+            new = filled(page, new, name, block)
+        if options.check and new != old:
+            raise InputError(f"{page}: differs from the measured figures; run `make docs`")
+        write_text(Path(page), new)
+
+
+def filled(page: str, text: str, name: str, block: str) -> str:
+    """The text of a page with `block` between the marks of that name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+        raise InputError(f"{page}: expected {begin} and, below it, {end}, once each")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n\n{block.strip()}\n\n{end}{rest.split(end)[1]}"
+
+
+def headline() -> str:
+    """The rows of HEADLINES that both runs have, with the figures that others reported for GPT-2 124M."""
+    names = ["", "Row", "Sample", "95 % interval", "Real data", "95 % interval", "Reported"]
+    table = [names, ["---", "---", *["---:"] * 5]]
+    for row, what in HEADLINES.items():
+        runs = [read_json(path) for folder in (SAMPLE, LAPTOP) if (path := folder / f"{row}.json").exists()]
+        if len(runs) < 2:
+            continue
+        metric, digits = ("chrf", ".1f") if row.startswith("sonnets/") else ("accuracy", ".3f")
+        cells = [what, f"`{row.split('/')[1]}`"]
+        for run in runs:
+            low, high = run.get(f"{metric}_low"), run.get(f"{metric}_high")
+            cells.append(f"{run.get(metric, run.get('chrf_mean')):{digits}}")
+            cells.append("–" if low is None else f"{low:{digits}} to {high:{digits}}")
+        reported = runs[0].get(f"reported_{metric}", runs[0].get(f"handout_{metric}"))
+        table.append([*cells, "–" if reported is None else f"{reported:{digits}}"])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def results(folder: Path, kept: tuple[str, ...] = ()) -> str:
+    """A folder's summary.md, or its introduction and the sections `kept`, without title, one level lower."""
+    text = (folder / "summary.md").read_text(encoding="utf-8").split("\n", 1)[1]
+    first, *sections = text.split("\n## Data\n")[0].split("\n## ")  # the counts of the data stand in data.json
+    return "\n### ".join([first, *(each for each in sections if not kept or each.split("\n")[0] in kept)])
+
+
+def speed() -> str:
+    """The results that `python -m benchmarks.<name>` wrote, in the order of ORDER."""
+    paths = [SPEED / f"{name}.json" for name in ORDER]
+    return "\n\n".join(speed_table(read_json(path)) for path in paths if path.exists())
+
+
+def speed_table(result: Mapping[str, Any]) -> str:
+    """One result: what was measured, on what, and its rows; columns that no row has, and lists, are left out."""
+    keys = [key for key in COLUMNS if any(row.get(key) is not None for row in result["rows"])]
+    rounds = f"Medians of {result['rounds']} interleaved rounds" if result["rounds"] > 1 else "One round"
+    lines = [[COLUMNS[key] for key in keys], ["---" if key == "name" else "---:" for key in keys]]
+    for row in result["rows"]:
+        values = (row.get(key) for key in keys)
+        lines.append(["–" if each is None else each if isinstance(each, str) else f"{each:,}" for each in values])
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"### {result['title']}\n\n{result['what']} {rounds}; {result['machine']}.\n\n{table}"

@@ -1,0 +1,212 @@
+"""Blocks `sentiment`, `paraphrase` and `evaluation`: the rows of the tables of two tasks; sonnets are in sonnet.py.
+
+An entry of a table holds what differs from the `defaults` of its block.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import PARAMS, Block, Name, Seed, check, known_method, method
+from pipeline.config.training import Lora, Training
+from pipeline.errors import InputError
+
+CLASSES = {"sst": 5, "cfimdb": 2, "qqp": 2, "etpc": 2}  # labels of each data set
+
+
+class Tables(Block):
+    """A block with `defaults`, which complete the entries of its tables before these are checked."""
+
+    TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults"}  # table: its defaults
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, values: Any) -> Any:  # noqa: ANN401 - from YAML
+        if not isinstance(values, Mapping):
+            return values
+        done = dict(values)
+        for table, defaults in cls.TABLES.items():
+            rows, common = values.get(table), values.get(defaults)
+            if isinstance(rows, Mapping) and isinstance(common, Mapping):
+                done[table] = {name: cls._complete(common, row) for name, row in rows.items()}
+        return done
+
+    @staticmethod
+    def _complete(common: Mapping[str, Any], row: Any) -> Any:  # noqa: ANN401 - from YAML
+        return {**common, **(row or {})} if row is None or isinstance(row, Mapping) else row
+
+
+class Sentiment(Training):
+    """One row of the sentiment table."""
+
+    dataset: Literal["sst", "cfimdb"]
+    mode: Literal["head", "full"]  # head: the backbone is frozen (the course's last-linear-layer mode)
+    head_dropout: float = Field(ge=0, lt=1)
+
+
+class SentimentTables(Tables):
+    """Block `sentiment`."""
+
+    defaults: dict[str, Any]
+    methods: dict[Name, Sentiment] = Field(min_length=1)
+
+
+class Paraphrase(Training):
+    """One row of the paraphrase table, or a first stage."""
+
+    train: str  # folder of data/: prepared/paraphrase, augmented/paraphrase/<set>; in first stages prepared/etpc too
+    start: str  # folder of models/: backbone, or first_stage/<a key of first_stages>
+    objective: Annotated[str, known_method("objectives")]
+    options: Mapping[str, Any]  # of the objective: see Options in its file
+    pooling: Literal["last", "mean"]  # over the real tokens of the prompt
+    head: Literal["linear", "cloze"]  # cloze: begins as the language model's rows of " no" and " yes"
+    head_dropout: float = Field(ge=0, lt=1)
+    exact_match: bool  # mark the tokens that stand in both sentences
+    adapter: Literal["lora", "dora"] | None
+    r: int | None = Field(ge=1)  # of the adapter
+    targets: list[Literal["c_attn", "c_proj", "c_fc"]] | None = Field(min_length=1)  # of the adapter
+    tasks: list[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
+    seeds: list[Seed]  # further ones, for the spread of a row's scores
+    orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Paraphrase":
+        if len({self.adapter is None, self.r is None, self.targets is None}) > 1:
+            raise ValueError("adapter, r and targets belong together: set all of them or none")
+        if self.exact_match and (self.tasks or self.adapter):
+            raise ValueError("exact_match wants a row of methods with adapter null and no tasks")
+        if self.tasks and (self.adapter or self.pooling == "mean" or self.head == "cloze"):
+            raise ValueError("tasks want adapter null, pooling last and head linear")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"a task is named twice in tasks: {', '.join(self.tasks)}")
+        if bool(self.tasks) != (self.objective == "multitask"):
+            raise ValueError("objective multitask and a list of tasks belong together")
+        return self
+
+    def lora(self) -> Lora | None:
+        """The adapter's parameters: alpha is 2 r, dropout that of the backbone."""
+        if self.adapter is None or self.r is None or self.targets is None:
+            return None
+        dora = self.adapter == "dora"
+        return Lora(kind="lora", r=self.r, alpha=2 * self.r, dropout=self.dropout, targets=self.targets, dora=dora)
+
+
+def objective_of(row: Paraphrase, key: str, path: Path = PARAMS) -> tuple[ModuleType, Block]:
+    """The row's objective and its checked options; `key` is where the row stands in the parameter file.
+
+    An objective is a file of pipeline/objectives with
+        Options   a Block: what a row's `options` must hold
+        VIEWS     other encodings of a pair that its batches need: swapped, first, second (pipeline/text/prompts.py)
+        loss(model, batch, options) -> (loss, {name: value to log})
+        TRAINS_HEAD = False   only where it is: such an objective can be a first stage, not a row
+    """
+    module = method("objectives", row.objective)
+    return module, check(row.options, module.Options, f"{key}.options", path)
+
+
+class Ensemble(Block):
+    """A row that averages the probabilities of rows of paraphrase.methods."""
+
+    members: list[str] = Field(min_length=2)
+    weights: Literal["equal", "fitted"]  # fitted: on `select`, see pipeline/evaluation/ensemble.py
+
+
+class Range(Block):
+    """Numbers from `low` to `high`, drawn evenly on a linear or logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError("expected low < high, and low > 0 where log is true")
+        return self
+
+
+class Choices(Block):
+    """One of several values."""
+
+    choices: list[int | float | str] = Field(min_length=1)
+
+
+class ParaphraseTables(Tables):
+    """Block `paraphrase`."""
+
+    TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "first_stages": "defaults"}
+
+    defaults: dict[str, Any]
+    methods: dict[Name, Paraphrase] = Field(min_length=1)
+    first_stages: dict[Name, Paraphrase]
+    search: dict[str, Annotated[dict[str, Range | Choices], Field(min_length=1)]]
+    ensembles: dict[Name, Ensemble]
+
+    def problems(self, seed: int, training_sets: Sequence[str]) -> Iterator[str]:
+        """What is wrong between its tables, and with those of other blocks."""
+        starts = ["backbone", *(f"first_stage/{name}" for name in self.first_stages)]
+        sets = ["prepared/paraphrase", *(f"augmented/paraphrase/{name}" for name in training_sets)]
+        for name, row in self.methods.items():
+            key = f"paraphrase.methods.{name}"
+            yield from _unless_one_of(row.train, sets, f"{key}.train")
+            yield from _unless_one_of(row.start, starts, f"{key}.start")
+            if len({seed, *row.seeds}) <= len(row.seeds):
+                yield f"{key}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
+        for name, row in self.first_stages.items():
+            key = f"paraphrase.first_stages.{name}"
+            yield from _unless_one_of(row.train, [*sets, "prepared/etpc"], f"{key}.train")
+            yield from _unless_one_of(row.start, ["backbone"], f"{key}.start")
+            if row.tasks or row.adapter or row.exact_match:
+                yield f"{key}: a first stage is a backbone: it has no tasks, no adapter and no exact_match"
+        for name, ensemble in self.ensembles.items():
+            key = f"paraphrase.ensembles.{name}"
+            if name in self.methods:
+                yield f"{key}: paraphrase.methods has a row of that name; choose another"
+            for member in ensemble.members:
+                if member not in self.methods:
+                    yield f"{key}.members: {member!r} is not a row; expected some of {', '.join(self.methods)}"
+                if ensemble.members.count(member) > 1:
+                    yield f"{key}.members: {member!r} is named more than once"
+
+
+def _unless_one_of(value: str, known: Sequence[str], where: str) -> Iterator[str]:
+    if value not in known:
+        yield f"{where}: expected one of {', '.join(known)}, got {value!r}"
+
+
+class Evaluation(Block):
+    """Bootstrap intervals of every table."""
+
+    bootstrap: int = Field(ge=100)  # resamples
+    confidence: float = Field(gt=0.5, lt=1)
+
+
+class SeededEvaluation(Evaluation):
+    """What an evaluation is told on its command line."""
+
+    seed: Seed
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def evaluation_arguments(arguments: Sequence[str], *names: str) -> tuple[list[str], SeededEvaluation]:
+    """A stage's arguments `<name> ... --seed N --bootstrap N --confidence X`: the names' values, and the rest.
+
+    dvc.yaml puts the values of params.yaml into the command. As `params` of the stage, they would make DVC parse the
+    whole file once for each of 64 rows to see that nothing has changed.
+    """
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    for name in names:
+        parser.add_argument(name)
+    for option, kind in (("seed", int), ("bootstrap", int), ("confidence", float)):
+        parser.add_argument(f"--{option}", type=kind, required=True)
+    values = vars(parser.parse_args(arguments))
+    words = [values.pop(name) for name in names]
+    return words, check(values, SeededEvaluation, "evaluation")

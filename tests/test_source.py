@@ -68,7 +68,7 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
             *helpers,
             *(f"pipeline/stages/{name}.py" for name in ("__init__", "__main__", "train")),
         ],
-        "objectives/new.txt": [*helpers, "pipeline/objectives/new.py"],
+        "objectives/new.txt": ["pipeline/objectives/new.py", *helpers],
         "decoding/also_new.txt": ["pipeline/decoding/also_new.py"],
     }
     Path("pipeline/shared/other.py").write_text("x = 2")

@@ -11,8 +11,7 @@ import numpy as np
 from pipeline.config.evaluation import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import verse
-from pipeline.evaluation.floors import floors
-from pipeline.evaluation.generation import full_text
+from pipeline.evaluation.generation import floors, full_text
 from pipeline.files import write_json
 from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, lines_of
 from pipeline.text.prepared import PREPARED, Poem, read_poems

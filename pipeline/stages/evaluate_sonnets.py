@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.config.evaluation import evaluation_arguments
 from pipeline.evaluation import generation, verse
+from pipeline.evaluation.predictions import SONNETS
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import read_jsonl, write_json
 from pipeline.text.lines import GIVEN_LINES
@@ -21,7 +22,7 @@ from pipeline.text.prepared import PREPARED, read_poems
 def main(arguments: Sequence[str]) -> None:
     """Write the scores of one system."""
     (system,), settings, _ = evaluation_arguments(arguments, "system")
-    path = Path("predictions/sonnets") / system / "dev.jsonl"
+    path = SONNETS / system / "dev.jsonl"
     draws = generation.read_generated(path)
     dev = {poem.id: poem for poem in read_poems(PREPARED / "sonnets/dev.jsonl")}
     seen = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]

@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM := true
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
-	@python -m pipeline.report.show
+	@python -m pipeline results
 
 test: $(VENV)/.installed-dev  ## the whole test suite
 	@python -m pytest
@@ -33,7 +33,7 @@ search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraph
 	@python -m pipeline.commands.search $(ROW) $(TRIALS)
 
 compare: $(VENV)/.installed  ## make compare BASE=main: what changed in metrics/ against a commit
-	@python -m pipeline.report.compare $(BASE)
+	@python -m pipeline compare $(BASE)
 
 readme: $(VENV)/.installed  ## put the current results into README.md
 	python -m pipeline.report.readme

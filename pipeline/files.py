@@ -118,6 +118,20 @@ def write_frame(path: Path, frame: "pd.DataFrame") -> None:
     write_text(path, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
+def read_frame(path: Path, columns: Sequence[str], **options: Any) -> "pd.DataFrame":  # noqa: ANN401 - pandas'
+    """A table with at least these columns as a data frame; `options` are those of `pandas.read_csv`."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, **options, float_precision="round_trip")
+    except ValueError as error:  # pandas' own errors are among them
+        raise InputError(f"{path}: not a table ({error}); delete it and run `dvc repro`") from None
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; delete it and run `dvc repro`")
+    return frame
+
+
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a table written by `write_csv`; missing columns are an InputError that names them."""
     with open(path, encoding="utf-8", newline="") as file:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from math import inf, sqrt
 from typing import NamedTuple
 
-from pipeline.report.compare import Metrics
+from pipeline.commands.compare import Metrics
 
 FALSE_ALARM = 0.01
 # Of how many a metric is a share, and the standard deviation that was measured with the number of runs behind it.

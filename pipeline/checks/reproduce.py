@@ -27,11 +27,11 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline.checks.chance import FALSE_ALARM, compare
+from pipeline.commands.compare import Metrics
 from pipeline.config.base import PARAMS, load_block
 from pipeline.config.training import Compute
 from pipeline.errors import InputError, one_line, print_anywhere
 from pipeline.files import read_json
-from pipeline.report.compare import Metrics
 
 SHOWN = 3  # metrics of a file that differ; the others are counted
 Lock = dict[str, dict[str, Any]]  # stages of dvc.lock by name

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.files import write_frame, write_text
+from pipeline.files import read_frame, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd  # 0.3 s to import, which those who only need a type need not wait for
@@ -80,15 +80,7 @@ def read_predictions(path: Path) -> Predictions:
 
 def read_any_predictions(path: Path) -> Predictions:
     """Read predictions that may lack labels (test) or rows (AP_H where the data has no such file)."""
-    import pandas as pd
-
-    try:
-        cells = pd.read_csv(path, dtype=object, keep_default_na=False)
-    except ValueError as error:  # pandas' own errors are among them
-        raise InputError(f"{path}: not a table of predictions ({error}); delete it and run `dvc repro`") from None
-    missing = [name for name in ("id", "label", "p_0", "p_1") if name not in cells]
-    if missing:
-        raise InputError(f"{path}: column {', '.join(missing)} is missing; delete it and run `dvc repro`")
+    cells = read_frame(path, ["id", "label", "p_0", "p_1"], dtype=object, keep_default_na=False)
     classes = [name for name in cells if name.startswith("p_")]
     probabilities = np.stack([_numbers(path, cells[name]) for name in classes], axis=1)
     _check_probabilities(path, probabilities)

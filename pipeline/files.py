@@ -123,7 +123,7 @@ def read_frame(path: Path, columns: Sequence[str], **options: Any) -> "pd.DataFr
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, **options, float_precision="round_trip")
+        frame = pd.read_csv(path, **options)
     except ValueError as error:  # pandas' own errors are among them
         raise InputError(f"{path}: not a table ({error}); delete it and run `dvc repro`") from None
     missing = [name for name in columns if name not in frame]

@@ -80,7 +80,7 @@ def forest(
     marks = marks.sort_values("value", ascending=False, kind="stable")
     marks = marks.assign(place=range(len(marks)), figure=[f"{value:.{digits}f}" for value in marks["value"]])
     height, ends = 5.76 + 22.32 * len(marks), marks[["value", "low", "high", "reported"]].stack()
-    across = _axis(_padded(ends, 0.06), grid=True, tickCount=4, labelFontSize=9.5, labelPadding=5)
+    across = _axis(_padded(ends, 0.06), grid=True, tickCount=3, labelFontSize=9.5, labelPadding=5)
     down: Spec = {"field": "place", "type": "quantitative", "axis": None, "scale": _scale([len(marks) - 0.4, -0.6])}
     text = {"type": "text", "color": {"expr": f"datum.floor ? '{MUTED}' : '{INK}'"}}
     italic = {"fontStyle": {"expr": "datum.floor ? 'italic' : 'normal'"}}
@@ -132,11 +132,11 @@ def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) ->
     steps = _padded(pd.concat([curves[key]["step"] for key in drawn]), 0.05)
     width, height, views = 211.7, 69, []
     for shown in panels:
-        across = _axis(steps, "step", tickCount=4, tickMinStep=1, format="d", labels=shown is panels[-1])
+        across = _axis(steps, "step", tickCount=3, tickMinStep=1, format="d", labels=shown is panels[-1])
         down = _axis(limits[shown[0]], field="value", grid=True, tickCount=3, domain=False)
         layers = []
         for key in shown:
-            few = {"point": {"size": 7, "color": ACCENT}} if len(curves[key]) <= 12 else {}
+            few = {"point": {"size": 12, "color": ACCENT}} if len(curves[key]) <= 12 else {}
             mark = THIN if key == "train_loss" else {**BOLD, **few}
             layers.append({"data": _data(curves[key]), **_layer(mark, {"x": across, "y": down})})
         label = shown[0].split("_")[1].replace("chrf", "chrF")
@@ -163,9 +163,9 @@ def curve_limits(rows: Sequence[Curves]) -> dict[str, list[float]]:
 def calibration_panel(name: str, dev: Predictions, base: Predictions | None, confidence: float) -> str:
     """Left: precision over recall (bold), that of `base` behind it (thin). Right: accuracy over confidence."""
     width, height = 99, 92.2
-    down = _axis([0, 1.03], grid=True, values=[0, 0.5, 1], format="~g", domain=False)
-    recall = _axis([0, 1], field="recall", values=[0, 0.5, 1], format="~g")
-    sure = _axis([0.48, 1.02], field="confidence", values=[0.5, 0.75, 1], format="~g")
+    down = _axis([0, 1.03], grid=True, values=[0, 0.5, 1], labelExpr="toString(datum.value)", domain=False)
+    recall = _axis([0, 1], field="recall", values=[0, 0.5, 1], labelExpr="toString(datum.value)")
+    sure = _axis([0.48, 1.02], field="confidence", values=[0.5, 0.75, 1], labelExpr="toString(datum.value)")
     order = {"order": {"field": "threshold", "sort": "descending"}}
     place = {"x": recall, "y": {**down, "field": "precision"}, **order}
     left = [
@@ -178,7 +178,7 @@ def calibration_panel(name: str, dev: Predictions, base: Predictions | None, con
     right = [
         {"data": _data(diagonal), **_layer(THIN, {"x": sure, "y": {**down, "field": "accuracy"}})},
         _layer(FAINT, {"x": sure, **ends}),
-        _layer(_dot(12.6), {"x": sure, "y": {**down, "field": "accuracy"}}),
+        _layer(_dot(20), {"x": sure, "y": {**down, "field": "accuracy"}}),
     ]
     views = [
         {"width": width, "height": height, "layer": [*layers, _note(label, width - 2, height - 4, align="right")]}

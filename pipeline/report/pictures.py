@@ -50,7 +50,8 @@ def forest_picture(results: Results) -> str:
 
 def poems_picture(results: Results) -> str:
     """The real poem and those of SYSTEMS for the first dev prompt, two by two."""
-    ((_, cards),) = poem_cards(list(results.sonnets.rows["name"]), SYSTEMS, prompts=1)
+    ((_, (real, *others)),) = poem_cards(list(results.sonnets.rows["name"]), SYSTEMS, prompts=1)
+    cards = [real._replace(title="the real poem"), *others]
     blocks = [[part for line in card.lines for part in _lines(*line)] for card in cards]
     parts, y = [], 0
     for first in range(0, len(cards), 2):

@@ -18,8 +18,8 @@ from ruamel.yaml import YAML
 from pipeline.commands.table import print_table
 from pipeline.config.base import PARAMS
 from pipeline.errors import InputError
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_json
-from pipeline.report.results import METRICS
 
 HEADLINES = {
     "sentiment": ["accuracy", "macro_f1"],

@@ -28,12 +28,12 @@ def run(options: argparse.Namespace) -> None:
 
 def prompt_of(text: str) -> str:
     """The three lines, cleaned as `prepare` cleans poems."""
+    from pipeline.text.lines import GIVEN_LINES
     from pipeline.text.normalise import clean
-    from pipeline.text.readers import PROMPT_LINES
 
     lines = [line for line in map(clean, re.split(r"[/\n]", text)) if line]
-    if len(lines) != PROMPT_LINES:
-        raise InputError(f'expected {PROMPT_LINES} lines, as in "first / second / third"; got {len(lines)}')
+    if len(lines) != GIVEN_LINES:
+        raise InputError(f'expected {GIVEN_LINES} lines, as in "first / second / third"; got {len(lines)}')
     return "\n".join(lines)
 
 

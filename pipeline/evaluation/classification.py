@@ -6,6 +6,7 @@ over the cells of the confusion matrix. That is the same distribution, at a cost
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from pipeline.evaluation.significance import percentile_interval, student_interv
 from pipeline.text.prepared import Pair
 from pipeline.text.summary import jaccard
 
-SLICES = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
+SLICES = Path("plots/slices/paraphrase")
+SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
 SLICE_BINS = 10
 _WORD = re.compile(r"\w+")
 
@@ -104,8 +106,8 @@ def majority_accuracy(predictions: Predictions) -> float:
 def slices(pairs: Sequence[Pair], right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
     """Accuracy by deciles of word overlap (Jaccard) and of length (words of both sentences); right is (pairs,).
 
-    Columns: SLICES, of which `low` and `high` are the lowest and the highest value in the bin, and the last two the
-    ends of the accuracy's Wilson interval.
+    Columns: SLICE_COLUMNS. `low` and `high` are the lowest and the highest value in the bin, accuracy_low and
+    accuracy_high the ends of the accuracy's Wilson interval.
     """
     measures = {
         "word_overlap": [jaccard(pair) for pair in pairs],
@@ -113,7 +115,7 @@ def slices(pairs: Sequence[Pair], right: NDArray[np.bool_], confidence: float) -
     }
     return pd.concat(
         [by_quantile(np.array(values), right, confidence).assign(slice=name) for name, values in measures.items()]
-    )[SLICES]
+    )[SLICE_COLUMNS]
 
 
 def by_quantile(values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:

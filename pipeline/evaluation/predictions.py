@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+METRICS = Path("metrics")
 SENTIMENT = Path("predictions/sentiment")
 PARAPHRASE = Path("predictions/paraphrase")
 ENSEMBLES = Path("predictions/paraphrase_ensembles")  # beside, not inside: an ensemble depends on all of PARAPHRASE

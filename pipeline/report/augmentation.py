@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.augment.adversarial import ADVERSARIAL, VERDICTS
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_frame, read_json
-from pipeline.report.results import METRICS
 from pipeline.report.tables import Table, number, numbers, percent, spans, table_of
 
 CANDIDATES = Path("data/augmented/adversarial/candidates.csv")

@@ -75,9 +75,9 @@ def forest(
         rows: with the columns name, value, low, high and reported.
         width: of the plot between the names and the figures.
     """
-    own = pd.DataFrame({"name": list(floors), "value": list(floors.values()), "floor": True}).dropna()
+    own = pd.DataFrame({"name": list(floors), "value": np.array([*floors.values()], dtype=float), "floor": True})
     marks = pd.concat([rows[["name", "value", "low", "high", "reported"]].assign(floor=False), own])
-    marks = marks.sort_values("value", ascending=False, kind="stable")
+    marks = marks.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     marks = marks.assign(place=range(len(marks)), figure=[f"{value:.{digits}f}" for value in marks["value"]])
     height, ends = 5.76 + 22.32 * len(marks), marks[["value", "low", "high", "reported"]].stack()
     across = _axis(_padded(ends, 0.06), grid=True, tickCount=3, labelFontSize=9.5, labelPadding=5)

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.classification import confusion
 from pipeline.evaluation.predictions import Predictions
@@ -15,6 +15,9 @@ from pipeline.report.excerpts import Card, Mistake
 from pipeline.report.paired import BASELINE, PairedTest
 from pipeline.report.results import DATASETS, LOSSES, SCORES, Results, Task, curves_of, ranked, rows_of
 from pipeline.report.tables import Table
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 FOLDER = Path(__file__).parent
 CLASS_NAMES = {
@@ -52,16 +55,7 @@ def render(
     augmented: Augmentation,
 ) -> str:
     """The page; `predictions` holds the dev predictions by task and row."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=(FOLDER / "page.js").read_text(encoding="utf-8"),
         run=summary.run_line(results.params),
@@ -85,6 +79,16 @@ def render(
         changed=summary.changed_parameters(results.params),
         parameters=_parameters(results.params),
     )
+
+
+def template(name: str) -> "Template":
+    """A template of this folder."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(FOLDER)
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template(name)
 
 
 def _sentiment(results: Results, predictions: Mapping[str, Predictions]) -> Section:

@@ -18,6 +18,8 @@ from pipeline.report.tables import FLOORS
 POINTS = 40  # of a curve: as many as a small panel can show, and the tables are in git
 FLOOR_NAMES = {"majority": "floor: majority class", "word_overlap": "floor: word overlap"}
 DRAWN = {*LOSSES, *SCORES, "learning_rate", "grad_norm", "select_log_likelihood"}  # the others are terms of a loss
+CURVE = ["recall", "precision", "threshold"]
+RELIABILITY = ["confidence", "accuracy", "accuracy_low", "accuracy_high", "rows"]
 FOREST = ["dataset", "row", "kind", "value", "low", "high", "reported"]
 
 
@@ -35,8 +37,8 @@ def write(
         "forest_chrf": _chrf(results),
         "confusion_sentiment": _confusion(predictions["sentiment"], corpora),
         "confusion_paraphrase": _confusion(pairs, dict.fromkeys(pairs, "paraphrase")),
-        "precision_recall": _stacked({row: precision_recall(dev, POINTS) for row, dev in pairs.items()}),
-        "reliability": _stacked({row: reliability(dev, results.confidence) for row, dev in pairs.items()}),
+        "precision_recall": _stacked({row: precision_recall(dev, POINTS) for row, dev in pairs.items()}, CURVE),
+        "reliability": _stacked({row: reliability(dev, results.confidence) for row, dev in pairs.items()}, RELIABILITY),
         "funnels": funnels(augmented),
     }
     with new_folder(folder) as scratch:
@@ -44,10 +46,10 @@ def write(
             write_frame(scratch / f"{name}.csv", table)
 
 
-def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table of several, with the column `row` in front."""
-    whole = pd.concat([table.assign(row=row) for row, table in tables.items()])
-    return whole[["row", *whole.columns.drop("row")]]
+def _stacked(tables: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """One table of several, with the column `row` in front of `columns`."""
+    empty = pd.DataFrame(columns=["row", *columns])
+    return pd.concat([table.assign(row=row) for row, table in tables.items()])[empty.columns] if tables else empty
 
 
 def _curve_tables(results: Results) -> dict[str, pd.DataFrame]:
@@ -122,4 +124,4 @@ def _confusion(predictions: Mapping[str, Predictions], corpora: Mapping[str, str
         counts = table.stack().rename("count").reset_index()
         whole = counts.groupby("actual")["count"].transform("sum").clip(lower=1)
         parts[row] = counts.assign(share=counts["count"] / whole)
-    return _stacked(parts)
+    return _stacked(parts, ["actual", "predicted", "count", "share"])

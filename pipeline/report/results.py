@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import InputError
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_frame, read_json
 
-METRICS = Path("metrics")
 CURVES = Path("plots/curves")
 CURVE_POINTS = 200
 DATASETS = {"sst": "SST-5", "cfimdb": "CFIMDB"}

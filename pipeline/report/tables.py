@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.evaluation.classification import SLICES as SLICE_COLUMNS
+from pipeline.evaluation.classification import SLICE_COLUMNS, SLICES
 from pipeline.evaluation.predictions import ENSEMBLES
 from pipeline.evaluation.significance import ChrfTest
 from pipeline.files import read_frame, read_json
@@ -16,7 +15,6 @@ from pipeline.report.paired import BASELINE, SONNET_BASELINE, PairedTest
 from pipeline.report.results import Results, Task
 
 NOTHING = "–"
-SLICES = Path("plots/slices/paraphrase")
 SLICE_TITLES = {
     "word_overlap": ("Accuracy by word overlap (tenths of dev, Jaccard from – to)", 2),
     "words": ("Accuracy by length (tenths of dev, words of both sentences from – to)", 0),

@@ -4,7 +4,6 @@ python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confid
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pipeline.config.evaluation import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import verse
 from pipeline.evaluation.generation import floors, full_text
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_json
 from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, lines_of
 from pipeline.text.prepared import PREPARED, Poem, read_poems
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
     _, settings, seed = evaluation_arguments(arguments)
     train = [poem for split in ("train", "select") for poem in _poems(split)]
     dev = _poems("dev")
-    write_json(Path("metrics/sonnets/floors.json"), floors(train, dev, settings.confidence, seed) | real_form(dev))
+    write_json(METRICS / "sonnets/floors.json", floors(train, dev, settings.confidence, seed) | real_form(dev))
 
 
 def real_form(dev: Sequence[Poem]) -> dict[str, float]:

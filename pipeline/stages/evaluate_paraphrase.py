@@ -12,13 +12,19 @@ from pipeline.config.ensemble import ensembles
 from pipeline.config.evaluation import Evaluation, evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import classification, probabilities
-from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, Predictions, read_any_predictions, read_predictions
+from pipeline.evaluation.predictions import (
+    ENSEMBLES,
+    METRICS,
+    PARAPHRASE,
+    Predictions,
+    read_any_predictions,
+    read_predictions,
+)
 from pipeline.evaluation.reported import against_reported
 from pipeline.files import write_frame, write_json
 from pipeline.text.prepared import PREPARED, read_pairs
 
 TEXTS = PREPARED / "paraphrase/dev.csv"
-SLICES = Path("plots/slices/paraphrase")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         metrics |= classification.seed_scores(runs, settings.confidence)
     metrics |= against_reported(row, metrics) | robustness(folder / "ap_h.csv", settings, seed)
     write_slices(row, dev, settings.confidence)
-    write_json(Path("metrics/paraphrase") / f"{row}.json", metrics)
+    write_json(METRICS / f"paraphrase/{row}.json", metrics)
 
 
 def write_slices(row: str, dev: Predictions, confidence: float) -> None:
@@ -53,7 +59,9 @@ def write_slices(row: str, dev: Predictions, confidence: float) -> None:
     pairs = read_pairs(TEXTS)
     if [pair.id for pair in pairs] != dev.ids:
         raise InputError(f"{TEXTS}: other rows than in the dev predictions of {row}; run `dvc repro`")
-    write_frame(SLICES / f"{row}.csv", classification.slices(pairs, dev.predicted == dev.labels, confidence))
+    write_frame(
+        classification.SLICES / f"{row}.csv", classification.slices(pairs, dev.predicted == dev.labels, confidence)
+    )
 
 
 def robustness(path: Path, settings: Evaluation, seed: int) -> dict[str, float]:

@@ -4,11 +4,10 @@ python -m pipeline.stages evaluate_sentiment sst_full --seed 11711 --bootstrap 2
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline.config.evaluation import evaluation_arguments
 from pipeline.evaluation import classification
-from pipeline.evaluation.predictions import SENTIMENT, read_predictions
+from pipeline.evaluation.predictions import METRICS, SENTIMENT, read_predictions
 from pipeline.evaluation.probabilities import expected_calibration_error
 from pipeline.evaluation.reported import SENTIMENT as HANDOUT
 from pipeline.files import write_json
@@ -25,4 +24,4 @@ def main(arguments: Sequence[str]) -> None:
     metrics["majority_accuracy"] = classification.majority_accuracy(dev)
     if row in HANDOUT:
         metrics |= {"handout_accuracy": HANDOUT[row], "delta_accuracy": metrics["accuracy"] - HANDOUT[row]}
-    write_json(Path("metrics/sentiment") / f"{row}.json", metrics)
+    write_json(METRICS / f"sentiment/{row}.json", metrics)

@@ -9,9 +9,10 @@ from pathlib import Path
 from pipeline.config.base import check, load_seed, read_params
 from pipeline.config.evaluation import Evaluation
 from pipeline.errors import InputError
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_text
 from pipeline.report import augmentation, page, paired, pictures, plot_tables, tables
-from pipeline.report.results import METRICS, load_results
+from pipeline.report.results import load_results
 from pipeline.report.summary import summary
 
 PLOTS = Path("plots")

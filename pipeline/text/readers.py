@@ -11,6 +11,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from pipeline.errors import InputError
+from pipeline.text.lines import GIVEN_LINES
 from pipeline.text.normalise import Normalise, clean, clean_line
 from pipeline.text.prepared import Pair, Poem, Sentence
 from pipeline.text.table import Counts, as_number, read_lines, read_table
@@ -137,7 +138,6 @@ def read_sentiment(path: Path, classes: int, labelled: bool, normalise: Normalis
     return sentences, counts
 
 
-PROMPT_LINES = 3
 _NUMBER = re.compile(r"\d{1,6}\.?")
 
 
@@ -148,12 +148,12 @@ def read_poems_with_prompts(path: Path) -> tuple[list[Poem], Counts]:
     for number, lines in _numbered(path, counts).items():
         if len(lines) != 14:
             counts["not_14_lines"] += 1
-        if len(lines) > PROMPT_LINES:
+        if len(lines) > GIVEN_LINES:
             poems.append(_poem(number, lines))
         else:
             counts["dropped_too_short"] += 1
     if not poems:
-        raise InputError(f"{path}: no sonnet has more than {PROMPT_LINES} lines; expected whole poems")
+        raise InputError(f"{path}: no sonnet has more than {GIVEN_LINES} lines; expected whole poems")
     return poems, counts
 
 
@@ -174,7 +174,7 @@ def join_poems(prompts: list[Poem], path: Path) -> list[Poem]:
 
 
 def _poem(number: int, lines: list[str]) -> Poem:
-    return Poem(number, "\n".join(lines[:PROMPT_LINES]), "\n".join(lines))
+    return Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines))
 
 
 def _numbered(path: Path, counts: Counts) -> dict[int, list[str]]:

@@ -174,9 +174,11 @@ def test_chrf_bootstrap_tells_a_copy_from_a_different_system() -> None:
     # Six poems better and six worse than the baseline by nearly as much.
     mixed = [*references[:6], *(text.replace("summer", "winter") for text in near[6:])]
     systems = {"copy": near, "far": far, "mixed": [text.replace("compare", "measure") for text in mixed]}
-    tests = {test.name: test for test in significance.chrf_bootstrap(near, systems, references, 300)}
-    for name, texts in systems.items():
-        assert tests[name].chrf == pytest.approx(CHRF().corpus_score(texts, [references]).score)
-        assert tests[name].baseline == pytest.approx(CHRF().corpus_score(near, [references]).score)
-    assert tests["far"].p_value < 0.01 and tests["copy"].p_value == 1.0 and tests["mixed"].p_value > 0.01
-    assert significance.chrf_bootstrap(near, {"far": far}, references, 300) == [tests["far"]]
+    base = CHRF().corpus_score(near, [references]).score
+    found = significance.chrf_bootstrap(near, systems, references, 300)
+    for name, score, difference, _ in found:
+        assert score == pytest.approx(CHRF().corpus_score(systems[name], [references]).score)
+        assert difference == pytest.approx(score - base)
+    copy, far_p, mixed_p = (p_value for *_, p_value in found)
+    assert copy == 1.0 and far_p < 0.01 < mixed_p
+    assert significance.chrf_bootstrap(near, {"far": far}, references, 300) == found[1:2]

@@ -123,13 +123,13 @@ def test_paired_tests_need_the_same_rows(project: Path) -> None:
     found = dev_predictions()
     dev = {row: found[row] for row in ("baseline", "mean_pooling")}
     tests = paired.paired_tests(dev, 200, 0.95, 1)
-    assert [test.name for test in tests] == ["mean_pooling"]
-    gained = tests[0].only_row - tests[0].only_baseline
-    assert tests[0].difference.value == pytest.approx(gained / 300)
+    assert list(tests["name"]) == ["mean_pooling"] and (tests["adjusted"] == tests["p_value"]).all()
+    gained = tests["only_row"] - tests["only_baseline"]
+    assert tests["difference"][0] == pytest.approx(gained[0] / 300)
     dev["mean_pooling"].ids[0] = "other"
     with pytest.raises(InputError, match="mean_pooling"):
         paired.paired_tests(dev, 200, 0.95, 1)
-    assert paired.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1) == []
+    assert paired.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1).empty
 
 
 def test_ensembles_are_rows_like_any_other(project: Path) -> None:

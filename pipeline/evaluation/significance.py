@@ -86,19 +86,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in result]
 
 
-class ChrfTest(NamedTuple):
-    """A system against the baseline: both corpus chrF scores and the two-sided p-value of their difference."""
-
-    name: str
-    chrf: float
-    baseline: float
-    p_value: float
-
-
 def chrf_bootstrap(
     baseline: Sequence[str], systems: Mapping[str, Sequence[str]], references: Sequence[str], resamples: int
-) -> list[ChrfTest]:
-    """Resample the poems (with sacrebleu's fixed seed), the same ones for both systems.
+) -> list[tuple[str, float, float, float]]:
+    """Name, corpus chrF, its difference to the baseline and that one's two-sided p-value, of every system.
+
+    The poems are resampled (with sacrebleu's fixed seed), the same ones for both systems.
 
     Args:
         baseline, systems, references: one text a prompt, in one order.
@@ -110,10 +103,9 @@ def chrf_bootstrap(
     test = PairedTest(named, {"chrF": CHRF()}, [list(references)], test_type="bs", n_samples=resamples)
     _, columns = test()
     base, *others = next(values for key, values in columns.items() if key != "System")
-    return [
+    found = []
+    for name, own in zip(systems, others, strict=True):
         # sacrebleu counts resamples that differ MORE than the texts do: without any difference that is none of them.
-        ChrfTest(
-            name, float(found.score), float(base.score), 1.0 if found.score == base.score else float(found.p_value)
-        )
-        for name, found in zip(systems, others, strict=True)
-    ]
+        p_value = 1.0 if own.score == base.score else float(own.p_value)
+        found.append((name, float(own.score), float(own.score - base.score), p_value))
+    return found

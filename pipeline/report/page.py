@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from pipeline.evaluation.classification import confusion
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.significance import ChrfTest
 from pipeline.report import augmentation, excerpts, figures, summary, tables
 from pipeline.report.augmentation import Augmentation
 from pipeline.report.excerpts import Card, Mistake
-from pipeline.report.paired import BASELINE, PairedTest
+from pipeline.report.paired import BASELINE
 from pipeline.report.results import DATASETS, LOSSES, SCORES, Results, Task, curves_of, ranked, rows_of
 from pipeline.report.tables import Table
 
@@ -50,8 +51,8 @@ class Section:
 def render(
     results: Results,
     predictions: Mapping[str, Mapping[str, Predictions]],
-    tests: Sequence[PairedTest],
-    sonnet_tests: Sequence[ChrfTest],
+    tests: pd.DataFrame,
+    sonnet_tests: pd.DataFrame,
     augmented: Augmentation,
 ) -> str:
     """The page; `predictions` holds the dev predictions by task and row."""
@@ -102,7 +103,7 @@ def _sentiment(results: Results, predictions: Mapping[str, Predictions]) -> Sect
     return section
 
 
-def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests: Sequence[PairedTest]) -> Section:
+def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests: pd.DataFrame) -> Section:
     task, confidence, rows = results.paraphrase, results.confidence, ranked(results.paraphrase.rows)
     shown = [
         _leaderboard(task, confidence, tables.PARAPHRASE_F1),
@@ -124,7 +125,7 @@ def _paraphrase(results: Results, predictions: Mapping[str, Predictions], tests:
     return section
 
 
-def _sonnets(results: Results, tests: Sequence[ChrfTest]) -> Section:
+def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
     task = results.sonnets
     floors = {title: results.floor(key) for key, title in tables.FLOORS.items() if key != "prompt_only"}
     shown = [

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import pandas as pd
+
 from pipeline.config.base import PARAMS, ROW_NAME, read_params
 from pipeline.errors import InputError
-from pipeline.evaluation.significance import ChrfTest
 from pipeline.report import tables
-from pipeline.report.paired import PairedTest
 from pipeline.report.results import Results
 from pipeline.report.tables import NOTHING, Table
 
@@ -21,9 +21,7 @@ OPTIMAL = {
 }
 
 
-def summary(
-    results: Results, tests: Sequence[PairedTest], sonnet_tests: Sequence[ChrfTest], more: Sequence[Table]
-) -> str:
+def summary(results: Results, tests: pd.DataFrame, sonnet_tests: pd.DataFrame, more: Sequence[Table]) -> str:
     """All tables but the page's further ones; `more` are those that follow the ones on paraphrases."""
     confidence, pairs = results.confidence, results.paraphrase
     shown = [

@@ -9,9 +9,8 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import SLICE_COLUMNS, SLICES
 from pipeline.evaluation.predictions import ENSEMBLES
-from pipeline.evaluation.significance import ChrfTest
 from pipeline.files import read_frame, read_json
-from pipeline.report.paired import BASELINE, SONNET_BASELINE, PairedTest
+from pipeline.report.paired import BASELINE, SONNET_BASELINE
 from pipeline.report.results import Results, Task
 
 NOTHING = "–"
@@ -157,18 +156,18 @@ def sonnet_tables(results: Results) -> list[Table]:
     return [table_of("Floors that need no model", columns), form, copying]
 
 
-def tests_table(tests: Sequence[PairedTest], confidence: float) -> list[Table]:
+def tests_table(tests: pd.DataFrame, confidence: float) -> list[Table]:
     """The paired tests against the baseline; no table without tests."""
     columns = {
-        "Row": [test.name for test in tests],
-        "Accuracy difference": numbers((test.difference.value for test in tests), signed=True),
-        percent(confidence): spans([test.difference.low for test in tests], [test.difference.high for test in tests]),
-        "Only this right": [f"{test.only_row:,}" for test in tests],
-        "Only baseline right": [f"{test.only_baseline:,}" for test in tests],
-        "McNemar p": [p_value(test.p_value) for test in tests],
-        "Holm p": [p_value(test.adjusted) for test in tests],
+        "Row": tests["name"],
+        "Accuracy difference": numbers(tests["difference"], signed=True),
+        percent(confidence): spans(tests["low"], tests["high"]),
+        "Only this right": [f"{rows:,}" for rows in tests["only_row"]],
+        "Only baseline right": [f"{rows:,}" for rows in tests["only_baseline"]],
+        "McNemar p": map(p_value, tests["p_value"]),
+        "Holm p": map(p_value, tests["adjusted"]),
     }
-    return [table_of(f"Paired tests against {BASELINE}", columns)] if tests else []
+    return [table_of(f"Paired tests against {BASELINE}", columns)] if len(tests) else []
 
 
 def seeds_tables(rows: pd.DataFrame, confidence: float) -> list[Table]:
@@ -188,15 +187,15 @@ def seeds_tables(rows: pd.DataFrame, confidence: float) -> list[Table]:
     return [table_of("Trained with several seeds", columns)]
 
 
-def sonnet_tests_table(tests: Sequence[ChrfTest]) -> list[Table]:
+def sonnet_tests_table(tests: pd.DataFrame) -> list[Table]:
     """The paired bootstrap of first draws; no table without tests."""
     columns = {
-        "Row": [test.name for test in tests],
-        "chrF of draw 1": numbers((test.chrf for test in tests), 2),
-        "Difference": numbers((test.chrf - test.baseline for test in tests), 2, signed=True),
-        "Holm p": [p_value(test.p_value) for test in tests],
+        "Row": tests["name"],
+        "chrF of draw 1": numbers(tests["chrf"], 2),
+        "Difference": numbers(tests["difference"], 2, signed=True),
+        "Holm p": map(p_value, tests["adjusted"]),
     }
-    return [table_of(f"Paired bootstrap over poems against {SONNET_BASELINE}", columns)] if tests else []
+    return [table_of(f"Paired bootstrap over poems against {SONNET_BASELINE}", columns)] if len(tests) else []
 
 
 def slice_tables(rows: Sequence[str]) -> list[Table]:

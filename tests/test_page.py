@@ -188,7 +188,7 @@ def test_pictures_stand_alone_on_any_ground(project: Path) -> None:
         _, _, width, height = map(float, picture.attrib["viewBox"].split())
         assert (width, height) == (float(picture.attrib["width"]), float(picture.attrib["height"]))
         assert 'fill="#fff"' in text and "var(" not in text and "url(" not in text and "<script" not in text
-    shown = [element.text for element in picture.iter() if element.text]
+    shown = [element.text for element in picture.iter() if element.text and element.text.strip()]
     assert shown[0] == "the real poem" and {"top_p_tuned", "line_mbr", "verse"} <= set(shown)
     forest = Path("plots/pictures/forest_paraphrase.svg").read_text(encoding="utf-8")
     assert all(f">{row}<" in forest for row in [*KEPT, *read_params()["paraphrase"]["ensembles"]])

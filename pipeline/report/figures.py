@@ -21,6 +21,7 @@ from pipeline.evaluation.probabilities import average_precision, expected_calibr
 from pipeline.report.results import LOSSES, SCORES, Curves
 
 Spec = dict[str, Any]
+NO_FLOORS: Mapping[str, float | None] = MappingProxyType({})
 VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
 INK, MUTED, LINE, ACCENT, PAPER = "#010203", "#010204", "#010205", "#010206", "#010207"
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", PAPER: "paper"}
@@ -46,6 +47,9 @@ CLEANING = (
 )
 FAINT = {"type": "rule", "color": ACCENT, "strokeWidth": 2.2, "strokeCap": "round", "opacity": 0.45}  # an interval
 BOLD: Spec = {"type": "line", "color": ACCENT, "strokeWidth": 1.8}
+DIAMOND = {"type": "point", "shape": "diamond", "size": 64, "fill": PAPER, "stroke": MUTED, "strokeWidth": 1}
+BANDS = {"paddingInner": 0.38, "paddingOuter": 0.19}
+BAR = {"type": "tick", "size": 9, "thickness": 1.6, "color": MUTED}
 THIN: Spec = {"type": "line", "color": MUTED, "strokeWidth": 1.1}
 
 
@@ -63,11 +67,7 @@ def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str)
 
 
 def forest(
-    rows: pd.DataFrame,
-    measure: str,
-    digits: int,
-    floors: Mapping[str, float | None] = MappingProxyType({}),
-    width: float = 178,
+    rows: pd.DataFrame, measure: str, digits: int, floors: Mapping[str, float | None] = NO_FLOORS, width: float = 178
 ) -> str:
     """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors.
 
@@ -84,16 +84,11 @@ def forest(
     down: Spec = {"field": "place", "type": "quantitative", "axis": None, "scale": _scale([len(marks) - 0.4, -0.6])}
     text = {"type": "text", "color": {"expr": f"datum.floor ? '{MUTED}' : '{INK}'"}}
     italic = {"fontStyle": {"expr": "datum.floor ? 'italic' : 'normal'"}}
-    diamond = {"type": "point", "shape": "diamond", "size": 64, "fill": PAPER, "stroke": MUTED, "strokeWidth": 1}
     layers = [
         _layer(FAINT, {"x": {**across, "field": "low"}, "x2": {"field": "high"}}, "isValid(datum.low)"),
-        _layer(diamond, {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
+        _layer(DIAMOND, {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
         _layer(_dot(33), {"x": {**across, "field": "value"}}, "!datum.floor"),
-        _layer(
-            {"type": "tick", "size": 9, "thickness": 1.6, "color": MUTED},
-            {"x": {**across, "field": "value"}},
-            "datum.floor",
-        ),
+        _layer(BAR, {"x": {**across, "field": "value"}}, "datum.floor"),
         _layer({**text, **italic, "align": "left", "x": -144}, {"text": {"field": "name"}}),
         _layer({**text, "align": "right", "x": width + 52.4}, {"text": {"field": "figure"}}),
         _note(measure, width / 2, height + 25.7, align="center", fontSize=9.5, color=MUTED),
@@ -108,13 +103,7 @@ def funnel(title: str, steps: pd.DataFrame) -> str:
     height = 7.2 + 21.6 * len(steps)
     width, limits = 115.9, [0, max(int(steps["left"].max()), 1)]
     across = {"field": "left", "type": "quantitative", "scale": _scale(limits), "axis": None}
-    down = {
-        "field": "step",
-        "type": "ordinal",
-        "sort": None,
-        "axis": None,
-        "scale": {"paddingInner": 0.38, "paddingOuter": 0.19},
-    }
+    down = {"field": "step", "type": "ordinal", "sort": None, "axis": None, "scale": BANDS}
     layers = [
         _layer({"type": "bar", "color": ACCENT}, {"x": across}),
         _layer({"type": "text", "align": "left", "dx": 4}, {"x": across, "text": {"field": "left", "format": ","}}),

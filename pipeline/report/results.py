@@ -120,7 +120,7 @@ def _rows(task: str, groups: Mapping[str, str], keys: Sequence[str]) -> pd.DataF
 
 
 def _curve(path: Path) -> pd.DataFrame:
-    points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]].apply(pd.to_numeric, errors="coerce")
-    if points.isna().to_numpy().any():
+    points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]]
+    if points.select_dtypes("number").shape[1] < 2 or points.isna().to_numpy().any():
         raise InputError(f"{path}: expected numbers only; delete it and run `dvc repro`")
-    return points.rename(columns={path.stem: "value"})
+    return points.rename(columns={path.stem: "value"}).astype(float)

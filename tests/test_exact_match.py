@@ -10,8 +10,7 @@ from tiny import tiny_tokenizer, write_backbone
 from tokenizers import Tokenizer, models, trainers
 
 from pipeline.errors import InputError
-from pipeline.models.classifier import GPT2Classifier, build_classifier
-from pipeline.models.exact_match import shared_tokens
+from pipeline.models.classifier import GPT2Classifier, build_classifier, shared_tokens
 from pipeline.objectives import cross_entropy
 from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair

@@ -10,11 +10,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
 
 from pipeline.compute.reproducible import full
-from pipeline.models.exact_match import shared_tokens
 from pipeline.models.trunk import states
 from pipeline.models.weights import with_new_parts
 
@@ -25,7 +25,7 @@ class GPT2Classifier(GPT2PreTrainedModel):
     """Logits from the last real token, or from the mean over the real tokens, of right-padded input.
 
     `config.pooling`, `config.head_dropout` and `config.freeze_backbone` are stored with the model. So is
-    `config.exact_match`: null, or the template of the pairs whose shared tokens are marked, see exact_match.py.
+    `config.exact_match`: null, or the template of the pairs whose `shared_tokens` are marked.
     """
 
     def __init__(self, config: GPT2Config) -> None:
@@ -68,6 +68,35 @@ class GPT2Classifier(GPT2PreTrainedModel):
             # Here and not in __init__: `from_pretrained` makes every parameter trainable again.
             self.transformer.requires_grad_(False).eval()
         return self
+
+
+def shared_tokens(ids: Tensor, lengths: Tensor, template: Sequence[Sequence[int]]) -> Tensor:
+    """Whether a token of one sentence of a pair stands in the other sentence too.
+
+    The feature f_exact_match of DrQA (Chen et al. 2017, arXiv:1704.00051, section 3.2), of tokens instead of words and
+    lemmas. Under causal attention the first sentence never sees the second, and a small model learns to compare them
+    late, if at all; here it is told. The classifier adds a learnt vector, zero at first, to these tokens' embeddings.
+
+    Args:
+        ids: (batch, tokens) int64, prompts padded on the right with any token.
+        lengths: (batch,) int64, the number of real tokens of each row.
+        template: the prompt's own tokens before, between and after the sentences, none of the three empty: they belong
+            to no sentence.
+
+    Returns:
+        (batch, tokens) bool; false in a whole row that lacks the tokens between two sentences, such as a text alone.
+    """
+    before, between, after = template
+    tokens = ids.shape[1]
+    place = torch.arange(tokens, device=ids.device)
+    beyond, found = pad(ids, (0, len(between)), value=-1), torch.ones_like(ids, dtype=torch.bool)
+    for offset, token in enumerate(between):
+        found &= beyond[:, offset : offset + tokens] == token
+    middle = torch.where(found.any(1), found.int().argmax(1), tokens)[:, None]
+    first = (place >= len(before)) & (place < middle)
+    second = (place >= middle + len(between)) & (place < lengths[:, None] - len(after))
+    across = (ids[:, :, None] == ids[:, None, :]) & first[:, :, None] & second[:, None, :]
+    return across.any(2) | across.any(1)
 
 
 def build_classifier(

@@ -72,11 +72,8 @@ def train(
     Args:
         model: moved to CUDA where there is one.
         rows: the training rows; batches are grouped by length.
-        objective: see pipeline/objectives.
-        settings: how to train.
         scratch: checkpoints, curves and the best models; deleted by whoever publishes the result.
         seed: of batches and, with several processes, of dropout masks.
-        precision: see pipeline/compute/reproducible.py.
         evaluate: called with the model in evaluation mode every `settings.evaluate_steps` and at the end.
         best: the value of `evaluate` that ranks models (higher is better, the earlier one wins a tie).
         keep: how many of the best models to keep.

@@ -34,6 +34,7 @@ from pipeline.augment.encoder import Encoder
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import PARAMS, parse
 from pipeline.config.params import Params, load_params
+from pipeline.config.tasks import Paraphrase
 from pipeline.config.training import Lora, Training
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Count, measure, and print."""
     path = Path(f"profiles/{options.profile}.yaml") if options.profile else PARAMS
-    params, compute, cores = load_params(path), load_params(path).compute, torch.get_num_threads()
+    params, cores = load_params(path), torch.get_num_threads()
     data = (options.data or Path(params.data.path)).absolute()
     if not data.is_dir():
         raise InputError(f"{path}: data.path {data} is no folder on this machine; name one with --data FOLDER")
@@ -100,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
             costs = Series({stage.addressing: estimate.seconds(stage.addressing) for stage in graph}).sort_index()
     print(table(costs, real, options.rows).to_string())
     if real is None:
+        compute = params.compute
         threads = min(compute.threads or cores, cores)
         jobs = max(1, options.jobs or cores // (threads * compute.processes))
         seconds = longest(graph, costs, jobs) / (1 if ON_GPU else threads)
@@ -146,15 +148,15 @@ def config_of(params: Params) -> GPT2Config:
     """A model of the profile's size."""
     own, hub = params.backbone.scratch, params.backbone.hub.name.rpartition("/")[2]
     if params.backbone.source == "path":
-        return GPT2Config.from_pretrained(params.backbone.path)
+        return GPT2Config.from_dict(read_json(Path(params.backbone.path) / "config.json"))
     if params.backbone.source == "scratch":
-        sizes = {"n_layer": own.layers, "n_embd": own.width, "n_head": own.heads}
-        sizes |= {"vocab_size": own.vocab_size, "n_positions": own.context}
+        sizes = own.layers, own.width, own.heads, own.vocab_size, own.context
     elif hub in HUB:
-        sizes = {"n_layer": HUB[hub][0], "n_embd": HUB[hub][1], "n_head": HUB[hub][1] // 64}
+        sizes = *HUB[hub], HUB[hub][1] // 64, 50257, 1024
     else:
         raise InputError(f"backbone.hub.name: the size of {hub} is not known here; known are {', '.join(HUB)}")
-    return GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)
+    names = "n_layer", "n_embd", "n_head", "vocab_size", "n_positions"
+    return GPT2Config(**dict(zip(names, sizes, strict=True)), bos_token_id=0, eos_token_id=0)
 
 
 def weights_of(config: GPT2Config) -> float:
@@ -259,19 +261,21 @@ class Estimate:
         return seconds + self._predictions(own, own.dataset)
 
     def train_first_stage(self, row: str) -> float:
-        return self.train_paraphrase(row, "first_stages")
+        return self._pairs(self.params.paraphrase.first_stages[row])
 
-    def train_paraphrase(self, row: str, rows_of: str = "methods") -> float:
-        own = getattr(self.params.paraphrase, rows_of)[row]
+    def train_paraphrase(self, row: str) -> float:
+        own = self.params.paraphrase.methods[row]
+        predictions = self._predictions(own, "paraphrase") * (2 if own.orders == "both" else 1)
+        return (1 + len(own.seeds)) * (self._pairs(own) + predictions)
+
+    def _pairs(self, own: Paraphrase) -> float:
         corpus, made = "etpc" if own.train == "prepared/etpc" else "paraphrase", Path(own.train).name
         share = self.params.training_sets[made].share if made in self.params.training_sets else 0.0
         rows = self._rows(corpus) / (1 - share) + sum(map(self._rows, own.tasks))
         seconds = self._training(own, corpus, rows, "adapter" if own.adapter else "full")
-        seconds *= PASSES.get(own.objective, 1) * PASSES.get(own.adapter, 1)
-        seconds *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
-        if rows_of == "methods":
-            seconds += self._predictions(own, corpus) * (2 if own.orders == "both" else 1)
-        return (1 + len(own.seeds)) * seconds
+        passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or "", 1)
+        passes *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
+        return passes * seconds
 
     def train_sonnet(self, row: str) -> float:
         own = self.params.sonnet.methods[row]

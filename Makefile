@@ -12,8 +12,8 @@ export TOKENIZERS_PARALLELISM := true
 .PHONY: repro test lint plots profile search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
-	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
-	@python -m pipeline.report.show
+	@python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS))
+	@python -m pipeline results
 
 test: $(VENV)/.installed-dev  ## the whole test suite
 	@python -m pytest
@@ -30,10 +30,10 @@ profile:  ## make profile NAME=laptop: put a complete parameter file in place
 	cp "profiles/$(NAME).yaml" params.yaml
 
 search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
-	@python -m pipeline.commands.search $(ROW) $(TRIALS)
+	@python -m pipeline search $(ROW) $(TRIALS)
 
 compare: $(VENV)/.installed  ## make compare BASE=main: what changed in metrics/ against a commit
-	@python -m pipeline.report.compare $(BASE)
+	@python -m pipeline compare $(BASE)
 
 docs: $(VENV)/.installed  ## put the measured figures into README.md and docs/
 	@python -m pipeline docs
@@ -49,7 +49,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.params-checked: $(VENV)/.installed params.yaml $(wildcard pipeline/config/*.py pipeline/objectives/*.py)
-	@python -m pipeline.checks.params
+	@python -m pipeline.checks params
 	@touch $@
 
 clean:  ## delete everything that can be made again

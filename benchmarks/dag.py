@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.dag [--rounds 3]
 
-All of it is CPU time. Run the pipeline first, cold, with `python -m pipeline.jobs`: everything must be up to date, and
-the shares of the cold run are read from the times.tsv that it left (skipped where it ran no more than a part).
+Starts and idle runs are CPU time, the stages of a cold run wall time. Run the pipeline first, cold, with
+`python -m pipeline.parallel`: everything must be up to date, and the shares are read from the times.tsv that it left
+(skipped where it ran no more than a part).
 """
 
 import argparse
@@ -26,16 +27,14 @@ def main() -> None:
     stages = sorted(path.stem for path in Path("pipeline/stages").glob("[!_]*.py"))
     works: dict[str, Work] = {f"start {stage}": partial(started, stage) for stage in stages}
     works["dvc repro, nothing to do"] = partial(ran, [["-m", "dvc", "repro"]])
-    works["make repro, nothing to do"] = partial(
-        ran, [["-m", f"pipeline.{module}"] for module in ("jobs", "report.show")]
-    )
+    works["make repro, nothing to do"] = partial(ran, [["-m", "pipeline.parallel"], ["-m", "pipeline", "results"]])
     found = interleaved(works, rounds, "s")
     groups = shares(TIMES) if TIMES.exists() else {}
     write(
         "dag",
         "The DAG",
         "CPU time until a stage's command has imported all it needs, and of runs of the whole DAG with nothing to do. "
-        "The other rows are a cold run's groups of stages, commands and DVC together.",
+        "The other rows are a cold run's groups of stages, in wall time.",
         rounds,
         [
             {
@@ -71,12 +70,12 @@ def ran(commands: list[list[str]], _: int) -> float:
 
 
 def shares(times: Path) -> dict[str, tuple[float, float]]:
-    """CPU seconds and percentage of all by group of stages, the largest first."""
+    """Seconds and percentage of all by group of stages, the largest first."""
     seconds: dict[str, float] = {}
     with open(times, encoding="utf-8") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             group = row["stage"].split("@")[0]
-            seconds[group] = seconds.get(group, 0.0) + float(row["command_cpu_s"]) + float(row["dvc_cpu_s"])
+            seconds[group] = seconds.get(group, 0.0) + float(row["seconds"])
     total = sum(seconds.values())
     return {name: (value, 100 * value / total) for name, value in sorted(seconds.items(), key=lambda item: -item[1])}
 

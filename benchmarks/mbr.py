@@ -14,8 +14,7 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from benchmarks.measure import Work, interleaved, seconds, write
-from pipeline.decoding.chrf_counts import pairwise_chrf
-from pipeline.decoding.mbr import mbr
+from pipeline.decoding.mbr import mbr, pairwise_chrf
 from pipeline.text.lines import SONNET_LINES
 from pipeline.text.prepared import PREPARED, read_poems
 

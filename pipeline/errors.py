@@ -12,8 +12,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from pipeline.call_stack import with_room
-
 
 class InputError(Exception):
     """Input that cannot be used: the message names the file, key or row, what was expected and what to do."""
@@ -53,7 +51,6 @@ def no_arguments(arguments: Sequence[str]) -> None:
         raise InputError(f"expected no argument, got {' '.join(arguments)}")
 
 
-@with_room
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
     print_anywhere()
@@ -71,7 +68,7 @@ PLAIN = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'"
 
 
 def print_anywhere(encoding: str | None = None) -> None:
-    """Let nothing that is printed end in a UnicodeEncodeError. Files are not concerned, they are always UTF-8.
+    """Print plain characters for those that the terminal lacks; no UnicodeEncodeError. Files are always UTF-8.
 
     Args:
         encoding: None keeps the one that the terminal, or the environment, asks for.
@@ -79,12 +76,12 @@ def print_anywhere(encoding: str | None = None) -> None:
     codecs.register_error("plain", plain)
     for stream in (sys.__stdout__, sys.__stderr__):  # not what a library has put around them, such as colorama
         if isinstance(stream, io.TextIOWrapper):
-            with suppress(OSError):  # one that was a file and is a pipe now, in a fork: it has been changed by then
+            with suppress(OSError):  # a file that became a pipe in a fork: it was changed before
                 stream.reconfigure(encoding=encoding, errors="plain")
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:
-    """ASCII in place of a character that cannot be encoded, such as e of an accented e, and where to go on."""
+    """ASCII for a character that cannot be encoded, such as e for an accented e, and where to go on."""
     assert isinstance(error, UnicodeEncodeError)
     character = error.object[error.start]
     parts = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()

@@ -83,7 +83,7 @@ def _augmentation(params: dict) -> None:
     ]
     adversarial.write_candidates(Path("data/augmented/adversarial/candidates.csv"), rows)
     about = {"generator": "lm", "meaning_gate": f"stand-in {HOSTILE}", "surface_gate": "chrf"}
-    write_json(folder / "apt.json", about | adversarial.figures(rows, 40))
+    write_json(folder / "apt.json", about | adversarial.search_figures(rows, 40))
 
 
 def _predictions(

@@ -25,17 +25,16 @@ from pipeline.augment.adversarial import (
     Candidate,
     Gates,
     choose_questions,
-    figures,
     in_rounds,
-    search,
-    verdict,
+    search_figures,
+    search_paraphrases,
+    with_scores,
 )
-from pipeline.augment.shards import blocks_of
+from pipeline.augment.back_translation import blocks_of
+from pipeline.augment.generator import fetch_seq2seq, generate_once, open_generator
 from pipeline.config.augmentation import Checkpoint, Sampling
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
-from pipeline.stages.adversarial_search import generate_block, open_generator
-from pipeline.stages.generator import fetch
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import CLOZE
 
@@ -51,7 +50,8 @@ def gates(meaning: dict[tuple[str, str], float], surface: dict[tuple[str, str], 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_verdicts_are_the_papers_definition(forward: float, backward: float, surface: float) -> None:
-    found = verdict(forward, backward, surface, gates({}, {}))
+    row = Candidate("q?", "c?", "lm", 0, None, None, None, "")
+    found = with_scores(row, forward, backward, surface, gates({}, {})).verdict
     mutual, alike = forward >= 0.5 and backward >= 0.5, surface >= 0.5
     assert (
         found
@@ -67,13 +67,13 @@ def test_verdicts_are_the_papers_definition(forward: float, backward: float, sur
 
 def test_entailment_in_one_direction_is_not_enough() -> None:
     one_way = gates({("q", "c"): 0.9, ("c", "q"): 0.1}, {("q", "c"): 0.9, ("c", "q"): 0.9})
-    (candidate,) = search(["q"], lambda questions, retry: [["c"]], "lm", 0, one_way, {})
+    (candidate,) = search_paraphrases(["q"], lambda questions, retry: [["c"]], "lm", 0, one_way, {})
     assert (candidate.verdict, candidate.meaning_forward, candidate.meaning_backward) == (HARD_NEGATIVE, 0.9, 0.1)
 
 
 def test_surface_is_the_mean_of_both_directions() -> None:
     lopsided = gates({("q", "c"): 1, ("c", "q"): 1}, {("q", "c"): 0.9, ("c", "q"): 0.0})
-    (candidate,) = search(["q"], lambda questions, retry: [["c"]], "lm", 0, lopsided, {})
+    (candidate,) = search_paraphrases(["q"], lambda questions, retry: [["c"]], "lm", 0, lopsided, {})
     assert (candidate.verdict, candidate.surface) == (ADVERSARIAL, 0.45)
 
 
@@ -85,7 +85,7 @@ def test_only_questions_without_an_adversarial_paraphrase_are_tried_again() -> N
         asked.append((list(questions), retry))
         return [[f"{question[0]}{retry}"] for question in questions]
 
-    found = search(["easy", "hard", "never"], generate, "lm", 3, gates(both, {}), {"easy": ["e1"]})
+    found = search_paraphrases(["easy", "hard", "never"], generate, "lm", 3, gates(both, {}), {"easy": ["e1"]})
     assert asked == [
         (["hard", "never", "easy"] if asked[0][0][0] == "hard" else ["easy", "hard", "never"], 0),
         (["hard", "never"], 1),
@@ -94,7 +94,7 @@ def test_only_questions_without_an_adversarial_paraphrase_are_tried_again() -> N
     ]
     adversarial = [(row.question, row.origin, row.retry) for row in found if row.verdict == ADVERSARIAL]
     assert adversarial == [("easy", "back_translation", 0), ("hard", "lm", 2)]
-    counts = figures(found, 3)
+    counts = search_figures(found, 3)
     assert counts["questions_with_adversarial"] == counts["adversarial"] == 2
     assert counts["origin_back_translation_scored"] == counts["origin_back_translation_adversarial"] == 1
     assert counts["retry_2_adversarial"] == 1 and counts["retry_3_scored"] == 1
@@ -102,16 +102,16 @@ def test_only_questions_without_an_adversarial_paraphrase_are_tried_again() -> N
 
 
 def test_copies_repetitions_and_unfinished_candidates_are_not_scored() -> None:
-    scored: list[tuple[str, str]] = []
+    asked: list[tuple[str, str]] = []
 
     def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
-        scored.extend(pairs)
+        asked.extend(pairs)
         return [0.0] * len(pairs)
 
     texts = ["how are you", "", "Well?", "well", "..."]
-    found = search(["How are you?"], lambda q, r: [texts], "lm", 0, Gates(score, 0.5, score, 0.5), {})
+    found = search_paraphrases(["How are you?"], lambda q, r: [texts], "lm", 0, Gates(score, 0.5, score, 0.5), {})
     assert [row.verdict for row in found] == [COPY, UNFINISHED, UNRELATED, REPEATED, UNFINISHED]
-    assert {frozenset(pair) for pair in scored} == {frozenset({"How are you?", "Well?"})}
+    assert {frozenset(pair) for pair in asked} == {frozenset({"How are you?", "Well?"})}
 
 
 @given(st.lists(st.lists(st.integers(-5, 5), min_size=6, max_size=6), min_size=1, max_size=4), st.integers(1, 8))
@@ -165,12 +165,12 @@ def test_a_killed_search_reads_what_it_had_generated(tmp_path: Path) -> None:
 
     blocks, model = [["q0", "q1"], ["q2"]], Counting()
     with pytest.raises(KeyboardInterrupt):
-        [generate_block(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
-    texts = [generate_block(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
+        [generate_once(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
+    texts = [generate_once(block, 0, model, SAMPLING, 0, tmp_path) for block in blocks]  # type: ignore[arg-type]
     assert texts == [[["q0 0"], ["q1 0"]], [["q2 0"]]]
     assert model.calls == 2 + 1  # the first block was not generated again
     # Under another gate other questions are open: what was saved for these is not taken for theirs.
-    assert generate_block(["q1"], 0, model, SAMPLING, 0, tmp_path) == [["q1 0"]]  # type: ignore[arg-type]
+    assert generate_once(["q1"], 0, model, SAMPLING, 0, tmp_path) == [["q1 0"]]  # type: ignore[arg-type]
 
 
 def test_parts_are_put_together_in_the_order_of_one_search() -> None:
@@ -179,7 +179,7 @@ def test_parts_are_put_together_in_the_order_of_one_search() -> None:
 
     def find(some: Sequence[str]) -> list[Candidate]:
         generate = lambda open_questions, retry: [[f"{question} {retry}"] * 2 for question in open_questions]  # noqa: E731
-        return search(some, generate, "lm", 2, gates(solved, {}), given)
+        return search_paraphrases(some, generate, "lm", 2, gates(solved, {}), given)
 
     whole = find(questions)
     for shards in (1, 2, 3, 7):
@@ -222,7 +222,7 @@ def write_seq2seq(folder: Path, kind: str) -> Path:
 def test_a_seq2seq_paraphraser_is_fetched_and_samples(tmp_path: Path, kind: str) -> None:
     source = write_seq2seq(tmp_path / "source", kind)
     (tmp_path / "generator").mkdir()
-    fetch(Checkpoint(name=str(source), revision="main"), tmp_path / "generator")
+    fetch_seq2seq(Checkpoint(name=str(source), revision="main"), tmp_path / "generator")
     model = open_generator(tmp_path / "generator")
     assert isinstance(model, generator.Seq2Seq)
     questions = ["how do i repair the engine", "what helps"]
@@ -233,8 +233,8 @@ def test_a_seq2seq_paraphraser_is_fetched_and_samples(tmp_path: Path, kind: str)
 
 
 def test_a_seq2seq_paraphraser_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"adversarial\.generator\.seq2seq: cannot load .*nowhere"):
-        fetch(Checkpoint(name=str(tmp_path / "nowhere"), revision="main"), tmp_path)
+    with pytest.raises(InputError, match=r"adversarial\.generator\.seq2seq: .*nowhere at main: cannot be loaded"):
+        fetch_seq2seq(Checkpoint(name=str(tmp_path / "nowhere"), revision="main"), tmp_path)
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     (source / "model.safetensors").unlink()
     torch.save(weights, source / "pytorch_model.bin")
     with pytest.raises(InputError, match="safetensors"):
-        fetch(Checkpoint(name=str(source), revision="main"), tmp_path)
+        fetch_seq2seq(Checkpoint(name=str(source), revision="main"), tmp_path)
 
 
 def test_tiny_tokenizer_splits_before_the_quotation_mark() -> None:

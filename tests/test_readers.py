@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
+from pipeline.text.delimited import read_table
 from pipeline.text.normalise import cased, clean, clean_line, course
 from pipeline.text.prepared import Pair, Poem, Sentence, read_pairs, write_pairs
 from pipeline.text.readers import (
@@ -21,7 +22,6 @@ from pipeline.text.readers import (
     read_qqp,
     read_sentiment,
 )
-from pipeline.text.table import read_table
 
 HEADER = "\tid\tsentence1\tsentence2\tis_duplicate"
 ROW = "{0}\tid{0}\tfirst {0}\tsecond {0}\t1.0"

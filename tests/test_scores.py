@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.augment import scores as scores_module
+from pipeline.augment.gates import ChrF
 from pipeline.augment.scores import CHUNK, ScoreCache, score_all
-from pipeline.augment.surface.chrf import ChrF
 from pipeline.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -157,16 +156,3 @@ def test_two_processes_share_the_cache(tmp_path: Path) -> None:
     processes = [run_slow(tmp_path, 0.01) for _ in range(2)]
     outputs = [process.communicate(timeout=30)[0] for process in processes]
     assert outputs == [f"{[round((100 + number) / 7, 4) for number in range(40)]}\n"] * 2
-
-
-def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "scores.sqlite"
-    with ScoreCache(path) as cache:
-        score_all([(f"{number}" * 50, "b") for number in range(300)], Counting(), cache)
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"scores.sqlite: damaged, or not a database"):
-        ScoreCache(path)
-
-
-def test_the_default_place_is_the_memory_folder() -> None:
-    assert scores_module.SCORES == Path("data/memory/scores.sqlite")

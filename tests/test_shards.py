@@ -11,14 +11,18 @@ import pytest
 from project_user import Copy, ran
 from small_project import REPOSITORY, write_project
 
-from pipeline.augment.back_translation import TRANSLATIONS, Translation, read_translations, write_translations
-from pipeline.augment.shards import blocks_of
+from pipeline.augment.adversarial import SEARCH, read_shards
+from pipeline.augment.back_translation import (
+    TRANSLATIONS,
+    Translation,
+    blocks_of,
+    read_translations,
+    write_translations,
+)
 from pipeline.config.augmentation import Adversarial, read_shard
 from pipeline.config.base import check, read_params
 from pipeline.errors import InputError
-from pipeline.files import write_json
-from pipeline.stages.adversarial import common_about
-from pipeline.stages.translate import comparison
+from pipeline.files import write_json, write_text
 
 CANDIDATES = ("data/augmented/back_translation/es/candidates.csv", "data/augmented/adversarial/candidates.csv")
 PARTS = (
@@ -41,8 +45,9 @@ def origin(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Copy:
     folder = tmp_path_factory.mktemp("shards") / "origin"
     write_project(folder)
     shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    sizes = folder / "pipeline/augment/shards.py"
-    sizes.write_text(re.sub(r"^(SENTENCES|QUESTIONS) = \d+", r"\1 = 2", sizes.read_text(), flags=re.MULTILINE))
+    for name in ("back_translation", "adversarial"):
+        sizes = folder / f"pipeline/augment/{name}.py"
+        sizes.write_text(re.sub(r"^(SENTENCES|QUESTIONS) = \d+", r"\1 = 2", sizes.read_text(), flags=re.MULTILINE))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder / name)
     project = Copy(folder)
@@ -102,21 +107,23 @@ def test_two_machines_share_the_work_through_a_remote(origin: Copy) -> None:
     assert ran(joined.run("dvc repro --allow-missing adversarial")) == set()
 
 
-def test_shards_of_different_gates_are_not_joined(tmp_path: Path) -> None:
+def test_shards_of_different_gates_are_not_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for shard, revision in enumerate("ab"):
-        write_json(tmp_path / str(shard) / "about.json", {"generator": "lm", "meaning_gate": f"nli {revision}"})
-    assert common_about([tmp_path / "0", tmp_path / "0"]) == {"generator": "lm", "meaning_gate": "nli a"}
+        write_json(SEARCH / str(shard) / "about.json", {"generator": "lm", "meaning_gate": f"nli {revision}"})
+        write_text(SEARCH / str(shard) / "candidates.jsonl", "")
+    assert read_shards([0], []) == ([], {"generator": "lm", "meaning_gate": "nli a"})
     with pytest.raises(InputError, match="/1 and .*/0: meaning_gate is 'nli b' and 'nli a'"):
-        common_about([tmp_path / "0", tmp_path / "1"])
+        read_shards([0, 1], [])
+    with pytest.raises(InputError, match="adversarial_search: the shards have searched for other questions"):
+        read_shards([0], ["Why?"])
 
 
 def test_translations_of_all_shards_are_read_and_must_be_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with comparison(False) as compare:
-        similarities = compare([("a?", "A\r?"), ("b?", "")])
-    rows = [Translation("a?", "A\r?", similarities[0]), Translation("b?", "", 0.5)]
+    rows = [Translation("a?", "A\r?", None), Translation("b?", "", 0.5)]
     for shard, row in enumerate(rows):
         write_translations(TRANSLATIONS / "es" / str(shard), [row])
     assert read_translations("es", [0, 1], ["b?", "a?"]) == {"a?": rows[0], "b?": rows[1]}

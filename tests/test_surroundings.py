@@ -122,7 +122,7 @@ def test_nothing_is_stale_because_of_where_the_clone_is(origin: Path, tmp_path: 
     for name, setting, environment in (("usual", "false", USUAL), ("odd", "true", {**ODD, "HOME": "/proc/none"})):
         git(tmp_path, "clone", "-q", "-c", f"core.autocrlf={setting}", str(origin), name)
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline.checks.fresh"], cwd=tmp_path / name, capture_output=True, text=True,
+            [sys.executable, "-m", "pipeline.checks", "fresh"], cwd=tmp_path / name, capture_output=True, text=True,
             env={"PATH": os.environ["PATH"], **environment},
         )  # fmt: skip
         assert done.returncode in (0, 1) and not done.stderr, done.stderr

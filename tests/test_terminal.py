@@ -14,7 +14,7 @@ ENTRY_POINTS = {
     for path in sorted((REPOSITORY / "pipeline").rglob("*.py"))
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 }
-PLAIN_ALREADY = {"data.generator"}  # prints nothing
+PLAIN_ALREADY = {"data.generator", "pipeline.stages._warm"}  # print nothing
 ECHO = "from pipeline.errors import stage_main; stage_main(lambda words: print(*words))"
 EVERY_ENTRY_POINT = """
 import runpy, sys
@@ -27,12 +27,12 @@ for module in sys.argv[1:]:
         print(module, "\\u2013")
 """
 IN_A_FORK = """
-import os
+import os, sys
 from pipeline.errors import stage_main
 reader, writer = os.pipe()
 os.dup2(writer, 1)
 stage_main(lambda _: print("\\u2013", flush=True))
-assert os.read(reader, 9) == b"-\\n"
+print(os.read(reader, 9).decode(), end="", file=sys.stderr)
 """
 
 
@@ -64,7 +64,7 @@ def test_a_character_that_is_missing_is_a_plain_one(encoding: str, expected: str
 def test_this_goes_for_every_entry_point(tmp_path: Path) -> None:
     modules = sorted(ENTRY_POINTS - PLAIN_ALREADY)
     output = run(tmp_path, "ascii", "-c", EVERY_ENTRY_POINT, *modules)
-    assert len(modules) > 9 and [module for module in modules if f"\n{module} -\n" not in f"\n{output}"] == []
+    assert len(modules) >= 4 and [module for module in modules if f"\n{module} -\n" not in f"\n{output}"] == []
 
 
 def test_a_path_of_the_user_is_printed_as_far_as_possible(tmp_path: Path) -> None:
@@ -81,16 +81,18 @@ def test_a_path_of_the_user_is_printed_as_far_as_possible(tmp_path: Path) -> Non
 def test_standard_output_may_have_become_another_one(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
     with open(tmp_path / "output", "w") as file:
-        subprocess.run([sys.executable, "-c", IN_A_FORK], check=True, env=environment, stdout=file)
+        command = [sys.executable, "-c", IN_A_FORK]
+        done = subprocess.run(command, env=environment, stdout=file, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "-\n")
 
 
-@pytest.mark.parametrize("encoding, expected", [("ascii", "cafe -"), ("latin-1", "café -"), ("utf-8", "café –")])
-def test_what_a_failed_stage_printed_is_shown(encoding: str, expected: str, tmp_path: Path) -> None:
+def test_what_a_failed_stage_printed_is_shown(tmp_path: Path) -> None:
     (tmp_path / "stage.py").write_text("import sys\nprint('café – out')\nsys.exit('café – end')\n", encoding="utf-8")
     (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: python stage.py, deps: [stage.py]}}\n")
     (tmp_path / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    run(tmp_path, encoding, "-m", "dvc", "init", "-q")
-    output = run(tmp_path, encoding, "-m", "pipeline.jobs", "--jobs", "1", code=1)
-    assert f"    {expected} out\n    {expected} end\n" in output
-    assert "café – out\n" in (tmp_path / ".dvc/tmp/jobs/one.log").read_text(encoding="utf-8")
+    run(tmp_path, "utf-8", "-m", "dvc", "init", "-q")
+    for encoding, expected in (("ascii", "cafe -"), ("latin-1", "café -"), ("utf-8", "café –")):
+        output = run(tmp_path, encoding, "-m", "pipeline.parallel", "--jobs", "1", code=1)
+        assert f"    {expected} out\n    {expected} end\n" in output
+        assert "café – out\n" in (tmp_path / ".dvc/tmp/jobs/one.log").read_text(encoding="utf-8")

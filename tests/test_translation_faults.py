@@ -14,7 +14,7 @@ from small_disk import small_disk
 
 from pipeline.augment import store
 from pipeline.augment.memory import TranslationMemory
-from pipeline.augment.store import friendly, open_store
+from pipeline.augment.store import Store
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ def test_a_memory_locked_by_another_process(tmp_path: Path, monkeypatch: pytest.
     assert locker.stdout is not None
     locker.stdout.readline()
     monkeypatch.setattr(store, "PATIENCE", 0.2)
-    for use in (lambda: TranslationMemory(path), lambda: open_store(tmp_path / "memory.sqlite", "")):
+    for use in (lambda: TranslationMemory(path), lambda: Store(path, "SELECT 1")):
         with pytest.raises(InputError, match=r"memory.sqlite: locked by another process for 0.2 s: wait for"):
             use()
     monkeypatch.setattr(store, "PATIENCE", 20.0)
@@ -154,10 +154,9 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_bugs_stay_bugs(tmp_path: Path) -> None:
-    connection = open_store(tmp_path / "a.sqlite", "CREATE TABLE IF NOT EXISTS t (a)")
-    with pytest.raises(sqlite3.OperationalError, match="syntax error"), friendly(tmp_path / "a.sqlite"):
-        connection.execute("SELEKT")
-    connection.close()
+    with Store(tmp_path / "a.sqlite", "CREATE TABLE IF NOT EXISTS t (a)") as table:
+        with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+            table.select("SELEKT")
 
 
 @pytest.fixture
@@ -171,7 +170,7 @@ def test_a_full_disk_keeps_what_was_committed(disk: Path) -> None:
     with TranslationMemory(path) as memory:
         kept = 0
         with pytest.raises(
-            InputError, match=r"memory.sqlite: the disk is full: free some space and run again, nothing"
+            InputError, match=r"memory.sqlite: the disk is full, or fails: free some space and run again, nothing"
         ):
             for kept in range(100):
                 memory.add("slow", "1", "en", "es", {f"{kept} {text}": text * 20 for text in TEXTS})

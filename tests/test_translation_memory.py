@@ -1,5 +1,6 @@
 """The translation memory: what is added comes back, the exchange format is exact, and damage is named."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.augment import memory as module
-from pipeline.augment.memory import COLUMNS, TranslationMemory, main
+from pipeline.augment.memory import COLUMNS, MEMORY, TranslationMemory
+from pipeline.commands import memory as command
 from pipeline.errors import InputError
 
 HEADER = "\t".join(COLUMNS)
@@ -112,19 +113,23 @@ def test_a_file_from_another_editor(memory: TranslationMemory, tmp_path: Path) -
         memory.import_tsv(tmp_path / "latin.tsv")
 
 
+def run(*words: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    options = parser.parse_args(words)
+    options.run(options)
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="data/memory/translations.sqlite: no such file: nothing was translated yet"):
-        main(["export", "out.tsv"])
-    for wrong in ([], ["export"], ["delete", "out.tsv"]):
-        with pytest.raises(InputError, match="usage: .* export FILE | import FILE"):
-            main(wrong)
+        run("export", "out.tsv")
     Path("in.tsv").write_text(f"{HEADER}\nen\tes\ta\tb\tc\td\n")
-    main(["import", "in.tsv"])
-    main(["export", "out.tsv"])
+    run("import", "in.tsv")
+    run("export", "out.tsv")
     assert Path("out.tsv").read_bytes() == Path("in.tsv").read_bytes()
     assert "in.tsv: 1 translations added to data/memory/translations.sqlite" in capsys.readouterr().out
-    assert module.MEMORY.exists()
+    assert MEMORY.exists()
 
 
 def test_looking_up_loads_no_model_library() -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.augment.memory import TranslationMemory
-from pipeline.augment.translate import back_translate, open_translator, translate_all
-from pipeline.augment.translators.replay import Replay
-from pipeline.augment.translators.stopped import Stopped
+from pipeline.augment.translate import back_translate, open_backend, translate_all
+from pipeline.augment.translators import Replay, Stopped
 from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
@@ -108,7 +107,7 @@ def params(backend: str, model: str = "folder/{source}-{target}", **changes: obj
 
 @pytest.mark.parametrize("backend", ["memory", "apertium", "marian", "google", "libre", "mymemory"])
 def test_every_backend_opens_under_its_name(backend: str) -> None:
-    assert open_translator(params(backend)).name == backend
+    assert open_backend(params(backend)).name == backend
 
 
 @pytest.mark.parametrize(

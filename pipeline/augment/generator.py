@@ -6,19 +6,22 @@ The language model is the backbone fine-tuned on positive pairs in the words of 
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.augmentation import Sampling
+from pipeline.augment.hub import loading
+from pipeline.config.augmentation import Checkpoint, Sampling
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
+from pipeline.files import read_json, write_json
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import CLOZE
 from pipeline.text.tokenizer import end_of_text, load_tokenizer
@@ -46,30 +49,23 @@ class LanguageModel:
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = load_tokenizer(folder)
-        self.model = GPT2LMHeadModel.from_pretrained(
-            folder, dtype=torch.get_default_dtype(), use_safetensors=True
-        ).eval()
-        self.model = self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.get_default_dtype(), use_safetensors=True)
+        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
         """`sampling.candidates` candidates for every question; an empty one was not finished."""
-        room = self.model.config.n_positions - sampling.max_new_tokens
-        end = end_of_text(self.tokenizer)
-        prompts = [[end, *code.ids][-room:] for code in self.tokenizer.encode_batch(
-            [f"{BEFORE}{question}{BETWEEN}" for question in questions])]  # fmt: skip
-        numbers = range(sampling.candidates)
-        seeds = [stream_seed(seed, question, retry, number) for question in questions for number in numbers]
+        room, end = self.model.config.n_positions - sampling.max_new_tokens, end_of_text(self.tokenizer)
+        count = sampling.candidates
+        encoded = self.tokenizer.encode_batch([f"{BEFORE}{question}{BETWEEN}" for question in questions])
         written = sample(
             self.model,
-            [prompt for prompt in prompts for _ in numbers],
-            seeds,
+            [[end, *code.ids][-room:] for code in encoded for _ in range(count)],
+            [stream_seed(seed, question, retry, number) for question in questions for number in range(count)],
             partial(_choose, k_p=widened(sampling, retry)),
-            no_newlines(self.tokenizer),
-            1,
-            sampling.max_new_tokens,
+            Limits([0] * self.tokenizer.get_vocab_size(), new_tokens=sampling.max_new_tokens),  # no lines to count
         )
         texts = [finished(self.tokenizer.decode(tokens)) for tokens in written]
-        return [texts[start : start + len(numbers)] for start in range(0, len(texts), len(numbers))]
+        return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
 class Seq2Seq:
@@ -81,10 +77,8 @@ class Seq2Seq:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, dtype=torch.get_default_dtype(), use_safetensors=True
-        ).eval()
-        self.model = self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.get_default_dtype(), use_safetensors=True)
+        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.inference_mode()
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
@@ -104,25 +98,47 @@ class Seq2Seq:
         # Without the first token: BART begins its output with the end-of-text token.
         ended = (tokens[:, 1:] == self.model.generation_config.eos_token_id).any(1).tolist()
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        texts = [one_line(text) if done else "" for text, done in zip(texts, ended, strict=True)]
+        texts = [" ".join(text.split()) if done else "" for text, done in zip(texts, ended, strict=True)]
         count = sampling.candidates
         return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
+def fetch_seq2seq(checkpoint: Checkpoint, folder: Path) -> None:
+    """Save a sequence-to-sequence model of the hub, or of a local folder, to `folder`."""
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    name, where = checkpoint.name, {"revision": checkpoint.revision}
+    expected = "a sequence-to-sequence model with safetensors, of the hub (check the network) or in a folder"
+    with loading(f"params.yaml: adversarial.generator.seq2seq: {name} at {checkpoint.revision}", expected):
+        model = AutoModelForSeq2SeqLM.from_pretrained(name, **where, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def open_generator(folder: Path) -> LanguageModel | Seq2Seq:
+    """What the stage `generator` has put into `folder`."""
+    config = read_json(folder / "config.json")
+    return Seq2Seq(folder) if config.get("is_encoder_decoder") else LanguageModel(folder)
+
+
+def generate_once(
+    questions: Sequence[str], retry: int, generator: LanguageModel | Seq2Seq, sampling: Sampling, seed: int, run: Path
+) -> list[list[str]]:
+    """Candidates of one round; what an earlier, killed run has saved in `run` is read.
+
+    The file's name comes from the questions: which ones are still open in a later round depends on the gates.
+    """
+    path = run / f"round-{retry}" / f"{hashlib.sha256(json.dumps(questions).encode()).hexdigest()}.json"
+    if not path.exists():
+        write_json(path, generator.paraphrase(questions, sampling, retry, seed))
+    return read_json(path)
+
+
 def finished(text: str) -> str:
-    """What stands before the closing quotation mark; empty without one."""
-    text = one_line(text)
+    """What stands before the closing quotation mark, on one line as questions are; empty without one."""
+    text = " ".join(text.split())
     return text[: -len(CLOSING)].strip() if text.endswith(CLOSING) else ""
-
-
-def one_line(text: str) -> str:
-    """A text as questions are: its white space, a bare carriage return among it, is single spaces."""
-    return " ".join(text.split())
-
-
-def no_newlines(tokenizer: Tokenizer) -> Tensor:
-    """(vocabulary,) int64 zeros: questions have no lines to count."""
-    return torch.zeros(tokenizer.get_vocab_size(), dtype=torch.int64)
 
 
 def stream_seed(seed: int, question: str, retry: int, number: int) -> int:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.augment import adversarial, back_translation
+from pipeline.augment import adversarial
+from pipeline.augment.back_translation import read_back_translated
 from pipeline.config.augmentation import TrainingSet
 from pipeline.text.prepared import Pair, read_pairs
 
@@ -60,22 +61,19 @@ def read_pool(training_set: TrainingSet, data: Path) -> list[list[Pair]]:
 def back_translated(folder: Path, texts: str) -> list[Pair]:
     """The accepted pairs of every language; with `original`, the training pairs that they were made of."""
     pairs = []
-    for path in sorted(folder.glob("*/candidates.csv")):
-        for row in back_translation.read_candidates(path):
-            if row.verdict == "accepted":
-                new = row.translation if texts == "augmented" else row.source
-                first, second = (new, row.other) if row.sentence == "sentence1" else (row.other, new)
-                pairs.append(Pair(f"{row.id}.{path.parent.name}.{row.sentence}", first, second, row.label))
+    for language, row in read_back_translated(folder):
+        if row["verdict"] == "accepted":
+            new = row["translation"] if texts == "augmented" else row["source"]
+            first, second = (new, row["other"]) if row["sentence"] == "sentence1" else (row["other"], new)
+            pairs.append(Pair(f"{row['id']}.{language}.{row['sentence']}", first, second, int(row["label"])))
     return pairs
 
 
 def adversarial_pairs(folder: Path) -> list[list[Pair]]:
     """The adversarial positives and hard negatives, then the ordinary positives."""
-    preferred: list[Pair] = []
-    ordinary: list[Pair] = []
+    groups: tuple[list[Pair], list[Pair]] = ([], [])
     for number, row in enumerate(adversarial.read_candidates(folder / "candidates.csv")):
-        label = adversarial.LABELS.get(row.verdict)
-        if label is not None:
-            pair = Pair(f"{row.verdict}.{number}", row.question, row.candidate, label)
-            (ordinary if row.verdict == adversarial.ORDINARY else preferred).append(pair)
-    return [preferred, ordinary]
+        if row.verdict in adversarial.LABELS:
+            pair = Pair(f"{row.verdict}.{number}", row.question, row.candidate, adversarial.LABELS[row.verdict])
+            groups[row.verdict == adversarial.ORDINARY].append(pair)
+    return list(groups)

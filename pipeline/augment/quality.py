@@ -5,12 +5,15 @@ Pure functions of texts and scores; nothing here loads a model.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from pipeline.augment.back_translation import BackTranslated, Translation, letters
+from pipeline.augment.gates import sentence_chrf
 from pipeline.augment.rules import negation_differs, numbers_differ
-from pipeline.augment.surface.chrf import chrf
+from pipeline.config.augmentation import Checks
 from pipeline.evaluation.generation import distinct
 from pipeline.text.lines import words_of
+from pipeline.text.prepared import Pair
 
 ACCEPTED = "accepted"
 UNTRANSLATED = "untranslated"  # none, empty, or with a translator's marks
@@ -26,72 +29,66 @@ REJECTIONS = (UNTRANSLATED, COPY, NEAR_COPY, LENGTH, NUMBERS, NEGATION, DRIFT)  
 _MARKED = re.compile(r"(?<![\w*])[*@#](?=[^\W\d_])|\\@")
 
 
-def judge(
-    source: str,
-    translation: str | None,
-    similarity: float | None,
-    near_copy: float,
-    length_ratio: float,
-    threshold: float | None,
-) -> str:
+def judge_translation(source: str, translation: str, similarity: float | None, chrf: float, checks: Checks) -> str:
     """`accepted`, or the first of `REJECTIONS` that applies.
 
     Args:
         source: the sentence that was translated.
-        translation: its back-translation; None where the translator failed.
-        similarity: cosine of the two embeddings; not looked at without `threshold`.
-        near_copy: chrF / 100 of the translation against the source from which it is a near copy.
-        length_ratio: how many times longer, in words, either may be than the other.
-        threshold: least similarity; None for no such check.
+        translation: its back-translation; empty where the translator failed.
+        similarity: cosine of the two embeddings; not looked at where `checks` has no threshold.
+        chrf: sentence chrF of the translation against the source, 0 to 1.
     """
-    if translation is None or not _plain(translation) or _marks(translation) > _marks(source):
+    if not letters(translation) or _marks(translation) > _marks(source):
         return UNTRANSLATED
-    if _plain(translation) == _plain(source):
+    if letters(translation) == letters(source):
         return COPY
-    if chrf(source, translation) >= near_copy:
+    if chrf >= checks.near_copy:
         return NEAR_COPY
-    if _ratio(source, translation) > length_ratio:
+    if _ratio(source, translation) > checks.length_ratio:
         return LENGTH
     if numbers_differ(source, translation):
         return NUMBERS
     if negation_differs(source, translation):
         return NEGATION
-    if threshold is not None and (similarity is None or similarity < threshold):
+    if checks.similarity is not None and (similarity is None or similarity < checks.similarity):
         return DRIFT
     return ACCEPTED
 
 
-def summary(
-    sources: Sequence[str],
-    translations: Sequence[str | None],
-    verdicts: Sequence[str],
-    similarities: Sequence[float | None],
-) -> dict[str, float]:
+def judge_translations(
+    selected: Sequence[tuple[Pair, str]], translations: Mapping[str, Translation], checks: Checks
+) -> list[BackTranslated]:
+    """Every selected sentence with its back-translation, scores and verdict."""
+    judged = []
+    for pair, sentence in selected:
+        source, back, similarity = translations[getattr(pair, sentence)]
+        other = pair.sentence2 if sentence == "sentence1" else pair.sentence1
+        chrf = sentence_chrf(source, back)
+        verdict = judge_translation(source, back, similarity, chrf, checks)
+        judged.append(
+            BackTranslated(pair.id, sentence, pair.label or 0, source, back, other, similarity, chrf, verdict)
+        )
+    return judged
+
+
+def quality_figures(judged: Sequence[BackTranslated]) -> dict[str, float]:
     """Counts of all candidates, and means over the accepted ones; a mean of nothing is left out.
 
     Returns:
         candidates, accepted, acceptance_rate, every rejection; mean_similarity (-1 to 1), chrf_to_source (0 to 1) and
         distinct_2 (distinct word bigrams over all, 0 to 1).
     """
-    counts = Counter(verdicts)
-    accepted = [index for index, verdict in enumerate(verdicts) if verdict == ACCEPTED]
-    result: dict[str, float] = {"candidates": len(verdicts), "accepted": len(accepted)}
-    result["acceptance_rate"] = len(accepted) / len(verdicts) if verdicts else 0.0
+    counts = Counter(row.verdict for row in judged)
+    accepted = [row for row in judged if row.verdict == ACCEPTED]
+    result: dict[str, float] = {"candidates": len(judged), "accepted": len(accepted)}
+    result["acceptance_rate"] = len(accepted) / len(judged) if judged else 0.0
     result |= {reason: counts[reason] for reason in REJECTIONS}
-    known = [similarity for index in accepted if (similarity := similarities[index]) is not None]
-    if known:
+    if known := [row.similarity for row in accepted if row.similarity is not None]:
         result["mean_similarity"] = sum(known) / len(known)
     if accepted:
-        texts = [translations[index] or "" for index in accepted]
-        scores = [chrf(sources[index], text) for index, text in zip(accepted, texts, strict=True)]
-        result["chrf_to_source"] = sum(scores) / len(scores)
-        result["distinct_2"] = distinct(texts, 2)
+        result["chrf_to_source"] = sum(row.chrf for row in accepted) / len(accepted)
+        result["distinct_2"] = distinct([row.translation for row in accepted], 2)
     return result
-
-
-def _plain(text: str) -> str:
-    """Without case, punctuation and spaces."""
-    return re.sub(r"[\W_]+", "", text).casefold()
 
 
 def _marks(text: str) -> int:

@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
+from os.path import commonprefix
 
 FUNCTION_WORDS = set(
     "who what when where why how which whose whom is are was were am be been do does did can could will would shall "
@@ -33,9 +33,10 @@ def tokens(text: str) -> list[str]:
 
 _DROPPED = {"a", "an", "the"}
 _COORDINATORS = {"and", "or", "vs", "versus"}
-_SYMMETRIC = {"difference", "differences", "different", "differ", "same", "similar", "similarity", "similarities"}
-_SYMMETRIC |= {"compare", "compared", "comparison", "distance", "far", "equal", "equals", "equivalent", "synonym"}
-_SYMMETRIC |= {"related", "relation", "relationship", "connection", "married", "together"}
+_SYMMETRIC = set(
+    "difference differences different differ same similar similarity similarities compare compared comparison distance "
+    "far equal equals equivalent synonym related relation relationship connection married together".split()
+)
 _PHRASE = 3  # words
 _TOLERANCE = 0.2  # of the words may differ apart from the exchange,
 _MOST = 2  # and never more words than this
@@ -57,18 +58,13 @@ def _words(text: str) -> list[str]:
 
 def _route_reversed(words: Sequence[str], others: Sequence[str]) -> bool:
     """From X to Y against from Y to X, whatever else the sentences say."""
-    ends, other_ends = _ends(words), _ends(others)
-    there, back = ends["from"] & other_ends["to"], ends["to"] & other_ends["from"]
-    return bool(there and back) and not (ends["from"] & other_ends["from"] or ends["to"] & other_ends["to"])
+    start, end, other_start, other_end = (_after(mark, some) for some in (words, others) for mark in ("from", "to"))
+    return bool(start & other_end and end & other_start) and not (start & other_start or end & other_end)
 
 
-def _ends(words: Sequence[str]) -> dict[str, set[str]]:
-    """The first content word after every "from" and "to"."""
-    ends: dict[str, set[str]] = {"from": set(), "to": set()}
-    for word, follows in zip(words, words[1:], strict=False):
-        if word in ends and follows not in FUNCTION_WORDS:
-            ends[word].add(follows)
-    return ends
+def _after(mark: str, words: Sequence[str]) -> set[str]:
+    """The content words that stand after `mark`."""
+    return {follows for word, follows in zip(words, words[1:], strict=False) if word == mark} - FUNCTION_WORDS
 
 
 def _exchanged(words: Sequence[str], others: Sequence[str]) -> bool:
@@ -87,12 +83,16 @@ def _exchanged(words: Sequence[str], others: Sequence[str]) -> bool:
 
 def _exchanges(words: Sequence[str], others: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """Every exchange of two phrases that stand the other way round in `others`; does their order matter?"""
+    places = {
+        tuple(others[place : place + size]): place
+        for size in range(1, _PHRASE + 1)
+        for place in reversed(range(len(others) - size + 1))  # the first place of a phrase counts
+    }
     phrases = [
-        (start, end, place)
+        (start, end, places[tuple(words[start:end])])
         for start in range(len(words))
         for end in range(start + 1, min(start + _PHRASE, len(words)) + 1)
-        if not {words[start], words[end - 1]} & FUNCTION_WORDS
-        and (place := _find(words[start:end], others)) is not None
+        if not {words[start], words[end - 1]} & FUNCTION_WORDS and tuple(words[start:end]) in places
     ]
     for start, end, place in phrases:
         for later, last, other_place in phrases:
@@ -100,12 +100,6 @@ def _exchanges(words: Sequence[str], others: Sequence[str]) -> Iterator[tuple[li
                 between = set(words[end:later])
                 exchanged = [*words[:start], *words[later:last], *words[end:later], *words[start:end], *words[last:]]
                 yield exchanged, not between <= _COORDINATORS
-
-
-def _find(phrase: Sequence[str], words: Sequence[str]) -> int | None:
-    size = len(phrase)
-    places = (place for place in range(len(words) - size + 1) if words[place : place + size] == phrase)
-    return next(places, None)
 
 
 def _differences(words: Sequence[str], others: Sequence[str]) -> int:
@@ -129,31 +123,21 @@ _SAME = {
 _TITLE_SHARE = 0.7  # of the words are capitalised: a title, in which capitals say nothing
 
 
-@dataclass(frozen=True)
-class _Sentence:
-    names: list[list[str]]  # runs of adjacent name words, lower-cased
-    words: list[str]  # all words, lower-cased
-
-
 def names_differ(first: str, second: str) -> bool:
     """Whether a name of either sentence is missing from the other."""
-    sentence, other = _read(first), _read(second)
-    unnamed = [_unnamed(run, other.words) for run in sentence.names]
-    unnamed_by_first = [_unnamed(run, sentence.words) for run in other.names]
-    whole = any(
-        len(missing) == len(run)
-        for runs, missings in ((sentence.names, unnamed), (other.names, unnamed_by_first))
-        for run, missing in zip(runs, missings, strict=True)
-    )
-    return whole or (any(unnamed) and any(unnamed_by_first))
+    (names, words), (other_names, other_words) = _names_and_words(first), _names_and_words(second)
+    unnamed = [(name, _unnamed(name, other_words)) for name in names]
+    unnamed_by_first = [(name, _unnamed(name, words)) for name in other_names]
+    whole = any(len(missing) == len(name) for name, missing in unnamed + unnamed_by_first)
+    parts = any(missing for _, missing in unnamed) and any(missing for _, missing in unnamed_by_first)
+    return whole or parts
 
 
 def _unnamed(run: Sequence[str], words: Sequence[str]) -> list[str]:
     """The words of a name that the other sentence's words do not account for."""
     phrase = " ".join(words)
-    if _SAME.get(" ".join(run), " ".join(run)) in {_SAME.get(word, word) for word in words}:
-        return []
-    if _initials(run, words):
+    same = _SAME.get(" ".join(run), " ".join(run)) in {_SAME.get(word, word) for word in words}
+    if same or _initials(run, words):
         return []
     return [name for name in run if not (_SAME.get(name, name) in phrase or any(_alike(name, word) for word in words))]
 
@@ -162,29 +146,23 @@ def _alike(name: str, word: str) -> bool:
     """Equal up to an ending ("Italy", "Italian", "Canada's"), or an acronym spelt by one word ("TV", "television")."""
     if name == word or name.rstrip("s") == word.rstrip("s") or _SAME.get(word) == name:
         return True
-    common = next((place for place, (a, b) in enumerate(zip(name, word, strict=False)) if a != b), None)
-    common = min(len(name), len(word)) if common is None else common
+    common = len(commonprefix((name, word)))
     if common >= max(4, min(len(name), len(word)) - 1) or (common >= 4 and word[common:] in ("n", "an", "ian", "ese")):
         return True
     short, long = sorted((name, word), key=len)
-    return len(short) in (2, 3) and len(short) < len(long) and _spelt(short, long)
-
-
-def _spelt(acronym: str, word: str) -> bool:
-    letters = iter(word)
-    return word[0] == acronym[0] and all(letter in letters for letter in acronym)
+    letters = iter(long)
+    return 2 <= len(short) <= 3 and short[0] == long[0] and all(letter in letters for letter in short) and short != long
 
 
 def _initials(run: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether a run is an acronym of adjacent words of the other sentence, or the other holds the run's acronym."""
+    """Whether a name is an acronym of adjacent words of the other sentence, or the other holds the name's acronym."""
     if len(run) > 1:
         return "".join(word[0] for word in run) in words
-    name = run[0]
-    initials = "".join(word[0] for word in words)
-    return len(name) > 1 and name in initials
+    return len(run[0]) > 1 and run[0] in "".join(word[0] for word in words)
 
 
-def _read(text: str) -> _Sentence:
+def _names_and_words(text: str) -> tuple[list[list[str]], list[str]]:
+    """Names, each a run of adjacent words, and all words, lower-cased."""
     marks = tokens(text)
     words = [word for word in marks if word[0].isalpha()]
     capitals = sum(word[0].isupper() for word in words)
@@ -195,7 +173,7 @@ def _read(text: str) -> _Sentence:
             runs[-1].append(_bare(word))
         else:
             runs.append([])
-    return _Sentence([run for run in runs if run], [_bare(word) for word in words])
+    return list(filter(None, runs)), list(map(_bare, words))
 
 
 def _is_name(word: str, marks: Sequence[str], place: int) -> bool:
@@ -209,12 +187,15 @@ def _bare(word: str) -> str:
     return word.lower().removesuffix("'s")
 
 
-_NEGATORS = {"not", "no", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "without", "cannot"}
-_NEGATORS |= {"aint", "arent", "cant", "couldnt", "didnt", "doesnt", "dont", "hasnt", "havent", "isnt", "shouldnt"}
-_NEGATORS |= {"wasnt", "werent", "wont", "wouldnt", "non"}
+_NEGATORS = set(
+    "not no never none nobody nothing nowhere neither nor without cannot aint arent cant couldnt didnt doesnt dont "
+    "hasnt havent isnt shouldnt wasnt werent wont wouldnt non".split()
+)
 _PREFIXES = ("un", "dis", "in", "im", "il", "ir", "non", "mis")
-_NOT_PREFIXED = {"inform", "invest", "intend", "income", "inside", "input", "import", "impress", "improve", "discover"}
-_NOT_PREFIXED |= {"display", "discount", "dispose", "intense", "invent", "intent", "instill", "impart", "imposed"}
+_NOT_PREFIXED = set(
+    "inform invest intend income inside input import impress improve discover display discount dispose intense invent "
+    "intent instill impart imposed".split()
+)
 # Parts that deny nothing: a tag at the end, "whether or not", "not only ... but also", "no matter", "No. 5".
 _EMPTY = re.compile(
     r",\s*\w+n't (?:i|you|he|she|it|we|they|there)\s*(?=[?.!]|$)|\bor not\b|\bnot (?:only|just|to mention)\b"
@@ -228,7 +209,9 @@ _CLAUSE_ENDS = {".", ",", ";", ":", "?", "!", "and", "or", "but", "nor", "becaus
 
 def statement_negated(first: str, second: str) -> bool:
     """The rule: exactly one of the texts is negative, and they share at least half of their content words."""
-    return negation_differs(first, second) and _shared(first, second) >= _SAME_STATEMENT
+    stems, others = _stems(first), _stems(second)
+    shared = not (stems or others) or len(stems & others) >= _SAME_STATEMENT * max(len(stems), len(others))
+    return shared and negation_differs(first, second)
 
 
 def negation_differs(first: str, second: str) -> bool:
@@ -240,13 +223,8 @@ def negation_differs(first: str, second: str) -> bool:
     return _is_negative(words, set(others)) != _is_negative(others, set(words))
 
 
-def _shared(first: str, second: str) -> float:
-    """The share of the content words of the longer text that are in the other; a word counts by its beginning."""
-    stems, others = _stems(first), _stems(second)
-    return len(stems & others) / max(len(stems), len(others), 1) if stems or others else 1.0
-
-
 def _stems(text: str) -> set[str]:
+    """The content words; a word counts by its beginning."""
     words = (word.lower() for word in tokens(text) if word[0].isalpha())
     return {word[:_STEM] for word in words if word not in FUNCTION_WORDS | _NEGATORS and not word.endswith("n't")}
 
@@ -264,10 +242,9 @@ def _is_negative(words: list[str], other: set[str]) -> bool:
     """Whether a clause holds an odd number of negators; `other` decides what is a prefix."""
     odd = False
     for word in words:
-        if word in _CLAUSE_ENDS:
-            if odd:
-                return True
-        odd ^= word in _NEGATORS or word.endswith("n't") or (_is_prefixed(word, words, other))
+        if odd and word in _CLAUSE_ENDS:
+            return True
+        odd ^= word in _NEGATORS or word.endswith("n't") or _is_prefixed(word, words, other)
     return odd
 
 
@@ -278,26 +255,20 @@ def _is_prefixed(word: str, words: list[str], other: set[str]) -> bool:
     return any(len(stem) >= 4 and stem in other and stem not in words for stem in bare)
 
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_ONES += [f"{stem}teen" for stem in "thir four fif six seven eigh nine".split()]
+_ORDINAL_ONES = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_ORDINAL_ONES += [f"{word}th" for word in _ONES[13:]]
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINAL_ONES = (
-    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-    "fifteenth sixteenth seventeenth eighteenth nineteenth"
-).split()
 _SMALL: dict[str, float] = {
-    **{word: value for value, word in enumerate(_ONES)},
-    **{word: value for value, word in enumerate(_ORDINAL_ONES)},
-    **{word: 10 * (place + 2) for place, word in enumerate(_TENS)},
-    **{word[:-1] + "ieth": 10 * (place + 2) for place, word in enumerate(_TENS)},
+    **{word: value for words in (_ONES, _ORDINAL_ONES) for value, word in enumerate(words)},
+    **{word: value for value, ten in zip(range(20, 100, 10), _TENS, strict=True) for word in (ten, f"{ten[:-1]}ieth")},
 }
 _SCALES: dict[str, float] = {"hundred": 100, "thousand": 1e3, "lakh": 1e5, "million": 1e6, "crore": 1e7}
 _SCALES |= {"billion": 1e9, "trillion": 1e12, "k": 1e3, "bn": 1e9}
 _SCALES |= {scale + "th": value for scale, value in _SCALES.items() if len(scale) > 2}
 _OTHER: dict[str, float] = {"twice": 2, "thrice": 3, "dozen": 12, "half": 0.5, "once": 1}
-_ROMAN: dict[str, float] = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9}
+_OTHER |= {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9}
 _UNSURE = {"zero", "one", "first", "second", "half", "once", "twice", "iv", "vi"}
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 
@@ -311,8 +282,7 @@ def numbers_differ(first: str, second: str) -> bool:
 def numbers(text: str) -> tuple[set[float], set[float]]:
     """The values that are surely numbers, and all values including the unsure ones."""
     words = [word.lower() for word in tokens(text)]
-    sure: set[float] = set()
-    known: set[float] = set()
+    sure, known = set[float](), set[float]()
     start = 0
     while start < len(words):
         length, value = _number(words[start:])
@@ -326,13 +296,10 @@ def numbers(text: str) -> tuple[set[float], set[float]]:
 
 def _number(words: Sequence[str]) -> tuple[int, float]:
     """How many words the number at the start takes (0 if there is none), and its value."""
-    word = words[0]
-    if word in _OTHER or word in _ROMAN:
-        return 1, _OTHER.get(word, _ROMAN.get(word, 0))
-    if word in ("hundred", "thousand", "million", "billion"):
+    if words[0] in _OTHER:
+        return 1, _OTHER[words[0]]
+    if words[0] in ("hundred", "thousand", "million", "billion"):
         return _compound(["one", *words], given=1)
-    if word not in _SMALL and not _DIGITS.fullmatch(word):
-        return 0, 0
     return _compound(words, given=0)
 
 

@@ -5,95 +5,98 @@ for milliseconds. A killed process loses its open transaction and nothing else.
 """
 
 import contextlib
-import errno
-import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 from pipeline.errors import InputError
-from pipeline.files import ALMOST_NOTHING
 
 PATIENCE = 30.0  # seconds to wait for another process's transaction
+LOCKED = "locked by another process for {patience:g} s: wait for that process or stop it, then run again"
+DAMAGED = (
+    "damaged, or not a database: move it away (with its -wal and -shm files), then rescue its rows with "
+    "`sqlite3 moved.sqlite .recover | sqlite3 {path}` or import an export, or run again to start empty"
+)
+FULL = "the disk is full, or fails: free some space and run again, nothing finished is lost"
+CLOSED = "cannot be opened for writing: make the file and its folder writable"
+_PROBLEMS = {
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), LOCKED),
+    **dict.fromkeys((sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT), DAMAGED),
+    **dict.fromkeys((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR), FULL),
+    **dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM), CLOSED),
+}
 
 
-def open_store(path: Path, schema: str) -> sqlite3.Connection:
-    """Open (or create) the database and run `schema`, statements of the form CREATE ... IF NOT EXISTS.
+class Store:
+    """A table in a file, created where there is none; close it, or use it in a `with` statement.
 
-    Use it as `with friendly(path), connection: ...`: one transaction, that takes the write lock at its first statement.
-    Close it when done. A database that is locked, damaged, read-only or out of space is an InputError.
+    A file that is locked, damaged or read-only and a full disk are InputErrors, here and in every use.
+
+    Args:
+        schema: CREATE TABLE IF NOT EXISTS ...
     """
-    with friendly(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level="IMMEDIATE")
-        try:
-            _prepare(connection, schema)
-        except BaseException:  # Ctrl-C too: nobody else has the connection and could close it
-            connection.close()
-            raise
-    return connection
 
-
-@contextlib.contextmanager
-def friendly(path: Path) -> Iterator[None]:
-    """Turn the failures of SQLite that a user can repair into one-line InputErrors about `path`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        message = _explain(getattr(error, "sqlite_errorcode", None), path)
-        if message is None:
-            raise
-        raise InputError(f"{path}: {message}") from error
-
-
-def _prepare(connection: sqlite3.Connection, schema: str) -> None:
-    _use_write_ahead_log(connection)
-    # Safe against a killed process; a power cut may lose the last commits but never damages the file.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        damaged = sqlite3.DatabaseError("quick_check failed")
-        damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damaged
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in filter(str.strip, schema.split(";")):  # `executescript` would end the transaction first
-            connection.execute(statement)
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:  # SQLite does not wait for this lock by itself when two processes create the file at once
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        with self._friendly():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level="IMMEDIATE")
+            try:
+                self._prepare(schema)
+            except BaseException:  # Ctrl-C too: nobody else has the connection and could close it
+                self.close()
                 raise
-            time.sleep(0.02)
 
+    def __enter__(self) -> Self:
+        return self
 
-def _explain(code: int | None, path: Path) -> str | None:
-    """What happened and what to do; None for what is a bug. The low byte of an extended code is the primary code."""
-    primary = None if code is None else code & 0xFF
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"locked by another process for {PATIENCE:g} s: wait for that process or stop it, then run again"
-    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return (
-            f"damaged, or not a database: move it away (with its -wal and -shm files), then rescue its rows with "
-            f"`sqlite3 moved.sqlite .recover | sqlite3 {path}` or import an export, or run again to start empty"
-        )
-    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _disk_is_full(path)):
-        return "the disk is full: free some space and run again, nothing finished is lost"
-    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return "cannot be opened for writing: make the file and its folder writable"
-    if primary == sqlite3.SQLITE_IOERR:
-        return "the disk fails to read or write it: look at the system's log, then run again"
-    return None
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
 
-def _disk_is_full(path: Path) -> bool:
-    try:
-        return shutil.disk_usage(path.parent).free < ALMOST_NOTHING
-    except OSError as error:
-        return error.errno == errno.ENOSPC
+    def select(self, query: str, keys: Iterable[Sequence[str]] = ((),)) -> list[list[tuple[Any, ...]]]:
+        """The rows of the query for each of `keys`, its parameters."""
+        with self._friendly():
+            return [self._connection.execute(query, key).fetchall() for key in keys]
+
+    def insert(self, statement: str, rows: Iterable[Sequence[str | float]]) -> int:
+        """Insert in one transaction; returns the number of new rows."""
+        with self._friendly(), self._connection:
+            return self._connection.executemany(statement, rows).rowcount
+
+    def _prepare(self, schema: str) -> None:
+        self._use_write_ahead_log()
+        # Safe against a killed process; a power cut may lose the last commits but never damages the file.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise InputError(f"{self.path}: {DAMAGED.format(path=self.path)}")
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(schema)
+
+    def _use_write_ahead_log(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:  # SQLite does not wait for this lock by itself when two processes create the file at once
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def _friendly(self) -> Iterator[None]:
+        """Turn the failures that a user can repair into one line; the rest are bugs."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+            if code not in _PROBLEMS:
+                raise
+            raise InputError(f"{self.path}: {_PROBLEMS[code].format(path=self.path, patience=PATIENCE)}") from error

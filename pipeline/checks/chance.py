@@ -1,32 +1,31 @@
 """Do the metrics of two runs differ by more than chance?
 
-A limit is how far apart two runs lie that differ by chance alone. It comes from what was measured, from nothing else:
+A limit is how far apart two runs lie that differ by chance alone. It follows from what was measured:
 
 - accuracy and macro F1: from the standard deviation over the seeds of the row, or else over those of all rows that have
-  `seeds`, pooled (for AP_H that on dev); and from a test of two proportions with the number of rows in the file. The
-  larger limit counts, not the limit of the larger error: a standard deviation of few seeds may be small by luck.
+  `seeds`, pooled (AP_H takes that of dev); and from a test of two proportions with the number of rows in the file. The
+  wider limit counts: a standard deviation of few seeds may be small by luck.
 - chrF: from the standard deviation over the draws of the system; a system with one draw gets the pooled one.
 - rates of augmentation: from a test of two proportions with the counts in the file.
 
-A standard deviation of few runs takes Student's quantile with their number less one, summed over the rows that were
-pooled, as degrees of freedom; two proportions take the normal one. Which metrics are compared is settled before one of
-them is looked at, and each of these m gets a level of FALSE_ALARM / m (Bonferroni): the chance of one false alarm or
-more in the whole table is at most FALSE_ALARM, however the metrics depend on each other. The price is that little can
-be found where few seeds were trained: a metric that could not leave its limit is a note. No other figure is compared.
+A standard deviation takes Student's quantile, with the runs less one, summed over the pooled rows, as degrees of
+freedom; two proportions take the normal one. The metrics to compare are settled before one of them is looked at, and
+each of these m gets a level of FALSE_ALARM / m (Bonferroni): the chance of any false alarm in the whole table is at
+most FALSE_ALARM, however the metrics depend on each other. The price is power where few seeds were trained; a metric
+that could not leave its limit becomes a note. Other figures are not compared.
 
-Assumed are: normal spread, the same in the rows that are pooled; candidates that do not depend on each other; and that
-chrF differs between two trainings of a model no more than between draws, since `seeds` are for classifiers only.
+Assumptions: normal spread, equal in the rows that are pooled; independent candidates; and chrF differs between two
+trainings of a model no more than between draws, since `seeds` are for classifiers only.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import inf, sqrt
-from typing import NamedTuple
-
-from pipeline.report.compare import Metrics
+from typing import Any, NamedTuple
 
 FALSE_ALARM = 0.01
-# Of how many a metric is a share, and the standard deviation that was measured with the number of runs behind it.
+Metrics = Mapping[str, Any]  # of one file
+# What a metric is a share of; below, its standard deviation, and the number of runs behind it.
 COUNTS = {
     "accuracy": "rows",
     "macro_f1": "rows",
@@ -50,14 +49,14 @@ DEVIATIONS = {
 
 
 class Spread(NamedTuple):
-    """Standard error of the difference of two runs, and degrees of freedom of its estimate; infinite where normal."""
+    """Standard error of the difference between two runs, and the degrees of freedom of its estimate (normal: inf)."""
 
     error: float
     freedom: float
 
 
 class Verdict(NamedTuple):
-    """Metrics that differ by more than chance, remarks on what cannot be judged, and how many were compared."""
+    """Metrics that differ by more than chance, notes on what cannot be judged, and how many were compared."""
 
     findings: list[str]
     notes: list[str]
@@ -68,8 +67,8 @@ def compare(before: Mapping[str, Metrics], after: Mapping[str, Metrics]) -> Verd
     """Compare the files of `after` with those of the same path in `before`.
 
     Args:
-        before: all committed files; standard deviations are pooled over these, whichever are compared.
-        after: the same, or some of them, from another run.
+        before: all committed files; standard deviations are pooled over all of them.
+        after: the same files from another run, or some of them.
     """
     from scipy.special import stdtrit
 
@@ -107,7 +106,7 @@ def pooled(files: Iterable[Metrics], deviation: str, runs: str) -> Spread | None
 
 
 def spreads_of(metric: str, old: Metrics, new: Metrics, pool: Spread | None) -> list[Spread]:
-    """What a metric may differ by, on each ground that applies; empty if what one of them takes was not measured."""
+    """Each ground for a difference that applies to a metric; none if one of them lacks what it takes."""
     spreads = []
     if metric in DEVIATIONS:
         deviation, runs = DEVIATIONS[metric]

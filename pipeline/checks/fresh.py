@@ -1,39 +1,29 @@
 """Is dvc.lock what the code, the parameters and the data in git would give?
 
-    python -m pipeline.checks.fresh
-
 Works on a clone without data: outputs that are missing count as what dvc.lock says they are. `dvc status` and
 `dvc repro --dry` print the same but exit with 0.
-Exit codes: 0 fresh, 1 stale stages (one line each), 2 cannot be checked.
 """
 
+import argparse
 import logging
-import sys
-from collections.abc import Sequence
 
-from pipeline.errors import stage_main
+from pipeline.errors import InputError
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the stale stages."""
+def run(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """A finding for each stale stage, and for each stage that is gone."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    from pipeline.jobs import leftovers
+    from pipeline.commands import tidy
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with Repo() as repo, repo.lock:
             stale = sorted(stage.addressing for stage in repo.index.stages if stage.changed(allow_missing=True))
-            gone = leftovers.gone(repo)
+            gone = tidy.gone(repo)
     except DvcException as error:
-        print(f"dvc.yaml: cannot be checked: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise InputError(f"dvc.yaml: cannot be checked: {error}") from None
     findings = [f"{name}: dvc.lock is older than its code, parameters or data; run `dvc repro`" for name in stale]
     findings += [f"{name}: dvc.lock has it, dvc.yaml has not; run `python -m pipeline tidy`" for name in gone]
-    print("\n".join(findings) or "dvc.lock is up to date")
-    raise SystemExit(1 if findings else 0)
-
-
-if __name__ == "__main__":
-    stage_main(main)
+    return findings, [] if findings else ["dvc.lock is up to date"]

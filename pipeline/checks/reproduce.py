@@ -1,7 +1,5 @@
 """Does a cold run give what is committed?
 
-    python -m pipeline.checks.reproduce [--target STAGE ...] [--jobs N]
-
 Clones HEAD into a temporary folder, runs its stages there without any cache, and compares its dvc.lock and the files in
 git with the committed ones. Uncommitted changes are not looked at. What is demanded depends on `compute.precision`:
 
@@ -12,7 +10,6 @@ git with the committed ones. Uncommitted changes are not looked at. What is dema
 
 A stage runs a model if its `params` in dvc.yaml name `compute`. A stage that differs only because an earlier one did is
 counted, not listed: what is listed is where a difference begins.
-Exit codes: 0 reproduced, 1 findings (one line each), 2 could not be checked.
 """
 
 import argparse
@@ -20,60 +17,48 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML, YAMLError
 
-from pipeline.checks.chance import FALSE_ALARM, compare
-from pipeline.config.base import PARAMS, load_block
-from pipeline.config.training import Compute
-from pipeline.errors import InputError, one_line, print_anywhere
+from pipeline.checks.chance import FALSE_ALARM, Metrics, compare
+from pipeline.config.base import PARAMS
+from pipeline.config.params import load_params
+from pipeline.errors import InputError
 from pipeline.files import read_json
-from pipeline.report.compare import Metrics
 
 SHOWN = 3  # metrics of a file that differ; the others are counted
-Lock = dict[str, dict[str, Any]]  # stages of dvc.lock by name
+Entry = Mapping[str, Any]  # of a stage in dvc.lock
 
 
 class Run(NamedTuple):
-    """What a run leaves behind: dvc.lock, and the JSON files below metrics/ by path."""
+    """What a run leaves behind: the stages of dvc.lock by name, and the JSON files below metrics/ by path."""
 
-    lock: Lock
+    lock: dict[str, Entry]
     metrics: dict[str, Metrics]
 
 
-def main() -> int:
-    """Print the findings."""
-    print_anywhere()
-    parser = argparse.ArgumentParser(prog="python -m pipeline.checks.reproduce")
-    parser.add_argument("--target", nargs="+", default=[], help="only these stages and what they depend on")
-    parser.add_argument("--jobs", type=int, help="stages at once, as of python -m pipeline.jobs")
-    options = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
-            clone = Path(scratch, "clone")
-            old = clone_cold(clone)
-            models = model_stages(clone)
-            run_stages(clone, options.target, options.jobs)
-            new, changed = read_run(clone), changed_files(clone)
-    except (InputError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
+def run(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Findings; then notes and a summary."""
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
+        clone = Path(scratch, "clone")
+        old = clone_cold(clone)
+        models = model_stages(clone)
+        run_stages(clone, options.target, options.jobs)
+        new, changed = read_run(clone), changed_files(clone)
     findings, notes = compared(old, new, models, whole=not options.target)
     findings += edited(old, new, changed)
     summary = ""
     if models:
-        touched = reached(new.lock, models)
-        made = {path for name in touched for path in hashes(new.lock[name], "outs")}
+        made = {path for name in reached(new.lock, models) for path in recorded(new.lock[name], "outs")}
         verdict = compare(old.metrics, {path: new.metrics[path] for path in made & new.metrics.keys()})
         findings, notes = findings + verdict.findings, notes + verdict.notes
         summary = f"; {verdict.comparisons} metrics compared, at most {FALSE_ALARM:.0%} chance of any false alarm"
-    print("".join(f"{finding}\n" for finding in findings) + "".join(f"note: {note}\n" for note in notes), end="")
-    agree = sum(not differences(old.lock.get(name, {}), entry, "outs") for name, entry in new.lock.items())
-    print(f"{agree} of {len(new.lock)} stages wrote the same bits; {len(findings)} findings{summary}")
-    return 1 if findings else 0
+    agree = sum(not differences(old, new, name, "outs") for name in new.lock)
+    summary = f"{agree} of {len(new.lock)} stages wrote the same bits; {len(findings)} findings{summary}"
+    return findings, [*(f"note: {note}" for note in notes), summary]
 
 
 def clone_cold(clone: Path) -> Run:
@@ -89,18 +74,17 @@ def clone_cold(clone: Path) -> Run:
 
 def model_stages(folder: Path) -> set[str]:
     """The stages of dvc.yaml whose bits depend on the machine: those that run a model, none where that is portable."""
-    if load_block("compute", Compute, folder / PARAMS).precision == "portable":
+    if load_params(folder / PARAMS).compute.precision == "portable":
         return set()
     stages = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
     return {name for name, stage in stages.items() if "compute" in stage.get("do", stage).get("params", [])}
 
 
-def run_stages(clone: Path, targets: list[str], jobs: int | None) -> None:
+def run_stages(clone: Path, targets: Sequence[str], jobs: int | None) -> None:
     """Run all stages, or `targets` and what they depend on."""
-    command = [sys.executable, "-m", "pipeline.jobs", *(["--jobs", str(jobs)] if jobs else []), *targets]
+    command = [sys.executable, "-m", "pipeline.parallel", *(["--jobs", str(jobs)] if jobs else []), *targets]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    result = subprocess.run(command, cwd=clone, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL)
-    if result.returncode:
+    if subprocess.run(command, cwd=clone, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL).returncode:
         raise InputError("the run has failed, see above; does it run with `make repro`, and is data.path in git?")
 
 
@@ -128,14 +112,13 @@ def compared(old: Run, new: Run, models: Collection[str], whole: bool) -> tuple[
     gone = [name for name in old.lock if whole and name not in new.lock]
     findings = [f"{name}: dvc.lock has it, but it did not run; run `python -m pipeline tidy`" for name in gone]
     notes, derived = [], 0
-    names = [*new.lock, *gone]
-    differing = [path for name in names for path in differences(old.lock.get(name, {}), new.lock.get(name, {}), "outs")]
-    for name, entry in new.lock.items():
+    differing = [path for name in [*new.lock, *gone] for path in differences(old, new, name, "outs")]
+    for name in new.lock:
         if name not in old.lock:
             findings.append(f"{name}: is not in the committed dvc.lock; run `dvc repro` and commit it")
             continue
-        read, wrote = differences(old.lock[name], entry, "deps"), differences(old.lock[name], entry, "outs")
-        unexplained = settings(old.lock[name], entry)
+        read, wrote = differences(old, new, name, "deps"), differences(old, new, name, "outs")
+        unexplained = differences(old, new, name, "params")
         unexplained += [path for path in read if not any(overlap(path, made) for made in differing)]
         if unexplained:
             findings.append(f"{name}: dvc.lock was recorded with another {', '.join(unexplained)}; run `dvc repro`")
@@ -152,11 +135,13 @@ def compared(old: Run, new: Run, models: Collection[str], whole: bool) -> tuple[
 def edited(old: Run, new: Run, changed: Collection[str]) -> Iterator[str]:
     """Files in git that are not what the run wrote, where dvc.lock is not to blame."""
     for path in changed:
-        owners = [(name, out) for name in new.lock for out in hashes(new.lock[name], "outs") if overlap(path, out)]
+        owners = [
+            (name, out) for name, entry in new.lock.items() for out in recorded(entry, "outs") if overlap(path, out)
+        ]
         if not owners:
             yield f"{path}: the run has written it, and no stage of dvc.yaml names it; add it there or to .gitignore"
         for name, out in owners:
-            if out not in differences(old.lock.get(name, {}), new.lock[name], "outs"):
+            if out not in differences(old, new, name, "outs"):
                 yield f"{name}: {path} in git is not what dvc.lock says{changes(path, old, new)}; run `dvc repro`"
 
 
@@ -176,39 +161,30 @@ def flat(value: Any, key: str = "") -> dict[str, Any]:  # noqa: ANN401 - JSON is
     return {name: leaf for part in value for name, leaf in flat(value[part], f"{key}.{part}".strip(".")).items()}
 
 
-def settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Which parameters of a stage differ, and whether its command does."""
-    first, second = parameters(old), parameters(new)
-    named = ["cmd"] if old.get("cmd") != new.get("cmd") else []
-    return named + [key for key in first | second if first.get(key, ...) != second.get(key, ...)]
+def differences(old: Run, new: Run, name: str, kind: str) -> list[str]:
+    """What a stage has recorded under `kind` in only one of two runs, or differently."""
+    first, second = (recorded(run.lock.get(name, {}), kind) for run in (old, new))
+    return [key for key in first | second if first.get(key, ...) != second.get(key, ...)]
 
 
-def parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a stage by name."""
-    return {key: value for values in entry.get("params", {}).values() for key, value in values.items()}
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], kind: str) -> list[str]:
-    """The paths under `deps` or `outs` whose hashes differ, or that only one of the two has."""
-    first, second = hashes(old, kind), hashes(new, kind)
-    return [path for path in first | second if first.get(path) != second.get(path)]
-
-
-def hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """The hashes under `deps` or `outs` by path."""
+def recorded(entry: Entry, kind: str) -> dict[str, Any]:
+    """The hashes under `deps` or `outs` by path; of `params`, the command and the values of parameters by name."""
+    if kind == "params":
+        values = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
+        return {"cmd": entry.get("cmd"), **values}
     return {item["path"]: item.get("md5", "") for item in entry.get(kind, [])}
 
 
-def reached(lock: Lock, models: Collection[str]) -> set[str]:
+def reached(lock: Mapping[str, Entry], models: Collection[str]) -> set[str]:
     """The stages that run a model, and those that read what one of these wrote."""
     found: set[str] = set()
     latest = {name for name in lock if name.split("@")[0] in models}
     while latest:
         found |= latest
-        made = [path for name in latest for path in hashes(lock[name], "outs")]
+        made = [path for name in latest for path in recorded(lock[name], "outs")]
         rest = lock.keys() - found
         latest = {
-            name for name in rest if any(overlap(path, out) for path in hashes(lock[name], "deps") for out in made)
+            name for name in rest if any(overlap(path, out) for path in recorded(lock[name], "deps") for out in made)
         }
     return found
 
@@ -216,7 +192,3 @@ def reached(lock: Lock, models: Collection[str]) -> set[str]:
 def overlap(first: str, second: str) -> bool:
     """Whether one path is the other, or inside it."""
     return f"{first}/".startswith(f"{second}/") or f"{second}/".startswith(f"{first}/")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

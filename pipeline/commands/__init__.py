@@ -1,1 +1,1 @@
-"""The sub-commands of `python -m pipeline`, one file each; what is heavy to import is imported when a command runs."""
+"""The sub-commands of `python -m pipeline`: each file has `add_arguments(parser)` and `run(options)`."""

@@ -36,6 +36,7 @@ from pipeline.config.base import PARAMS, parse
 from pipeline.config.params import Params, load_params
 from pipeline.config.tasks import Paraphrase
 from pipeline.config.training import Lora, Training
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.errors import InputError
@@ -207,9 +208,14 @@ def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
         prices[kind] = min(end - start for start, end in pairwise(starts)) / batch / tokens
     shortest = partial(repeat, number=1, repeat=3, timer=now)
     prices["prediction"] = min(shortest(partial(predict, build(), texts(64, 32), precision))) / 64 / 32
-    choose, none = partial(top_p, p=0.9, temperature=1.0), torch.zeros(config.vocab_size, dtype=torch.int64)
-    write = partial(sample, load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED, range(SAMPLED), choose, none, 99)
-    prices["sampling"] = (min(shortest(partial(write, 16))) - min(shortest(partial(write, 4)))) / 12
+    model, prompts, choose = (
+        load_backbone(BACKBONE).eval(),
+        texts(1, 100) * SAMPLED,
+        partial(top_p, p=0.9, temperature=1),
+    )
+    few, many = (Limits([0] * config.vocab_size, new_tokens=steps) for steps in (4, 16))
+    write = partial(sample, model, prompts, range(SAMPLED), choose)
+    prices["sampling"] = (min(shortest(partial(write, many))) - min(shortest(partial(write, few)))) / 12
     questions = [f"How do I repair the red engine of number {number}?" for number in range(64)]
     prices["encoder"] = min(shortest(partial(Encoder().embed, questions))) / 64 / scale
     return {kind: scale * seconds for kind, seconds in prices.items()}

@@ -4,26 +4,26 @@
     python -m pipeline predict paraphrase --row ensemble --file pairs.csv --json
     python -m pipeline predict sentiment --row sst_full < texts.jsonl
 
-Texts are normalised as `prepare` does, so a dev pair gets the probabilities in predictions/. Files are CSV with a
-header, or JSON lines: sentence1 and sentence2 for pairs, text for sentiment.
+Texts are normalised as in `prepare`, so a pair of dev gets the probabilities that predictions/ holds. Files are CSV
+with a header, or JSON lines: sentence1 and sentence2 for pairs, text for sentiment.
 """
 
 import argparse
+import csv
+import io
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from pipeline.commands.records import read_records
-from pipeline.commands.table import print_table
+from pipeline.commands.terminal import print_table
+from pipeline.config.params import load_params
 from pipeline.errors import InputError
-from pipeline.imports import importing
+from pipeline.text.normalise import style
 from pipeline.text.prepared import Pair
 
-if TYPE_CHECKING:
-    from pipeline.evaluation.predictions import Floats
-
-PAIR, SENTENCE = ("sentence1", "sentence2"), ("text",)
+COLUMNS = {"paraphrase": ("sentence1", "sentence2"), "sentiment": ("text",)}
 SHOWN = 60  # characters of a text in the table
 
 
@@ -31,86 +31,106 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Sub-commands paraphrase and sentiment."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     pairs = tasks.add_parser("paraphrase", help="do two questions ask the same?")
-    pairs.add_argument(
-        "texts", nargs="*", metavar="SENTENCE", help="two sentences; none: read --file or standard input"
-    )
-    pairs.set_defaults(run=run_paraphrase)
-    sentiment = tasks.add_parser("sentiment", help="how good is it, in the opinion of the text? 0 is the worst class")
-    sentiment.add_argument("texts", nargs="*", metavar="TEXT", help="texts; none: read --file or standard input")
-    sentiment.set_defaults(run=run_sentiment)
-    for task, table in ((pairs, "paraphrase.methods or paraphrase.ensembles"), (sentiment, "sentiment.methods")):
-        task.add_argument("--row", required=True, help=f"a row of {table} in params.yaml")
+    pairs.add_argument("--row", required=True, help="a row of paraphrase.methods or paraphrase.ensembles")
+    reviews = tasks.add_parser("sentiment", help="how good is it, in the opinion of the text? 0 is the worst class")
+    reviews.add_argument("--row", required=True, help="a row of sentiment.methods")
+    for task, texts in ((pairs, "two sentences"), (reviews, "texts")):
+        task.add_argument("texts", nargs="*", metavar="TEXT", help=f"{texts}; none: read --file or standard input")
         task.add_argument("--file", type=Path, help="CSV with a header, or JSON lines")
         task.add_argument("--json", action="store_true", help="JSON lines instead of a table")
 
 
-def run_paraphrase(options: argparse.Namespace) -> None:
-    """Print P(yes) and the answer for every pair."""
-    if options.texts and (len(options.texts) != 2 or options.file):
-        raise InputError(f"expected two sentences, or --file, or standard input; got {len(options.texts)} sentences")
-    records = [options.texts] if options.texts else read_records(options.file, PAIR)
-    texts = normalised(records, PAIR)
-    with importing():
-        from pipeline.commands.classifiers import pair_probabilities
-
-    pairs = [Pair(str(number), first, second, None) for number, (first, second) in enumerate(texts)]
-    probabilities = pair_probabilities(options.row, pairs)
-    if options.json:
-        print_json(PAIR, records, probabilities, positive=True)
-        return
-    rows = [
-        [f"{found[1]:.4f}", "yes" if found[1] > found[0] else "no", *map(shortened, record)]
-        for record, found in zip(texts, probabilities, strict=True)
-    ]
-    print_table(["P(yes)", "Same", "Sentence 1", "Sentence 2"], rows)
-
-
-def run_sentiment(options: argparse.Namespace) -> None:
-    """Print the class of every text, 0 is the worst, and the probability of every class."""
-    if options.texts and options.file:
-        raise InputError("expected texts, or --file, or standard input; got texts and --file")
-    records = [[text] for text in options.texts] if options.texts else read_records(options.file, SENTENCE)
-    texts = [text for (text,) in normalised(records, SENTENCE)]
-    with importing():
-        from pipeline.commands.classifiers import sentiment_probabilities
-
-    probabilities = sentiment_probabilities(options.row, texts)
-    if options.json:
-        print_json(SENTENCE, records, probabilities)
-        return
-    rows = [
-        [str(found.argmax()), *(f"{value:.4f}" for value in found), shortened(text)]
-        for text, found in zip(texts, probabilities, strict=True)
-    ]
-    classes = [f"P({index})" for index in range(probabilities.shape[1])]
-    print_table(["Class", *classes, "Text"], rows)
-
-
-def normalised(records: Sequence[Sequence[str]], columns: Sequence[str]) -> list[list[str]]:
-    """The texts as models saw texts in training; one without a single character is an InputError."""
-    from pipeline.config.base import load_block
-    from pipeline.config.data import Text
-    from pipeline.text.normalise import style
-
-    normalise = style(load_block("text", Text).style)
+def run(options: argparse.Namespace) -> None:
+    """Print the class of every text or pair, and its probabilities: as a table, or as JSON lines."""
+    records = given(options)
+    normalise = style(load_params().text.style)
     texts = [[normalise(text) for text in record] for record in records]
+    columns = COLUMNS[options.task]
     for number, record in enumerate(texts, 1):
         if not all(record):
             raise InputError(f"row {number}: {columns[record.index('')]} is empty; expected some text")
-    return texts
+    from pipeline.commands.trained import pair_probabilities, sentiment_probabilities  # torch: after a wrong input
+
+    if options.task == "paraphrase":
+        pairs = [Pair(str(number), first, second, None) for number, (first, second) in enumerate(texts)]
+        found = pair_probabilities(options.row, pairs)
+    else:
+        found = sentiment_probabilities(options.row, [text for (text,) in texts])
+    classes = found.argmax(1).tolist()
+    if options.json:
+        for record, label, row in zip(records, classes, found.round(6).tolist(), strict=True):
+            result = {"probability": row[1]} if options.task == "paraphrase" else {"probabilities": row}
+            # In ASCII: the texts arrive unchanged through whatever reads them.
+            print(json.dumps(dict(zip(columns, record, strict=True)) | result | {"class": label}))
+        return
+    shown = [[text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..." for text in record] for record in texts]
+    if options.task == "paraphrase":
+        cells = [[f"{row[1]:.4f}", ("no", "yes")[label]] for label, row in zip(classes, found, strict=True)]
+        header = ["P(yes)", "Same", "Sentence 1", "Sentence 2"]
+    else:
+        cells = [[str(label), *(f"{value:.4f}" for value in row)] for label, row in zip(classes, found, strict=True)]
+        header = ["Class", *(f"P({label})" for label in range(found.shape[1])), "Text"]
+    print_table(header, [row + text for row, text in zip(cells, shown, strict=True)])
 
 
-def print_json(
-    columns: Sequence[str], records: Sequence[Sequence[str]], probabilities: "Floats", positive: bool = False
-) -> None:
-    """One object a line: the texts as given, the class, and its probabilities or that of class 1 alone."""
-    for record, found in zip(records, probabilities, strict=True):
-        rounded = [round(float(value), 6) for value in found]
-        result = {"probability": rounded[1]} if positive else {"probabilities": rounded}
-        values = dict(zip(columns, record, strict=True)) | result | {"class": int(found.argmax())}
-        print(json.dumps(values))  # in ASCII: the texts arrive unchanged through whatever reads them
+def given(options: argparse.Namespace) -> list[list[str]]:
+    """The texts of the command line, or else those of the file."""
+    if options.texts and options.file:
+        raise InputError("expected texts, or --file, or standard input; got texts and --file")
+    if not options.texts:
+        return read_records(options.file, COLUMNS[options.task])
+    if options.task == "sentiment":
+        return [[text] for text in options.texts]
+    if len(options.texts) != 2:
+        raise InputError(f"expected two sentences, or --file, or standard input; got {len(options.texts)} sentences")
+    return [options.texts]
 
 
-def shortened(text: str) -> str:
-    """The beginning of a text."""
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+def read_records(path: Path | None, columns: Sequence[str]) -> list[list[str]]:
+    """The texts of `columns`, row by row; None reads standard input. Other columns are ignored.
+
+    JSON lines begin with a brace, anything else is CSV. Unlike in training data, a bad row is an InputError: nothing is
+    left out of what the user asked for.
+    """
+    name = str(path or "standard input")
+    wanted = f"expected CSV with the header {','.join(columns)}, or JSON lines with these texts"
+    if path and not path.is_file():
+        raise InputError(f"{path}: no such file; {wanted}")
+    if path is None and sys.stdin.isatty():
+        raise InputError("nothing to predict; give texts, --file FILE, or a file on standard input")
+    data = path.read_bytes() if path else sys.stdin.buffer.read()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{name}:{line}: not UTF-8; save it as UTF-8 text") from None
+    records = []
+    for line, row in (_json_lines if text.lstrip().startswith("{") else _csv_rows)(name, text):
+        if missing := [column for column in columns if not isinstance(row.get(column), str)]:
+            raise InputError(f"{name}:{line}: {', '.join(missing)} is missing; {wanted}")
+        records.append([row[column] for column in columns])
+    if not records:
+        raise InputError(f"{name}: no rows; {wanted}")
+    return records
+
+
+def _json_lines(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, dict(json.loads(line))
+            except (ValueError, TypeError):
+                raise InputError(f"{name}:{number}: not a JSON object") from None
+
+
+def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        for row in filter(None, reader):  # without blank lines
+            if len(row) != len(header):
+                where = f"{name}:{reader.line_num}"
+                raise InputError(f"{where}: {len(row)} fields, expected {len(header)}; quote texts that have commas")
+            yield reader.line_num, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{name}:{reader.line_num}: not valid CSV: {error}") from None

@@ -7,58 +7,47 @@ Nothing is run: dvc.lock is compared with the files, as `dvc status` does, and w
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.table import print_table
-from pipeline.config.base import read_params
+from pipeline.commands.terminal import print_table
+from pipeline.config.base import PARAMS, parse
 from pipeline.report.results import rows_of
 
-# Table of params.yaml, stage, folder of models/.
+# Block and table of params.yaml, its defaults, stage, folder of models/.
 TABLES = (
-    ("sentiment", "methods", "train_sentiment", "sentiment"),
-    ("paraphrase", "first_stages", "train_first_stage", "first_stage"),
-    ("paraphrase", "methods", "train_paraphrase", "paraphrase"),
-    ("paraphrase", "ensembles", "ensemble", None),
-    ("sonnet", "methods", "train_sonnet", "sonnet"),
-    ("sonnet", "systems", "generate_sonnets", None),
+    ("sentiment", "methods", "defaults", "train_sentiment", "sentiment"),
+    ("paraphrase", "first_stages", "defaults", "train_first_stage", "first_stage"),
+    ("paraphrase", "methods", "defaults", "train_paraphrase", "paraphrase"),
+    ("paraphrase", "ensembles", None, "ensemble", None),
+    ("sonnet", "methods", "defaults", "train_sonnet", "sonnet"),
+    ("sonnet", "systems", "system_defaults", "generate_sonnets", None),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
-    parser.set_defaults(run=run)
+    """None."""
 
 
 def run(options: argparse.Namespace) -> None:
     """Print a table for each table of params.yaml."""
     from pipeline.commands.status import states
 
-    params, state = read_params(), states()
-    for group, table, stage, folder in TABLES:
-        rows = [
-            [name, state[f"{stage}@{name}"], size_of(Path("models") / folder / name) if folder else "–", own]
-            for name, own in own_parameters(params, group, table)
-        ]
+    params, state = parse(PARAMS), states()
+    for group, table, defaults, stage, folder in TABLES:
         print(f"\n{group}.{table}")
+        rows = []
+        for name in rows_of(params, group, table):
+            own = differing(params[group][table][name] or {}, params[group][defaults] if defaults else {})
+            rows.append([name, state[f"{stage}@{name}"], size_of(Path("models", folder, name)) if folder else "–", own])
         print_table(["Row", "Status", "Model", "Parameters"], rows)
 
 
-def own_parameters(params: Mapping[str, Any], group: str, table: str) -> Iterator[tuple[str, str]]:
-    """Each row's name and, as text, the parameters that differ from the defaults."""
-    defaults = params[group].get(
-        {"methods": "defaults", "first_stages": "defaults"}.get(table, f"{table[:-1]}_defaults")
-    )
-    for name in rows_of(params, group, table):
-        own = params[group][table][name] or {}
-        differing = {key: value for key, value in own.items() if key not in (defaults or {}) or defaults[key] != value}
-        yield name, ", ".join(f"{key} {shown(value)}" for key, value in differing.items())
-
-
-def shown(value: Any) -> str:  # noqa: ANN401 - from YAML
-    """A parameter as in YAML's flow style."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace('"', "")
+def differing(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """The parameters of a row that are not its defaults, values as in YAML's flow style."""
+    own = {key: value for key, value in row.items() if key not in defaults or defaults[key] != value}
+    return ", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in own.items()).replace('"', "")
 
 
 def size_of(folder: Path) -> str:

@@ -1,52 +1,59 @@
 """Search a paraphrase row's parameters with Optuna; every trial is a DVC experiment, chosen on `select` alone.
 
-    python -m pipeline.commands.search baseline 12        (make search ROW=baseline TRIALS=12)
+    python -m pipeline search baseline 12        (make search ROW=baseline TRIALS=12)
 
-The study lies in checkpoints/search/<row>.db: a search that was stopped goes on, and TRIALS counts all of its trials.
+The study is kept in checkpoints/search/<row>.db: a search that was stopped goes on, and TRIALS counts all its trials.
 Trials run in a temporary folder, so that the workspace stays as it is; `dvc exp apply <name>` takes one over.
 """
 
+import argparse
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import dvc.api
 import optuna
 from dvc.exceptions import DvcException
 
-from pipeline.config.base import load_seed
-from pipeline.config.tasks import Choices, Range, load_search
-from pipeline.errors import InputError, stage_main
+from pipeline.config.base import entry
+from pipeline.config.params import load_params
+from pipeline.config.tasks import Choices, Range
+from pipeline.errors import InputError
 
 FOLDER = Path("checkpoints/search")
 METRIC = "select_accuracy"
+Values = Mapping[str, float | int | str]
 
 
-def main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 2 or not arguments[1].isdigit():
-        raise InputError("usage: python -m pipeline.commands.search ROW TRIALS, for example baseline 12")
-    row, trials = arguments[0], int(arguments[1])
-    ranges = load_search(row)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The row, and how long to search."""
+    parser.add_argument("row", metavar="ROW", help="a row of paraphrase.methods in params.yaml")
+    parser.add_argument("trials", metavar="TRIALS", type=int, help="how many trials the study shall have in the end")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Go on until there are so many trials; print each, and the best."""
+    row, paraphrase = options.row, load_params().paraphrase
+    entry(paraphrase.methods, row, "paraphrase.methods")
+    ranges = entry(paraphrase.search, row if row in paraphrase.search else "any", "paraphrase.search")
+    if options.trials < 1:
+        raise InputError(f"TRIALS: expected a positive number, got {options.trials}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=f"sqlite:///{FOLDER}/{row}.db",
-        study_name=row,
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=load_seed()),
-        load_if_exists=True,
-    )
-    while (number := sum(trial.state.is_finished() for trial in study.trials)) < trials:
+    sampler = optuna.samplers.TPESampler(seed=load_params().seed)
+    place = {"storage": f"sqlite:///{FOLDER}/{row}.db", "study_name": row, "load_if_exists": True}
+    study = optuna.create_study(direction="maximize", sampler=sampler, **place)
+    while (number := sum(trial.state.is_finished() for trial in study.trials)) < options.trials:
         trial = study.ask()
-        values = suggest(trial, ranges)
+        values = {name: suggest(trial, name, range) for name, range in ranges.items()}
         name = f"search-{row}-{trial.number}"
-        print(f"[{number + 1}/{trials}] {name}: {shown(values)}", flush=True)
+        print(f"[{number + 1}/{options.trials}] {name}: {shown(values)}", flush=True)
         try:
-            accuracy = run(row, name, values)
-        except InputError as error:
+            accuracy = experiment(row, name, values)
+        except InputError:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            raise error
+            raise
         study.tell(trial, accuracy)
         print(f"    {METRIC} {accuracy:.4f}, best so far {study.best_value:.4f}", flush=True)
     best = study.best_trial
@@ -54,32 +61,29 @@ def main(arguments: Sequence[str]) -> None:
     print(f"take it over: dvc exp apply search-{row}-{best.number}")
 
 
-def suggest(trial: optuna.Trial, ranges: Mapping[str, Range | Choices]) -> dict[str, float | int | str]:
-    """A value for every parameter."""
-    found: dict[str, float | int | str] = {}
-    for name, values in ranges.items():
-        if isinstance(values, Choices):
-            chosen = trial.suggest_categorical(name, values.choices)
-            assert chosen is not None  # Choices has no null
-            found[name] = chosen
-        else:
-            found[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
-    return found
+def suggest(trial: optuna.Trial, name: str, values: Range | Choices) -> float | int | str:
+    """A value of one parameter."""
+    if isinstance(values, Range):
+        return trial.suggest_float(name, values.low, values.high, log=values.log)
+    chosen = trial.suggest_categorical(name, values.choices)
+    assert chosen is not None  # Choices has no null
+    return chosen
 
 
-def shown(values: Mapping[str, float | int | str]) -> str:
+def shown(values: Values) -> str:
+    """Names and values; floats have four digits."""
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
     )
 
 
-def run(row: str, name: str, values: Mapping[str, float | int | str]) -> float:
+def experiment(row: str, name: str, values: Values) -> float:
     """Train and evaluate the row with these values as the DVC experiment `name`; its accuracy on select."""
     # `++` sets a key whether the row has it or takes it from the defaults.
-    changes = [f"++paraphrase.methods.{row}.{key}={value!r}".replace("'", "") for key, value in values.items()]
+    changes = [f"++paraphrase.methods.{row}.{key}={value}" for key, value in values.items()]
     options = [part for change in changes for part in ("-S", change)]
-    command = ["dvc", "exp", "run", "--temp", "--force", "--name", name, *options]
-    finished = subprocess.run([*command, f"evaluate_paraphrase@{row}"], stdout=sys.stderr, check=False)
+    command = ["dvc", "exp", "run", "--temp", "--force", "--name", name, *options, f"evaluate_paraphrase@{row}"]
+    finished = subprocess.run(command, stdout=sys.stderr, check=False)
     if finished.returncode:
         raise InputError(f"{name}: `dvc exp run` failed with exit code {finished.returncode}; see above")
     path = f"metrics/paraphrase/{row}.json"
@@ -87,7 +91,3 @@ def run(row: str, name: str, values: Mapping[str, float | int | str]) -> float:
         return float(dvc.api.metrics_show(path, rev=name)[METRIC])
     except (DvcException, KeyError) as error:
         raise InputError(f"{name}: {path} has no {METRIC}: {error}") from None
-
-
-if __name__ == "__main__":
-    stage_main(main)

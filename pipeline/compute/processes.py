@@ -1,34 +1,33 @@
 """Several processes that do one stage together: how they start, who they are, and what they tell each other.
 
-A stage with `compute.processes` above 1 starts itself so many times under torch's launcher, on this machine. Where
-`torchrun` has started it already (WORLD_SIZE is set, for example by SLURM over several nodes), it joins the others.
-Every process reads the same inputs and computes a part of every result; the first one alone writes.
-
-How training uses this is in data_parallel.py. With one process nothing of torch.distributed is imported.
+A stage with `compute.processes` above 1 starts itself so many times on this machine. Where `torchrun` has started it
+already (WORLD_SIZE is set, for example by SLURM over several nodes), it joins the others. Every process reads the same
+inputs and computes a part of every result; the first one alone writes. How training uses this is in data_parallel.py.
+With one process nothing of torch.distributed is imported.
 """
 
-import json
-import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
 from pipeline.config.params import load_params
-from pipeline.errors import InputError, one_line
+from pipeline.config.training import Compute
+from pipeline.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Main = Callable[[Sequence[str]], None]
 
 LAUNCHER = "STAGE_LAUNCHER"  # environment of processes that this module has started: the process id of their parent
-PATIENCE = 5.0  # seconds; the launcher ends the others within less when one of them has died
+PATIENCE = 5.0  # seconds; the others are ended within less when one of them has died
 
 
 @dataclass
@@ -52,99 +51,103 @@ def world() -> int:
     return _place.world
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_jobs(compute: Compute) -> int:
+    """Stages at once: as many as have cores, at `compute.threads` (null: all) for each of `compute.processes`."""
+    return max(1, cores() // ((compute.threads or cores()) * compute.processes))
+
+
+def share_cores(jobs: int) -> None:
+    """With `compute.threads: null`, stages side by side divide the cores: each torch would start a thread for all."""
+    if jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))  # before torch is imported
+
+
 def in_processes(main: Main) -> Main:
     """`main` of a stage that uses a model: runs in as many processes as params.yaml says."""
 
     @wraps(main)
     def run(arguments: Sequence[str]) -> None:
-        _run(main, arguments)
+        processes, started = load_params().compute.processes, int(os.environ.get("WORLD_SIZE", "0"))
+        if started not in (0, processes):
+            raise InputError(
+                f"params.yaml: compute.processes is {processes}, but {started} were started: set it to {started}, so "
+                "that the parameters say what was run"
+            )
+        if processes == 1:
+            main(arguments)
+        elif started:
+            _join_and_run(main, arguments)
+        else:
+            _launch(processes)
 
     return run
 
 
-def _run(main: Main, arguments: Sequence[str]) -> None:
-    processes, started = load_params().compute.processes, int(os.environ.get("WORLD_SIZE", "0"))
-    if started not in (0, processes):
-        raise InputError(
-            f"params.yaml: compute.processes is {processes}, but {started} were started: set it to {started}, so that "
-            "the parameters say what was run"
-        )
-    if processes == 1:
-        main(arguments)
-    elif started:
-        _join_and_run(main, arguments)
-    else:
-        _launch(processes)
-
-
 def _launch(processes: int) -> None:
-    """Run this process's own command in so many processes on this machine, as `torchrun --standalone` does."""
+    """Run this process's own command in so many processes on this machine; when one fails, the others are ended."""
     import torch
-    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
         raise InputError(f"params.yaml: compute.processes: {processes} processes need a GPU each, there are {gpus}")
     module = sys.modules["__main__"].__spec__
     assert module, "not started by python -m"
-    logging.disable(logging.CRITICAL)  # this process only waits; what went wrong is said below, in one line
-    os.environ[LAUNCHER] = str(os.getpid())
-    config = LaunchConfig(
-        1, 1, processes, DefaultLogsSpecs(), uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        max_restarts=0, local_addr="localhost",
-    )  # fmt: skip
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
+    size = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, LAUNCHER: str(os.getpid())}
+    command = [sys.executable, "-m", module.name, *sys.argv[1:]]
+    others = []
+    for number in range(processes):
+        place = {"RANK": str(number), "LOCAL_RANK": str(number)}
+        others.append(subprocess.Popen(command, env={**os.environ, **size, **meeting, **place}))
     try:
-        elastic_launch(config, sys.executable)("-m", module.name, *sys.argv[1:])
-    except SignalException:
-        raise KeyboardInterrupt from None
-    except ChildFailedError as error:
-        number, failure = error.get_first_failure()
-        if failure.exitcode < 0:
-            raise InputError(
-                f"process {number} of {processes} was ended by {failure.signal_name()}; "
-                "run the same command again to go on"
-            ) from None
-        told = isinstance(failure.error_file_data.get("message"), str) and failure.message
-        raise InputError(told or f"process {number} of {processes} has failed, see above") from None
+        while not any(codes := [other.poll() for other in others]) and None in codes:
+            time.sleep(0.05)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    number, code = next(((number, code) for number, code in enumerate(codes) if code), (0, 0))
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise InputError(f"process {number} of {processes} was ended by {name}; run the same command again to go on")
+    if code:
+        raise SystemExit(1)  # it has said why
 
 
 def _join_and_run(main: Main, arguments: Sequence[str]) -> None:
     """Connect to the other processes and do the stage with them."""
-    launched = os.environ.get(LAUNCHER)
-    if launched:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # after Ctrl-C the launcher speaks, this process just ends
-        threading.Thread(target=_end_with, args=(int(launched),), daemon=True).start()
-    try:
-        _join()
-        main(arguments)
-    except (InputError, OSError) as error:
-        if not launched:
-            raise
-        with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w", encoding="utf-8") as file:
-            json.dump({"message": one_line(error), "timestamp": int(time.time())}, file)
-        raise SystemExit(1) from None  # the launcher prints the line, once
-    except Exception:
-        time.sleep(PATIENCE)  # a connection that broke because another process died is not worth a traceback
-        raise
-    _leave()
-
-
-def _join() -> None:
     import torch
     import torch.distributed
 
+    if launched := os.environ.get(LAUNCHER):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # after Ctrl-C the launcher speaks, this process just ends
+        threading.Thread(target=_end_with, args=(int(launched),), daemon=True).start()
     there = torch.cuda.is_available()
     if there:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if there else "gloo")
-    _place.rank, _place.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    if _place.rank > 0 and "transformers" in sys.modules:  # one process shows what it loads
-        from transformers.utils import logging as messages
+    try:
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if there else "gloo")
+        _place.rank, _place.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        if _place.rank > 0 and "transformers" in sys.modules:  # one process shows what it loads
+            from transformers.utils import logging as messages
 
-        messages.set_verbosity_error()
-        messages.disable_progress_bar()
+            messages.set_verbosity_error()
+            messages.disable_progress_bar()
+        main(arguments)
+    except Exception as error:
+        # What all processes find wrong is said once, and a connection broken by another's end is worth no traceback:
+        # this process is ended while it waits.
+        if _place.rank or not isinstance(error, InputError | OSError):
+            time.sleep(PATIENCE)
+        raise
+    _leave()
 
 
 def _leave() -> None:

@@ -4,25 +4,30 @@ python -m pipeline.stages train_paraphrase baseline
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.errors import InputError, stage_main
-from pipeline.imports import importing
+from pipeline.stages import _warm
+
+MODELS = {
+    "adversarial_search", "backbone", "generate_sonnets", "generator",
+    "train_first_stage", "train_paraphrase", "train_sentiment", "train_sonnet",
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> None:
     stages = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
     if not arguments or arguments[0] not in stages:
         raise InputError(f"usage: python -m pipeline.stages <stage> ...; stages: {', '.join(stages)}")
+    if arguments[0] in MODELS and (code := _warm.run_warm()) is not None:
+        raise SystemExit(code)
     imported(arguments[0]).main(arguments[1:])
 
 
 def imported(stage: str) -> ModuleType:
     """The module of a stage, with all that it needs."""
-    with importing():
-        return import_module(f"pipeline.stages.{stage}")
+    return _warm.imported([f"pipeline.stages.{stage}"])[0]
 
 
 if __name__ == "__main__":

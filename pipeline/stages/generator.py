@@ -8,75 +8,48 @@ Reads block `adversarial.generator`, models/backbone and data/prepared/paraphras
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from pipeline.augment.generator import training_documents
+from pipeline.augment.generator import fetch_seq2seq, training_documents
 from pipeline.compute.processes import in_processes, rank
-from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.augmentation import Checkpoint, Generator
-from pipeline.config.base import check, load_block, load_seed, read_params
-from pipeline.config.training import Compute, Training
-from pipeline.errors import InputError
-from pipeline.files import new_folder
+from pipeline.config.params import load_params
+from pipeline.errors import no_arguments
+from pipeline.models.backbone import load_backbone
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_documents
 from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
-from pipeline.training.loop import Evaluator, Plan, Rows, scratch_folder, train, write_curves
+from pipeline.training.loop import Evaluator, Rows
+from pipeline.training.run import BACKBONE, Run
 
-BACKBONE, OUT, CURVES = Path("models/backbone"), Path("models/generator"), Path("plots/curves/generator")
 DATA = PREPARED / "paraphrase"
 SELECT_BATCH = 64  # documents
 
 
 @in_processes
 def main(arguments: Sequence[str]) -> None:
-    if arguments:
-        raise InputError("usage: python -m pipeline.stages generator")
-    adversarial = read_params()["adversarial"]
-    values = adversarial.get("generator") if isinstance(adversarial, dict) else None
-    settings, seed = check(values, Generator, "adversarial.generator"), load_seed()
-    compute = load_block("compute", Compute)
-    make_deterministic(seed, compute)
-    if settings.kind == "lm":
-        fine_tune(settings.lm, compute, seed)
-    elif rank() == 0:
-        with new_folder(OUT) as folder, new_folder(CURVES):
-            fetch(settings.seq2seq, folder)
-
-
-def fine_tune(settings: Training, compute: Compute, seed: int) -> None:
-    """Train the backbone to continue a question with its paraphrases; the likeliest on `select` is kept."""
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
-
-    tokenizer = load_tokenizer(BACKBONE, settings.max_length)
-    documents = {
-        name: encode_documents(tokenizer, training_documents(read_pairs(DATA / f"{name}.csv")), settings.max_length)
-        for name in ("train", "select")
-    }
-    run = scratch_folder(
-        "adversarial", "generator", [settings.model_dump(), compute.model_dump(), seed], [DATA, BACKBONE]
-    )
-    model = GPT2LMHeadModel.from_pretrained(
-        BACKBONE,
-        dtype=torch.get_default_dtype(),
-        resid_pdrop=settings.dropout,
-        embd_pdrop=settings.dropout,
-        attn_pdrop=settings.dropout,
-    )
-    plan = Plan.of(settings, len(documents["train"]), compute.precision, seed)
-    evaluate = select_scores(documents["select"])
-    best = train(model, Rows(documents["train"]), language_model.loss, plan, run, evaluate, "select_log_likelihood")[0]
-    if rank() > 0:
+    no_arguments(arguments)
+    settings = load_params().adversarial.generator
+    run = Run("generator", settings.lm, [DATA, BACKBONE])
+    if settings.kind == "seq2seq":
+        if rank() == 0:
+            with run.outputs() as folder:
+                fetch_seq2seq(settings.seq2seq, folder)
         return
-    with new_folder(OUT) as folder, new_folder(CURVES) as curves:
-        shutil.copytree(best, folder, dirs_exist_ok=True)
-        copy_tokenizer(BACKBONE, folder)
-        write_curves(run, curves)
-    shutil.rmtree(run)
+    tokenizer, longest = load_tokenizer(BACKBONE, settings.lm.max_length), settings.lm.max_length
+    train, select = (
+        encode_documents(tokenizer, training_documents(read_pairs(DATA / f"{name}.csv")), longest)
+        for name in ("train", "select")
+    )
+    model = load_backbone(BACKBONE, settings.lm.dropout)
+    evaluate = select_scores(select)
+    best = run.train(model, Rows(train), language_model.loss, evaluate, "select_log_likelihood")[0]
+    if rank() == 0:
+        with run.outputs() as folder:
+            shutil.copytree(best, folder, dirs_exist_ok=True)
+            copy_tokenizer(BACKBONE, folder)
 
 
 def select_scores(documents: Sequence[list[int]]) -> Evaluator:
@@ -94,23 +67,3 @@ def select_scores(documents: Sequence[list[int]]) -> Evaluator:
         return {"select_log_likelihood": -total / tokens}
 
     return evaluate
-
-
-def fetch(checkpoint: Checkpoint, folder: Path) -> None:
-    """Save a sequence-to-sequence model of the hub, or of a local folder, to `folder`."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-    try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            checkpoint.name, revision=checkpoint.revision, use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.name, revision=checkpoint.revision)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"params.yaml: adversarial.generator.seq2seq: cannot load {checkpoint.name} at {checkpoint.revision} "
-            f"({reason}); check the network, name a folder with a safetensors model, or set kind to lm"
-        ) from None
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.augment.mixing import mix, read_pool
-from pipeline.config.augmentation import load_training_set
-from pipeline.config.base import load_seed
+from pipeline.config.base import entry
+from pipeline.config.params import load_params
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json
 from pipeline.text.prepared import PREPARED, read_pairs, write_pairs
@@ -22,13 +22,12 @@ OUT, METRICS = Path("data/augmented/paraphrase"), Path("metrics/augmentation/set
 
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "set")
-    training_set = load_training_set(name)
+    training_set = entry(load_params().training_sets, name, "training_sets")
     train = read_pairs(PREPARED / "paraphrase" / "train.csv")
     pool = read_pool(training_set, Path("data"))
+    rng = random.Random(f"{load_params().seed} {training_set.source}")
     # The same draw for every set of a source: the control trains on the pairs that its augmented ones were made of.
-    mixture = mix(
-        train, pool, training_set.share, random.Random(f"{load_seed()} {training_set.source}"), training_set.labels
-    )
+    mixture = mix(train, pool, training_set.share, rng, training_set.labels)
     with new_folder(OUT / name) as folder:
         write_pairs(folder / "train.csv", mixture.pairs)
     figures = {

@@ -11,25 +11,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.config.data import Text
 from pipeline.errors import InputError
-from pipeline.text import splits, summary
+from pipeline.text import readers, splits, summary
+from pipeline.text.delimited import Counts
 from pipeline.text.normalise import Normalise, style
 from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.readers import (
-    CLASSES,
-    join_poems,
-    read_ap_h,
-    read_etpc,
-    read_plays,
-    read_poems_with_prompts,
-    read_prompts,
-    read_qqp,
-    read_sentiment,
-)
-from pipeline.text.table import Counts
 
 SPLITS = ("train", "select", "dev", "test")
 AnyRow = TypeVar("AnyRow")
-Reader = Callable[[Path, bool], tuple[list[splits.Row], Counts]]
 
 
 class Corpus(NamedTuple, Generic[AnyRow]):
@@ -47,46 +35,47 @@ class _Source(NamedTuple, Generic[splits.Row]):
     test: list[splits.Row]
     counts: dict[str, Counts]
 
+    def carved(self, train: list[splits.Row], select: list[splits.Row]) -> Corpus[splits.Row]:
+        """The corpus with these parts of the training rows."""
+        rows = {"train": train, "select": select, "dev": self.dev, "test": self.test}
+        figures = {split: summary.describe(rows[split], self.counts[split]) for split in SPLITS}
+        figures["dev"]["majority"] = summary.majority_accuracy(train, self.dev)
+        return Corpus(rows, figures)
+
 
 def sentiment(raw: Path, name: str, text: Text, seed: int) -> Corpus[Sentence]:
     """SST or CFIMDB; `select` has the label balance of the training file."""
 
     def read(path: Path, labelled: bool) -> tuple[list[Sentence], Counts]:
-        return read_sentiment(path, CLASSES[name], labelled, style(text.style))
+        return readers.read_sentiment(path, readers.CLASSES[name], labelled, style(text.style))
 
     rng = random.Random(f"{seed} {name}")
     source = _read(raw, f"ids-{name}", read, getattr(text.train_rows, name), rng)
-    train, select = splits.carve_by_label(source.train, getattr(text.select, name), rng)
-    rows = {"train": train, "select": select, "dev": source.dev, "test": source.test}
-    figures = {split: summary.describe(rows[split], source.counts[split]) for split in SPLITS}
-    figures["dev"]["majority"] = summary.majority_accuracy(train, source.dev)
-    return Corpus(rows, figures)
+    return source.carved(*splits.carve_by_label(source.train, getattr(text.select, name), rng))
 
 
 def paraphrase(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
     """Quora Question Pairs; no question is both in `train` and in `select`."""
 
     def read(path: Path, labelled: bool) -> tuple[list[Pair], Counts]:
-        return read_qqp(path, labelled, style(text.style))
+        return readers.read_qqp(path, labelled, style(text.style))
 
     rng = random.Random(f"{seed} paraphrase")
     source = _read(raw, "quora", read, text.train_rows.paraphrase, rng)
-    train, select = splits.carve_by_question(source.train, text.select.paraphrase, rng)
-    rows = {"train": train, "select": select, "dev": source.dev, "test": source.test}
-    figures = {split: summary.describe(rows[split], source.counts[split]) for split in SPLITS}
-    figures["train"]["question_in_dev"] = summary.shares_question(train, source.dev)
-    figures["dev"]["majority"] = summary.majority_accuracy(train, source.dev)
-    figures["dev"]["word_overlap"] = summary.word_overlap_accuracy(train, source.dev)
-    return Corpus(rows, figures)
+    corpus = source.carved(*splits.carve_by_question(source.train, text.select.paraphrase, rng))
+    train = corpus.rows["train"]
+    corpus.figures["train"]["question_in_dev"] = summary.shares_question(train, source.dev)
+    corpus.figures["dev"]["word_overlap"] = summary.word_overlap_accuracy(train, source.dev)
+    return corpus
 
 
 def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
     """Sonnets; dev has the first lines and the whole poems, test only the first lines."""
     counts: dict[str, Counts] = {"select": Counter()}
-    poems, counts["train"] = read_poems_with_prompts(raw / "sonnets.txt")
-    prompts, counts["dev"] = read_prompts(raw / "sonnets_held_out_dev.txt")
-    dev = join_poems(prompts, raw / "TRUE_sonnets_held_out_dev.txt")
-    test, counts["test"] = read_prompts(raw / "sonnets_held_out.txt")
+    poems, counts["train"] = readers.read_poems_with_prompts(raw / "sonnets.txt")
+    prompts, counts["dev"] = readers.read_prompts(raw / "sonnets_held_out_dev.txt")
+    dev = readers.join_poems(prompts, raw / "TRUE_sonnets_held_out_dev.txt")
+    test, counts["test"] = readers.read_prompts(raw / "sonnets_held_out.txt")
     poems = splits.drop_leaked_poems(poems, [*dev, *test], counts["train"])
     train, select = splits.carve_poems(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
     rows = {"train": train, "select": select, "dev": dev, "test": test}
@@ -95,25 +84,24 @@ def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
 
 def etpc(raw: Path, text: Text) -> Corpus[Pair]:
     """ETPC pairs, for training only; empty without the file."""
-    pairs, counts = _extra_pairs(raw / "ETPC.xml", read_etpc, style(text.style))
+    pairs, counts = _extra_pairs(raw / "ETPC.xml", readers.read_etpc, style(text.style))
     return Corpus({"train": pairs}, {"train": summary.describe(pairs, counts)})
 
 
 def ap_h(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
     """AP_H pairs; `dev` is held out to test on, with no sentence on both sides. Empty without the file."""
-    pairs, counts = _extra_pairs(raw / "ap-h-train.csv", read_ap_h, style(text.style))
+    pairs, counts = _extra_pairs(raw / "ap-h-train.csv", readers.read_ap_h, style(text.style))
     rng = random.Random(f"{seed} ap_h")
     train, dev = splits.carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
     return Corpus(
-        {"train": train, "dev": dev},
-        {"train": summary.describe(train, counts), "dev": summary.describe(dev, Counter())},
+        {"train": train, "dev": dev}, {"train": summary.describe(train, counts), "dev": summary.describe(dev, {})}
     )
 
 
 def plays(raw: Path) -> Corpus[str]:
     """Plain text documents; empty without the file."""
     path = raw / "plays.txt"
-    documents = read_plays(path) if path.exists() else []
+    documents = readers.read_plays(path) if path.exists() else []
     return Corpus({"train": documents}, {"train": summary.describe_texts(documents, {})})
 
 
@@ -125,19 +113,22 @@ def _extra_pairs(
 
 
 def _read(
-    raw: Path, prefix: str, read: Reader[splits.Row], limit: int | None, rng: random.Random
+    raw: Path,
+    prefix: str,
+    read: Callable[[Path, bool], tuple[list[splits.Row], Counts]],
+    limit: int | None,
+    rng: random.Random,
 ) -> _Source[splits.Row]:
     """The three files of a labelled corpus, with repeated, contradictory and leaked training rows removed."""
     paths = {split: raw / f"{prefix}-{split}.csv" for split in ("train", "dev", "test-student")}
-    read_rows, train_counts = read(paths["train"], True)
+    train, counts = read(paths["train"], True)
     all_dev, dev_counts = read(paths["dev"], True)
     test, test_counts = read(paths["test-student"], False)
     dev = splits.drop_duplicates(all_dev, dev_counts)
     dev_counts["conflicting_texts"] = len(splits.conflicting(dev))
-    sound = splits.drop_conflicts(splits.drop_duplicates(read_rows, train_counts), train_counts)
-    fresh = splits.drop_leaks(sound, [*dev, *test], train_counts)
+    sound = splits.drop_conflicts(splits.drop_duplicates(train, counts), counts)
+    fresh = splits.drop_leaks(sound, [*dev, *test], counts)
     if not fresh:
         raise InputError(f"{paths['train']}: every row is contradicted or also in dev or test; use other training data")
-    train = splits.sample(fresh, limit, rng, train_counts)
-    counts = {"train": train_counts, "select": Counter[str](), "dev": dev_counts, "test": test_counts}
-    return _Source(train, dev, test, counts)
+    by_split = {"train": counts, "select": Counter[str](), "dev": dev_counts, "test": test_counts}
+    return _Source(splits.sample(fresh, limit, rng, counts), dev, test, by_split)

@@ -6,13 +6,11 @@ gets its name only once its content is verified.
 """
 
 import hashlib
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import pooch
 import requests
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML, YAMLError
@@ -89,11 +87,12 @@ def fetch(name: str, source: Source, downloads: Path = DOWNLOADS, present: Path 
     for path in (downloads / name, present / name):
         if path.is_file() and defect(path, source) is None:
             return path
-    (downloads / name).unlink(missing_ok=True)  # one of another manifest; pooch would keep it
-    problems = []
+    downloads.mkdir(parents=True, exist_ok=True)
+    partial, problems = downloads / f"{name}.part", []
     for url in source.urls:
         try:
-            return _retrieve(url, name, source, downloads)
+            _download(url, partial, source)
+            return partial.replace(downloads / name)
         except (Unusable, Interrupted, requests.RequestException) as error:
             problems.append(f"{url}: {error}")
     raise InputError(f"{name}: could not be fetched: {'; '.join(problems)}; check the manifest and the connection")
@@ -112,31 +111,16 @@ def defect(path: Path, source: Source) -> str | None:
     return None if digest.hexdigest() == expected else f"expected {name} {expected}, got {digest.hexdigest()}"
 
 
-def _retrieve(url: str, name: str, source: Source, downloads: Path) -> Path:
-    """Fetch through pooch, which gives the file its name once the downloader has verified it."""
-    pooch.get_logger().setLevel("WARNING")
-    partial = downloads / f"{name}.part"
-
-    def download(url: str, output: str, _: object) -> None:
-        _download(url, partial, source)
-        shutil.move(partial, output)
-
-    pooch.retrieve(url, known_hash=None, fname=name, path=downloads, downloader=download)
-    return downloads / name
-
-
 def _download(url: str, partial: Path, source: Source) -> None:
-    """Complete and verify `partial`; what is left of another version of the file is started anew."""
-    resumed = partial.exists()
-    _complete(url, partial, source)
-    problem = defect(partial, source)
-    if problem and resumed:
-        partial.unlink()
+    """Complete and verify `partial`; if it is the rest of another version of the file, start anew."""
+    for resumed in (partial.exists(), False):
         _complete(url, partial, source)
         problem = defect(partial, source)
-    if problem:
+        if problem is None:
+            return
         partial.unlink()
-        raise Unusable(problem)
+        if not resumed:
+            raise Unusable(problem)
 
 
 def _complete(url: str, partial: Path, source: Source) -> None:

@@ -38,7 +38,7 @@ def clean(text: str) -> str:
 
 
 def cased(text: str) -> str:
-    """`clean` text with the quotes of repeated CSV exports repaired."""
+    """`clean` text, with quotes as they were before the CSV exports."""
     text = clean(text)
     if '""' not in text:
         return text
@@ -54,7 +54,7 @@ def course(text: str) -> str:
 
 
 def style(name: Literal["cased", "course"]) -> Normalise:
-    """The normaliser for pairs and sentences."""
+    """How pairs and sentences are normalised."""
     return cased if name == "cased" else course
 
 

@@ -10,6 +10,7 @@ plays              train.jsonl                    {"text"}                  (no 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from pipeline.errors import InputError
@@ -46,26 +47,28 @@ class Poem:
     text: str | None
 
 
+SENTENCE = ("id", "text", "label")
+PAIR = ("id", "sentence1", "sentence2", "label")
+
+
 def write_sentences(path: Path, rows: Iterable[Sentence]) -> None:
     """Write a sentiment split."""
-    write_csv(path, ["id", "text", "label"], ([row.id, row.text, row.label] for row in rows))
+    write_csv(path, SENTENCE, map(attrgetter(*SENTENCE), rows))
 
 
 def read_sentences(path: Path) -> list[Sentence]:
     """Read a sentiment split."""
-    return [Sentence(row["id"], row["text"], _label(row["label"])) for row in read_csv(path, ["id", "text", "label"])]
+    return [Sentence(row["id"], row["text"], _label(row["label"])) for row in read_csv(path, SENTENCE)]
 
 
 def write_pairs(path: Path, rows: Iterable[Pair]) -> None:
     """Write a paraphrase split."""
-    table = ([row.id, row.sentence1, row.sentence2, row.label] for row in rows)
-    write_csv(path, ["id", "sentence1", "sentence2", "label"], table)
+    write_csv(path, PAIR, map(attrgetter(*PAIR), rows))
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read a paraphrase split."""
-    rows = read_csv(path, ["id", "sentence1", "sentence2", "label"])
-    return [Pair(row["id"], row["sentence1"], row["sentence2"], _label(row["label"])) for row in rows]
+    return [Pair(row["id"], row["sentence1"], row["sentence2"], _label(row["label"])) for row in read_csv(path, PAIR)]
 
 
 def write_poems(path: Path, poems: Iterable[Poem]) -> None:

@@ -1,4 +1,4 @@
-"""Which rows train, which select: repeated rows out, leaks out, and `select` carved out of the training file.
+"""Which rows train and which select: repeated rows out, leaks out, and `select` carved out of the training file.
 
 Every draw is seeded by the caller's generator, and rows keep the order of their file.
 """
@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from pipeline.errors import InputError
+from pipeline.text.delimited import Counts
 from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.table import Counts
 
 Row = TypeVar("Row", bound=Sentence | Pair)
 AnyRow = TypeVar("AnyRow")
@@ -91,8 +91,8 @@ def question_groups(pairs: Sequence[Pair]) -> list[list[int]]:
 def carve_by_question(pairs: Sequence[Pair], share: float, rng: random.Random) -> tuple[list[Pair], list[Pair]]:
     """Train and select with no question on both sides, and about the same label balance.
 
-    Groups are drawn until the share of each label is reached; one that would overshoot it, such as the giant group that
-    frequent questions form, stays in train.
+    Groups are drawn until the share of each label is reached. One that would overshoot it stays in train, such as the
+    giant group that frequent questions form.
     """
     groups = question_groups(pairs)
     if len(groups) < 2:

@@ -4,24 +4,24 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pipeline.text.prepared import Pair, Poem, Sentence
-from pipeline.text.splits import questions, texts
+from pipeline.text.prepared import Pair, Poem
+from pipeline.text.splits import Row, questions, texts
 
 Figures = dict[str, float]
 _WORD = re.compile(r"\w+")
 
 
-def describe(rows: Sequence[Sentence] | Sequence[Pair], counts: Mapping[str, int]) -> Figures:
+def describe(rows: Sequence[Row], counts: Mapping[str, int]) -> Figures:
     """Rows, share of each label, mean words in a text, then what was dropped and repaired."""
     labels = Counter(row.label for row in rows if row.label is not None)
     shares = {f"label_{label}": labels[label] / len(rows) for label in sorted(labels)}
     words = _mean_words([text for row in rows for text in texts(row)])
-    return {"rows": len(rows), **shares, "mean_words": words, **_sorted(counts)}
+    return {"rows": len(rows), **shares, "mean_words": words, **dict(sorted(counts.items()))}
 
 
 def describe_texts(items: Sequence[str], counts: Mapping[str, int]) -> Figures:
     """Rows, mean words, then what was dropped."""
-    return {"rows": len(items), "mean_words": _mean_words(items), **_sorted(counts)}
+    return {"rows": len(items), "mean_words": _mean_words(items), **dict(sorted(counts.items()))}
 
 
 def describe_poems(poems: Sequence[Poem], counts: Mapping[str, int]) -> Figures:
@@ -29,14 +29,14 @@ def describe_poems(poems: Sequence[Poem], counts: Mapping[str, int]) -> Figures:
     return describe_texts([poem.text or poem.prompt for poem in poems], counts)
 
 
-def majority_accuracy(train: Sequence[Sentence] | Sequence[Pair], dev: Sequence[Sentence] | Sequence[Pair]) -> float:
+def majority_accuracy(train: Sequence[Row], dev: Sequence[Row]) -> float:
     """Accuracy on dev of always answering the most frequent label of train."""
     label = Counter(row.label for row in train).most_common(1)[0][0]
     return sum(row.label == label for row in dev) / len(dev)
 
 
 def word_overlap_accuracy(train: Sequence[Pair], dev: Sequence[Pair]) -> float:
-    """Accuracy on dev of calling pairs paraphrases from a Jaccard similarity of words upwards, fitted on train."""
+    """Accuracy on dev of answering 1 from some Jaccard similarity of words upwards, which is fitted on train."""
     threshold = best_threshold([(jaccard(pair), pair.label or 0) for pair in train])
     return sum((jaccard(pair) >= threshold) == (pair.label == 1) for pair in dev) / len(dev)
 
@@ -48,7 +48,7 @@ def jaccard(pair: Pair) -> float:
 
 
 def best_threshold(scored: Sequence[tuple[float, int]]) -> float:
-    """The score from which on label 1 is answered with the highest accuracy; the highest such score of equals."""
+    """The least score to answer 1 to with the highest accuracy; of equally good ones, the highest."""
     by_score: dict[float, int] = Counter()
     for score, label in scored:
         by_score[score] += 1 if label else -1
@@ -68,7 +68,3 @@ def shares_question(train: Sequence[Pair], dev: Sequence[Pair]) -> float:
 
 def _mean_words(items: Sequence[str]) -> float:
     return sum(len(text.split()) for text in items) / len(items) if items else 0.0
-
-
-def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: counts[name] for name in sorted(counts)}

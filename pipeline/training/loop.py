@@ -28,7 +28,6 @@ from pipeline.config.data import Scratch
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 from pipeline.files import naming
-from pipeline.heap import return_large_blocks
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.text.batches import training_batch
@@ -92,7 +91,6 @@ def train(
     logging.disable_progress_bar()
     use_fast_dropout(model)
     round_weights(model)  # drawn by functions whose last bits differ between CPUs
-    return_large_blocks()
     keeper = KeepBest(scratch / "kept", best, keep)
     writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)

@@ -2,34 +2,48 @@
 
 Sentences leave this machine, each service has terms of use of its own, and its model may change from day to day: record
 once, keep the memory. A LibreTranslate server can be one's own. Its key is read from LIBRETRANSLATE_API_KEY.
+
+deep-translator has no retries, no pauses and no time limit, raises exceptions without a common base, may return None,
+and lets one bad sentence spoil a batch. All of that is dealt with here, sentence by sentence.
 """
 
 import html
 import os
+import re
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
 
-from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator
-from deep_translator.constants import GOOGLE_LANGUAGES_TO_CODES, LIBRE_LANGUAGES_TO_CODES, MY_MEMORY_LANGUAGES_TO_CODES
+from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator, constants
+from deep_translator.base import BaseTranslator
 from deep_translator.exceptions import AuthorizationException
+from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from pipeline.augment.network import PoliteAsker, Unusable
+from pipeline.augment.translators import Stopped
 from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
+TIMEOUT = 60.0  # seconds for a sentence
+LONGEST_PAUSE = 300.0  # seconds between two attempts
 KEY = "LIBRETRANSLATE_API_KEY"
 NO_KEY = "none"  # LibreTranslator insists on one; servers that need none ignore it
-Ask = Callable[[str], str | None]
-_CODES = {
-    "google": GOOGLE_LANGUAGES_TO_CODES.values(),
-    "libre": LIBRE_LANGUAGES_TO_CODES.values(),
-    "mymemory": MY_MEMORY_LANGUAGES_TO_CODES.values(),
+# The languages of each service, and how many characters are too many for it.
+_SERVICES = {
+    "google": (constants.GOOGLE_LANGUAGES_TO_CODES, 5000),
+    "libre": (constants.LIBRE_LANGUAGES_TO_CODES, 10**9),
+    "mymemory": (constants.MY_MEMORY_LANGUAGES_TO_CODES, 500),
 }
-_MAX_CHARACTERS = {"google": 5000, "libre": None, "mymemory": 500}
 # MyMemory reports its errors as translations, with status 200.
 _MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE PAIR", "NO QUERY SPECIFIED")
+_TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
+
+
+class Unusable(Exception):
+    """The service answered, but not with a translation."""
 
 
 class WebTranslator:
@@ -38,8 +52,11 @@ class WebTranslator:
     def __init__(self, name: Literal["google", "libre", "mymemory"], params: Network) -> None:
         self.name: str = name
         self.batch_size = params.batch_size
+        self._languages, self._too_long = _SERVICES[name]
+        self._params = params
         self._url = params.url.rstrip("/") + "/"
-        self._asker = PoliteAsker(name, params, _MAX_CHARACTERS[name])
+        self._next_request = 0.0  # monotonic seconds
+        self._failures = 0  # sentences in a row, over the borders of batches
 
     def revision(self, source: str, target: str) -> str:
         """The services have none: the client's version and, for LibreTranslate, the server's host."""
@@ -47,23 +64,76 @@ class WebTranslator:
         return f"{client} {urlsplit(self._url).hostname}" if self.name == "libre" else client
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """Translate one by one; None for what is too long or failed in every attempt."""
-        return self._asker.translate(texts, self._open(self._code(source), self._code(target)))
+        """Translate; None where the text is too long or every attempt failed. `Stopped` for a lost cause."""
+        languages = self._code(source), self._code(target)
+        done: list[str | None] = []
+        for text in texts:
+            if len(text) >= self._too_long:
+                done.append(None)
+                continue
+            try:
+                done.append(self._try_hard(text, *languages))
+                self._failures = 0
+            except RetryError as error:
+                done.append(None)
+                self._failures += 1
+                if self._failures >= self._params.give_up_after:
+                    reason = describe(error.last_attempt.exception())
+                    message = f"{self.name}: no translation for {self._failures} sentences in a row ({reason})"
+                    raise Stopped(message, done) from None
+            except InputError as error:
+                raise Stopped(str(error), done) from None
+        return done
 
-    def _open(self, source: str, target: str) -> Ask:
+    def _try_hard(self, text: str, source: str, target: str) -> str:
+        backoff = self._params.backoff
+        patience = Retrying(
+            stop=stop_after_attempt(self._params.retries + 1),
+            wait=wait_exponential_jitter(multiplier=backoff, max=LONGEST_PAUSE, jitter=backoff),
+            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, InputError)),
+        )
+        return patience(self._ask_politely, text, source, target)
+
+    def _ask_politely(self, text: str, source: str, target: str) -> str:
+        """One request, not before its time."""
+        if (pause := self._next_request - time.monotonic()) > 0:
+            time.sleep(pause)
+        self._next_request = time.monotonic() + 1 / self._params.requests_per_second
+        answer = in_time(lambda: self._ask(text, source, target), TIMEOUT)
+        if not isinstance(answer, str) or not answer.strip():
+            raise Unusable("an empty answer")
+        if _TAG.search(answer) and not _TAG.search(text):
+            raise Unusable("a web page instead of a translation")
+        return answer
+
+    def _ask(self, text: str, source: str, target: str) -> str | None:
         if self.name == "google":
-            return GoogleTranslator(source=source, target=target).translate
+            return GoogleTranslator(source=source, target=target).translate(text)
         if self.name == "mymemory":
-            return _mymemory(MyMemoryTranslator(source=source, target=target))
+            return _mymemory_text(EncryptedMyMemory(source, target).translate(text))
         key = os.environ.get(KEY) or NO_KEY
-        return _libre(LibreTranslator(source=source, target=target, api_key=key, custom_url=self._url))
+        try:
+            return LibreTranslator(source=source, target=target, api_key=key, custom_url=self._url).translate(text)
+        except AuthorizationException:  # its message shows the key
+            raise InputError(f"libre: the server refuses the key (403): set the environment variable {KEY}") from None
 
     def _code(self, language: str) -> str:
-        code = find_code(language, _CODES[self.name])
+        codes = self._languages.values()
+        code = find_code(language, codes)
         if code is None:
-            known = ", ".join(sorted({code.split("-")[0] for code in _CODES[self.name]} - {"en"}))
+            known = ", ".join(sorted({code.split("-")[0] for code in codes} - {"en"}))
             raise InputError(f"back_translation.languages: {self.name} has no {language!r}; it has {known}")
         return code
+
+
+class EncryptedMyMemory(MyMemoryTranslator):
+    """MyMemory through TLS: the address that deep-translator gives it is unencrypted."""
+
+    def __init__(self, source: str, target: str) -> None:
+        super().__init__(source=source, target=target)
+        address = constants.BASE_URLS["MYMEMORY"].replace("http://api.mymemory", "https://api.mymemory")
+        languages = constants.MY_MEMORY_LANGUAGES_TO_CODES
+        BaseTranslator.__init__(self, address, languages, source, target, payload_key="q")
 
 
 def find_code(language: str, codes: Iterable[str]) -> str | None:
@@ -75,24 +145,29 @@ def find_code(language: str, codes: Iterable[str]) -> str | None:
     return found or next((code for code in ordered if code.lower().startswith(f"{language}-")), None)
 
 
-def _libre(translator: LibreTranslator) -> Ask:
-    def ask(text: str) -> str | None:
+def in_time(ask: Callable[[], str | None], seconds: float) -> str | None:
+    """The answer, or a TimeoutError. A request that hangs is left behind in its thread, which ends with the process."""
+    answer: Future[str | None] = Future()
+
+    def work() -> None:
         try:
-            return translator.translate(text)
-        except AuthorizationException:  # its message shows the key
-            raise InputError(f"libre: the server refuses the key (403): set the environment variable {KEY}") from None
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
 
-    return ask
+    threading.Thread(target=work, daemon=True).start()
+    return answer.result(seconds)
 
 
-def _mymemory(translator: MyMemoryTranslator) -> Ask:
-    # The library's address is unencrypted.
-    translator._base_url = translator._base_url.replace("http://api.mymemory", "https://api.mymemory")
+def describe(error: BaseException | None) -> str:
+    """A few words, without what deep-translator adds over several lines and without the sentence."""
+    if isinstance(error, Unusable):
+        return str(error)
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # TooManyRequests -> too many requests
 
-    def ask(text: str) -> str | None:
-        answer = translator.translate(text)
-        if isinstance(answer, str) and answer.lstrip().upper().startswith(_MYMEMORY_ERRORS):
-            raise Unusable(" ".join(answer.split())[:80])
-        return html.unescape(answer) if isinstance(answer, str) else None  # it sends &#39; for an apostrophe
 
-    return ask
+def _mymemory_text(answer: object) -> str | None:
+    """What MyMemory answered, which sends &#39; for an apostrophe; its notices are no translations."""
+    if isinstance(answer, str) and answer.lstrip().upper().startswith(_MYMEMORY_ERRORS):
+        raise Unusable(" ".join(answer.split())[:80])
+    return html.unescape(answer) if isinstance(answer, str) else None

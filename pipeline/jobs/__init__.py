@@ -1,1 +1,0 @@
-"""`dvc repro` with independent stages side by side."""

@@ -1,0 +1,282 @@
+"""`dvc repro` with independent stages side by side.
+
+    python -m pipeline.parallel [--jobs N] [STAGE ...]
+
+DVC says what is up to date (commands/status.py). Each of the other stages runs as soon as all it depends on is done, in
+a fork of this process, which has DVC and the graph in memory. `stage.reproduce()` there decides, restores from the run
+cache and runs what `dvc repro` would, and both may be at work at once: they share DVC's locks. Before that, the files
+of removed rows are deleted (commands/tidy.py).
+
+To change an entry DVC parses and prints all of dvc.lock, 2 s of CPU with the 158 stages of the sample. So this process
+lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose one.
+Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupted.
+"""
+
+import argparse
+import gc
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from graphlib import TopologicalSorter
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo, lock_repo
+from dvc.stage import Stage
+
+from pipeline.commands import tidy
+from pipeline.commands.status import Plan, make_plan
+from pipeline.compute.processes import default_jobs, share_cores
+from pipeline.config.params import load_params
+from pipeline.errors import InputError, one_line, print_anywhere, stage_main
+from pipeline.files import write_csv
+
+WORTH = 30  # how much longer than writing dvc.lock the stages took that it has no entries of
+interrupted = threading.Event()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run what is not up to date."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.parallel")
+    parser.add_argument("--jobs", type=int, help="stages at once (default: cores / (threads * processes))")
+    parser.add_argument("stages", nargs="*", help="only these and what they depend on")
+    options = parser.parse_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        raise InputError(f"--jobs: expected a positive number, got {options.jobs}")
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        repo = Repo(_wait_for_lock=True)
+        with lock_repo(repo):  # dvc.yaml is read once for both
+            for line in tidy.remove(repo):
+                print(line, flush=True)
+            plan = make_plan(repo, options.stages)
+    except DvcException as error:
+        raise InputError(f"dvc.yaml: {error}") from None
+    if not plan.stale:
+        print(f"{len(plan.stages)} stages are up to date")
+        return
+    jobs = options.jobs or default_jobs(load_params().compute)
+    share_cores(jobs)
+    os.environ["STAGE_RUNNER"] = str(os.getpid())  # stages/_warm.py
+    gc.freeze()  # a search for garbage would copy, in every fork, what it looks at
+    raise SystemExit(Runner(repo, plan, jobs).run())
+
+
+class Job(NamedTuple):
+    """A stage at work."""
+
+    stage: Stage
+    process: BaseProcess
+    log: Path
+    start: float
+
+    def kill(self, number: int) -> None:
+        """Send a signal to its process and to all that this started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid or 0, number)
+
+
+class Runner:
+    """Starts the stages of a plan, at most `jobs` at once, and waits for them."""
+
+    def __init__(self, repo: Repo, plan: Plan, jobs: int) -> None:
+        self.repo, self.plan, self.jobs = repo, plan, jobs
+        self.folder = Path(repo.tmp_dir, "jobs")
+        self.graph = TopologicalSorter(
+            {name: plan.needs[name] & plan.stale for name in plan.needs if name in plan.stale}
+        )
+        self.ready: list[str] = []
+        self.running: dict[Connection, Job] = {}
+        self.times: list[tuple[str, str, float]] = []  # stage, result, seconds
+        self.failed: dict[str, str] = {}
+        self.unwritten: list[Stage] = []
+        self.debt, self.cost = 0.0, 0.0  # seconds that these took, and that writing dvc.lock took the last time
+        self.lifeline = os.pipe()  # closes when this process ends, however it ends; the jobs listen
+
+    def run(self) -> int:
+        """The exit code."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        total, stale = len(self.plan.stages), len(self.plan.stale)
+        print(f"{total - stale} of {total} stages are up to date, {self.jobs} at once", flush=True)
+        begin = time.monotonic()
+        note_signals()
+        self.graph.prepare()
+        while not interrupted.is_set():
+            self.start_ready()
+            if not self.running:
+                break
+            self.write_entries(WORTH * self.cost)
+            self.receive(0.5)
+        for number, patience in ((signal.SIGINT, 5), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+            for job in self.running.values():
+                job.kill(number)
+            until = time.monotonic() + patience
+            while self.running and time.monotonic() < until:
+                self.receive(0.5)
+        self.write_entries(0)
+        print_times(self.times, time.monotonic() - begin, self.folder)
+        for name, error in self.failed.items():
+            print(f"error: failed to reproduce {name}: {error}", file=sys.stderr)
+        if interrupted.is_set():
+            print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130 if interrupted.is_set() else int(bool(self.failed))
+
+    def start_ready(self) -> None:
+        """Start what waits for no other stage; nothing more after a failure."""
+        self.ready += self.graph.get_ready()
+        while self.ready and len(self.running) < self.jobs and not self.failed:
+            stage = self.plan.stages[self.ready.pop(0)]
+            log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
+            log.write_bytes(b"")
+            ours, theirs = multiprocessing.Pipe(duplex=False)
+            process = multiprocessing.get_context("fork").Process(
+                target=run_stage, args=(self.repo, stage, theirs, log, self.lifeline)
+            )
+            process.start()
+            theirs.close()
+            self.running[ours] = Job(stage, process, log, time.monotonic())
+
+    def receive(self, timeout: float) -> None:
+        """Take what jobs say: that they wait, or how they ended. On a terminal, the last line says what is running."""
+        for connection in wait(list(self.running), timeout):
+            assert isinstance(connection, Connection)
+            job = self.running[connection]
+            try:
+                message = connection.recv()
+            except EOFError:
+                job.process.join()
+                message = "failed", f"its process ended with exit code {job.process.exitcode}", []
+            if isinstance(message, str):
+                say(f"{job.stage.addressing} waits: {message}")
+            else:
+                del self.running[connection]
+                self.end(job, *message)
+        if sys.stdout.isatty():
+            times = [f"{job.stage.addressing} {time.monotonic() - job.start:.0f} s" for job in self.running.values()]
+            say(", ".join(times)[: os.get_terminal_size().columns - 1], end="")
+
+    def end(self, job: Job, result: str, error: str, found: list[Any]) -> None:
+        """Say how a stage ended. What depends on it may start."""
+        name, seconds = job.stage.addressing, time.monotonic() - job.start
+        if error:
+            result = "interrupted" if interrupted.is_set() else "failed"
+            self.failed |= {} if interrupted.is_set() else {name: error}
+            job.kill(signal.SIGKILL)  # a killed process may have left its command behind
+        else:
+            self.graph.done(name)
+        job.process.join()
+        if found:
+            for item, known in zip((*job.stage.deps, *job.stage.outs), found, strict=True):
+                item.hash_info, item.meta = known
+            self.unwritten.append(job.stage)
+            self.debt += seconds
+        self.times.append((name, result, seconds))
+        total = len(self.plan.stages)
+        say(f"[{total - len(self.plan.stale) + len(self.times)}/{total}] {name} {result}, {seconds:.1f} s")
+        for line in job.log.read_bytes().decode(errors="replace").split("\n") if error else ():
+            if shown := line.rstrip("\r").rsplit("\r", 1)[-1].rstrip():  # of a progress bar, the last state
+                say(f"    {shown}")
+
+    def write_entries(self, least: float) -> None:
+        """Let DVC write the entries of the stages that have ended, if these took so many seconds."""
+        if not self.unwritten or self.debt < least:
+            return
+        begin = time.monotonic()
+        with lock_repo(self.repo), self.repo.scm_context(quiet=True):
+            for path, file in {stage.path: stage.dvcfile for stage in self.unwritten}.items():
+                file.dump_stages([stage for stage in self.unwritten if stage.path == path], update_pipeline=False)
+        self.unwritten, self.debt, self.cost = [], 0.0, time.monotonic() - begin
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a line, on a terminal in place of the one that says what is running."""
+    print(f"\r\033[K{text}" if sys.stdout.isatty() else text, end=end, flush=True)
+
+
+def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline: tuple[int, int]) -> None:
+    """The body of a job: bring `stage` up to date, and send its result, error and hashes."""
+    os.setpgid(0, 0)  # so that the command, and what it starts, can be ended with this process
+    note_signals()  # the command gets them too and ends; this process then releases its locks
+    os.close(lifeline[1])
+    threading.Thread(target=end_with_runner, args=(lifeline[0],), daemon=True).start()
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
+        os.dup2(file, number)
+    os.environ["PYTHONIOENCODING"] = "utf-8"  # the log is a file like all others
+    print_anywhere("utf-8")
+    try:
+        done = reproduce(repo, stage, answer)
+    except Exception as error:  # whatever a stage does, the runner must hear of its end; the log has the trace
+        if not isinstance(error, DvcException | OSError):
+            traceback.print_exc()
+        done = "failed", one_line(error) or repr(error), []
+    sys.stdout.flush()
+    answer.send(done)
+
+
+def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, list[Any]]:
+    """Run the stage or restore its outputs if it is not up to date; wait while another process uses its files."""
+    waited = False
+    while True:
+        try:
+            with lock_repo(repo), repo.scm_context(quiet=True):
+                if not stage.reproduce():
+                    return "unchanged", "", []
+                ran = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of child processes that have ended
+                found = [(item.hash_info, item.meta) for item in (*stage.deps, *stage.outs)]
+                return "done" if ran else "restored from the cache", "", found
+        except LockError as error:
+            if interrupted.is_set():
+                raise
+            if not waited:
+                answer.send(" ".join(str(error).split("\n\n")[0].split()))
+            waited = True
+            time.sleep(1)
+            with lock_repo(repo):  # the other one may have done it
+                (stage,) = repo.stage.collect(stage.addressing)
+
+
+def note_signals() -> None:
+    """Only note what is meant to end this process; what is ignored, as under nohup, stays so."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: interrupted.set())
+
+
+def end_with_runner(lifeline: int) -> None:
+    """Wait until the runner is gone, even by kill -9, then end the command; DVC's locks are released in order."""
+    os.read(lifeline, 1)
+    interrupted.set()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.killpg(0, number)
+        time.sleep(10)
+
+
+def print_times(rows: list[tuple[str, str, float]], elapsed: float, folder: Path) -> None:
+    """Where the time went: groups of stages on the screen, the longest first, and stages in times.tsv."""
+    write_csv(folder / "times.tsv", ("stage", "result", "seconds"), rows, delimiter="\t")
+    groups: dict[str, list[float]] = {}
+    for name, _, seconds in rows:
+        groups.setdefault(name.split("@")[0], []).append(seconds)
+    print(f"\n{'Where the time went':25} {'stages':>6} {'seconds':>8}")
+    total = [("all", [seconds for *_, seconds in rows])]
+    for name, taken in sorted(groups.items(), key=lambda item: -sum(item[1])) + total:
+        print(f"{name:25} {len(taken):6} {sum(taken):8.1f}")
+    print(f"{elapsed:.0f} s in all; stage by stage, and what they printed, in {os.path.relpath(folder)}", flush=True)
+
+
+if __name__ == "__main__":
+    stage_main(main)

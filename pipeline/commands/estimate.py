@@ -55,15 +55,15 @@ now = time.perf_counter if ON_GPU else time.process_time  # others may use the C
 HUB = {"distilgpt2": (6, 768), "gpt2": (12, 768), "gpt2-medium": (24, 1024), "gpt2-large": (36, 1280)}  # layers, width
 LARGE, VOCABULARY = 16e6, 8000  # weights in the blocks of a model, and its tokens: more does not run here
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
-UNSEEN = 11 / 14  # of a sonnet's lines
 SAMPLED = 64  # texts at once; fewer take as long
-PASSES = {"r_drop": 1.8, "symmetric": 1.8, "simcse": 0.7, "simcse_joint": 1.6, "multitask": 2.0, "dora": 1.5}
+PASSES = {"r_drop": 1.8, "symmetric": 1.8, "simcse": 0.7, "simcse_joint": 1.6, "multitask": 2, "dora": 1.5, "mean": 1.3}
 APERTIUM, WEIGHTS = 300, {"marian": 14, "nli": 64, "bleurt": 20}  # round trips a second; of models, the encoder's are 1
 ANY = 0.3  # seconds of a stage beside its model
 WITHOUT_MODEL = """adversarial back_translate code download ensemble evaluate_ensemble evaluate_floors
     evaluate_paraphrase evaluate_sentiment evaluate_sonnets plots_page prepare report training_set""".split()
 ASSUMED = f"""
-Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems end where sonnets do; training sets get all pairs that their
+Assumed: {TOKENS} tokens a word, {VERSE} in verse; the longest poem of a batch has as many
+new tokens as a sonnet has tokens; training sets get all pairs that their
 share allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence
 encoder does, by their weights, Apertium makes {APERTIUM} round trips a second; {ANY} s a stage for all but its model;
 threads, and stages at the same time, do not slow each other."""
@@ -271,7 +271,9 @@ class Estimate:
 
     def train_paraphrase(self, row: str) -> float:
         own = self.params.paraphrase.methods[row]
-        predictions = self._predictions(own, "paraphrase") * (2 if own.orders == "both" else 1)
+        predictions = self._predictions(own, "paraphrase", "dev") * (
+            2 if own.orders == "both" else 1
+        )  # dev swapped, too
         return (1 + len(own.seeds)) * (self._pairs(own) + predictions)
 
     def _pairs(self, own: Paraphrase) -> float:
@@ -279,18 +281,18 @@ class Estimate:
         share = self.params.training_sets[made].share if made in self.params.training_sets else 0.0
         rows = self._rows(corpus) / (1 - share) + sum(map(self._rows, own.tasks))
         seconds = self._training(own, corpus, rows, "adapter" if own.adapter else "full")
-        passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or "", 1)
+        passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or own.pooling, 1)
         passes *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
         return passes * seconds
 
     def train_sonnet(self, row: str) -> float:
         own = self.params.sonnet.methods[row]
-        poems = self._sampling(own.select_draws * self._rows("sonnets", "select"), self._tokens("sonnets") * UNSEEN)
+        poems = self._sampling(own.select_draws * self._rows("sonnets", "select"), self._tokens("sonnets"))
         seconds = self._training(own, "sonnets", self._rows("sonnets"), "language model")
         return seconds + own.epochs * own.evaluations_per_epoch * poems
 
     def generate_sonnets(self, row: str) -> float:
-        own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets") * UNSEEN
+        own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
         texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test")
         texts *= sum(own.get(name, 0) for name in ("samples", "candidates", "beams", "k")) or 1  # for each poem
         return self._sampling(texts, min(own["max_new_tokens"] or longest, longest))
@@ -307,10 +309,10 @@ class Estimate:
     def _training(self, own: Training, corpus: str, rows: float, kind: str) -> float:
         return own.steps(round(rows)) * own.batch_size * self._tokens(corpus, own.max_length) * self.prices[kind]
 
-    def _predictions(self, own: Training, corpus: str) -> float:
+    def _predictions(self, own: Training, corpus: str, *more: str) -> float:
         """Seconds of those during a training, and after it."""
         texts = own.epochs * own.evaluations_per_epoch * self._rows(corpus, "select")
-        texts += self._rows(corpus, "select", "dev", "test")
+        texts += self._rows(corpus, "select", "dev", "test", *more)
         return texts * self._tokens(corpus, own.max_length) * self.prices["prediction"]
 
     def _sampling(self, texts: float, steps: float) -> float:

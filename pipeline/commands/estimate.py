@@ -19,15 +19,14 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from timeit import repeat
 from typing import Any
 
 import torch
 from dvc.repo import Repo
-from pandas import DataFrame, Series, read_csv, to_timedelta
+from pandas import DataFrame, Series, to_timedelta
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pipeline.augment.encoder import Encoder
@@ -40,33 +39,31 @@ from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.files import read_frame, read_json
 from pipeline.models.adapters import add_adapter
 from pipeline.models.backbone import GELU, load_backbone
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy, language_model
 from pipeline.stages import download, prepare
+from pipeline.stages.__main__ import MODELS
 from pipeline.training.loop import Objective, Rows, train
 from pipeline.training.predict import predict
 from pipeline.training.run import BACKBONE
 
 ON_GPU = torch.cuda.is_available()
 now = time.perf_counter if ON_GPU else time.process_time  # others may use the CPU, too
-HUB = {"distilgpt2": (6, 768), "gpt2": (12, 768), "gpt2-medium": (24, 1024), "gpt2-large": (36, 1280)}  # layers, width
+SIZES, GPT2 = ("n_layer", "n_embd", "n_head", "vocab_size", "n_positions"), (12, 768, 12, 50257, 1024)
 LARGE, VOCABULARY = 16e6, 8000  # weights in the blocks of a model, and its tokens: more does not run here
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
 SAMPLED = 64  # texts at once; fewer take as long
 PASSES = {"r_drop": 1.8, "symmetric": 1.8, "simcse": 0.7, "simcse_joint": 1.6, "multitask": 2, "dora": 1.5, "mean": 1.3}
-APERTIUM, WEIGHTS = 300, {"marian": 14, "nli": 64, "bleurt": 20}  # round trips a second; of models, the encoder's are 1
+ROUND_TRIPS = 300  # of Apertium a second
+WEIGHTS = {"marian": 14, "nli": 64, "bleurt": 20}  # of models; the encoder's are 1
 ANY = 0.3  # seconds of a stage beside its model
-WITHOUT_MODEL = """adversarial back_translate code download ensemble evaluate_ensemble evaluate_floors
-    evaluate_paraphrase evaluate_sentiment evaluate_sonnets plots_page prepare report training_set""".split()
 ASSUMED = f"""
-Assumed: {TOKENS} tokens a word, {VERSE} in verse; the longest poem of a batch has as many
-new tokens as a sonnet has tokens; training sets get all pairs that their
-share allows; two thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence
-encoder does, by their weights, Apertium makes {APERTIUM} round trips a second; {ANY} s a stage for all but its model;
-threads, and stages at the same time, do not slow each other."""
+Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems as long as sonnets; all augmented pairs that fit; two
+thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence encoder does, by
+their weights; {ANY} s a stage for all but its model; threads and stages side by side do not slow each other."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, help="stages at once (default: as `make repro`)")
     parser.add_argument("--rows", action="store_true", help="a line for each stage")
     parser.add_argument("--check", type=Path, metavar="TIMES", help="compare with the times.tsv of a run")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -87,7 +83,10 @@ def run(options: argparse.Namespace) -> None:
     data = (options.data or Path(params.data.path)).absolute()
     if not data.is_dir():
         raise InputError(f"{path}: data.path {data} is no folder on this machine; name one with --data FOLDER")
-    real = measured(options.check) if options.check else None
+    real = None
+    if options.check:
+        times = read_frame(options.check, ["stage", "result", "seconds"], sep="\t")
+        real = times[times["result"] == "done"].set_index("stage")["seconds"]
     config = config_of(params)
     values, quiet = parse(path) | {"data": {"path": str(data)}}, io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,43 +94,21 @@ def run(options: argparse.Namespace) -> None:
         with contextlib.chdir(folder), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             PARAMS.write_text(json.dumps(values))  # JSON is YAML
             Path(".dvc").mkdir()
-            graph = Repo(config={"core": {"no_scm": True}}).index.graph
+            stages = Repo(config={"core": {"no_scm": True}}).index.stages
             download.main([])
             prepare.main([])
             estimate = Estimate(params, read_json(prepare.METRICS), measure(params, config))
-            costs = Series({stage.addressing: estimate.seconds(stage.addressing) for stage in graph}).sort_index()
+            costs = Series({stage.addressing: estimate.seconds(stage.addressing) for stage in stages}).sort_index()
     print(table(costs, real, options.rows).to_string())
     if real is None:
-        compute = params.compute
-        threads = min(compute.threads or cores, cores)
-        jobs = max(1, options.jobs or cores // (threads * compute.processes))
-        seconds = longest(graph, costs, jobs) / (1 if ON_GPU else threads)
-        weights = weights_of(config)
+        threads, weights = min(params.compute.threads or cores, cores), weights_of(config)
+        jobs = max(1, options.jobs or cores // (threads * params.compute.processes))
+        took = timedelta(seconds=round(costs.sum() / jobs / (1 if ON_GPU else threads)))
         peak: float = torch.cuda.max_memory_allocated() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peak += 16 * weights  # of a large model: gradients and moments too, as only a part of it ran
         models = costs.index.str.match("backbone|generator|train_") + 2 * costs.index.str.match("train_sonnet")
-        print(f"\nmake repro JOBS={jobs}: at least {timedelta(seconds=round(seconds))}")
-        print(f"Memory: {jobs} x {peak / 2**20:,.0f} MiB at most")
+        print(f"\nmake repro JOBS={jobs}: at least {took}, with {jobs} x {peak / 2**20:,.0f} MiB of memory at most")
         print(f"Disk: {8 * weights * models.sum() / 2**20:,.0f} MiB of models, half of it in DVC's cache\n{ASSUMED}")
-
-
-def longest(graph: Any, costs: Series, jobs: int) -> float:  # noqa: ANN401 - a graph of networkx
-    """Seconds at least: all work shared evenly, or the longest path of stages that wait for each other."""
-
-    @cache
-    def end(stage: Any) -> float:  # noqa: ANN401 - a node of it
-        return costs[stage.addressing] + max(map(end, graph.successors(stage)), default=0.0)
-
-    return max(costs.sum() / jobs, *map(end, graph))
-
-
-def measured(path: Path) -> Series:
-    """CPU seconds of each stage that ran to its end; seconds where the run did not note them."""
-    times = read_csv(path, sep="\t")
-    if not {"stage", "result", "seconds"} <= set(times):
-        raise InputError(f"{path}: expected the columns stage, result and seconds, as `make repro` writes them")
-    column = "command_cpu_s" if "command_cpu_s" in times else "seconds"
-    return times[times["result"] == "done"].set_index("stage")[column]
 
 
 def table(costs: Series, real: Series | None, every: bool) -> DataFrame:
@@ -146,32 +123,16 @@ def table(costs: Series, real: Series | None, every: bool) -> DataFrame:
 
 
 def config_of(params: Params) -> GPT2Config:
-    """A model of the profile's size."""
-    own, hub = params.backbone.scratch, params.backbone.hub.name.rpartition("/")[2]
-    if params.backbone.source == "path":
+    """A model of the profile's size; GPT-2 124M stands for any model of the hub."""
+    own, source = params.backbone.scratch, params.backbone.source
+    if source == "path":
         return GPT2Config.from_dict(read_json(Path(params.backbone.path) / "config.json"))
-    if params.backbone.source == "scratch":
-        sizes = own.layers, own.width, own.heads, own.vocab_size, own.context
-    elif hub in HUB:
-        sizes = *HUB[hub], HUB[hub][1] // 64, 50257, 1024
-    else:
-        raise InputError(f"backbone.hub.name: the size of {hub} is not known here; known are {', '.join(HUB)}")
-    names = "n_layer", "n_embd", "n_head", "vocab_size", "n_positions"
-    return GPT2Config(**dict(zip(names, sizes, strict=True)), bos_token_id=0, eos_token_id=0)
+    sizes = (own.layers, own.width, own.heads, own.vocab_size, own.context) if source == "scratch" else GPT2
+    return GPT2Config(**dict(zip(SIZES, sizes, strict=True)), bos_token_id=0, eos_token_id=0)
 
 
 def weights_of(config: GPT2Config) -> float:
     return 12 * config.n_layer * config.n_embd**2 + (config.vocab_size + config.n_positions) * config.n_embd
-
-
-class Clocked(Rows):
-    """Rows that note when each was asked for, which is once a step."""
-
-    times: list[float]
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        self.times.append(now())
-        return super().__getitem__(index)
 
 
 def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
@@ -199,20 +160,23 @@ def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
         "language model": (load_backbone(BACKBONE, 0.1), language_model.loss, size // 4, 128),
     }
     for kind, (model, objective, batch, tokens) in trainings.items():
-        rows = Clocked(texts(8 * batch, tokens), labels=[0, 1] * 4 * batch)
-        rows.times = []
-        own = {"lr": 1e-4, "epochs": 1, "batch_size": batch, "evaluations_per_epoch": 1, "checkpoint_steps": 99}
-        settings = params.adversarial.generator.lm.model_copy(update=own)
-        train(model, rows, objective, settings, Path("checkpoints", kind), params.seed, precision)
-        starts = rows.times[2 * batch :: batch]  # two batches are fetched before the first step
-        prices[kind] = min(end - start for start, end in pairwise(starts)) / batch / tokens
+        rows, clock = Rows(texts(8 * batch, tokens), labels=[0, 1] * 4 * batch), [now()]
+        for epochs in (1, 3):
+            own = {
+                "lr": 1e-4,
+                "epochs": epochs,
+                "batch_size": batch,
+                "evaluations_per_epoch": 1,
+                "checkpoint_steps": 99,
+            }
+            settings = params.adversarial.generator.lm.model_copy(update=own)
+            train(model, rows, objective, settings, Path("checkpoints", kind, str(epochs)), params.seed, precision)
+            clock.append(now())
+        prices[kind] = (clock[2] - 2 * clock[1] + clock[0]) / 16 / batch / tokens  # of the second run's other 16 steps
     shortest = partial(repeat, number=1, repeat=3, timer=now)
     prices["prediction"] = min(shortest(partial(predict, build(), texts(64, 32), precision))) / 64 / 32
-    model, prompts, choose = (
-        load_backbone(BACKBONE).eval(),
-        texts(1, 100) * SAMPLED,
-        partial(top_p, p=0.9, temperature=1),
-    )
+    model, prompts = load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED
+    choose = partial(top_p, p=0.9, temperature=1)
     few, many = (Limits([0] * config.vocab_size, new_tokens=steps) for steps in (4, 16))
     write = partial(sample, model, prompts, range(SAMPLED), choose)
     prices["sampling"] = (min(shortest(partial(write, many))) - min(shortest(partial(write, few)))) / 12
@@ -232,9 +196,11 @@ class Estimate:
     def seconds(self, name: str) -> float:
         """Of a stage such as train_sonnet@lora."""
         kind, _, row = name.partition("@")
-        if kind not in WITHOUT_MODEL and not hasattr(self, kind):
-            raise InputError(f"dvc.yaml: {kind}: a kind of stage that pipeline/commands/estimate.py does not have yet")
-        return ANY if kind in WITHOUT_MODEL else ANY + getattr(self, kind)(row)
+        if kind not in {*MODELS, "translate"}:
+            return ANY
+        if not hasattr(self, kind):
+            raise InputError(f"dvc.yaml: {kind}: a stage with a model that pipeline/commands/estimate.py does not know")
+        return ANY + getattr(self, kind)(row)
 
     def backbone(self, _: str) -> float:
         own = self.params.backbone
@@ -249,7 +215,7 @@ class Estimate:
         own, pairs, sentence = self.params.back_translation, self._rows("paraphrase"), self.prices["encoder"]
         marian = 2 * own.translator.marian.beams * WEIGHTS["marian"] * sentence
         asked = 2 / own.translator.network.requests_per_second
-        text = {"memory": 0.0, "apertium": 1 / APERTIUM, "marian": marian}.get(own.translator.backend, asked)
+        text = {"memory": 0.0, "apertium": 1 / ROUND_TRIPS, "marian": marian}.get(own.translator.backend, asked)
         texts = min(own.selection.pairs or pairs, pairs) * len(own.selection.sentences)
         return texts * (text + 2 * sentence) / len(own.shards)
 
@@ -271,9 +237,8 @@ class Estimate:
 
     def train_paraphrase(self, row: str) -> float:
         own = self.params.paraphrase.methods[row]
-        predictions = self._predictions(own, "paraphrase", "dev") * (
-            2 if own.orders == "both" else 1
-        )  # dev swapped, too
+        orders = 2 if own.orders == "both" else 1
+        predictions = orders * self._predictions(own, "paraphrase", "dev")  # dev swapped, too
         return (1 + len(own.seeds)) * (self._pairs(own) + predictions)
 
     def _pairs(self, own: Paraphrase) -> float:
@@ -303,8 +268,9 @@ class Estimate:
     def _tokens(self, corpus: str, longest: float = math.inf) -> float:
         """Of a text, or of the prompt with a pair."""
         words = self.figures[corpus]["train"]["mean_words"]
-        ours = {"sst": TOKENS * words, "cfimdb": TOKENS * words, "sonnets": VERSE * words}
-        return min(longest, ours.get(corpus, 2 * TOKENS * words + CLOZE))
+        if corpus in ("sst", "cfimdb", "sonnets"):
+            return min(longest, (VERSE if corpus == "sonnets" else TOKENS) * words)
+        return min(longest, 2 * TOKENS * words + CLOZE)
 
     def _training(self, own: Training, corpus: str, rows: float, kind: str) -> float:
         return own.steps(round(rows)) * own.batch_size * self._tokens(corpus, own.max_length) * self.prices[kind]

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Literal
@@ -21,25 +21,23 @@ from urllib.parse import urlsplit
 from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator, constants
 from deep_translator.base import BaseTranslator
 from deep_translator.exceptions import AuthorizationException
-from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryError, Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from pipeline.augment.translators import Stopped
 from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
 TIMEOUT = 60.0  # seconds for a sentence
 LONGEST_PAUSE = 300.0  # seconds between two attempts
 KEY = "LIBRETRANSLATE_API_KEY"
-NO_KEY = "none"  # LibreTranslator insists on one; servers that need none ignore it
 # The languages of each service, and how many characters are too many for it.
-_SERVICES = {
+SERVICES = {
     "google": (constants.GOOGLE_LANGUAGES_TO_CODES, 5000),
     "libre": (constants.LIBRE_LANGUAGES_TO_CODES, 10**9),
     "mymemory": (constants.MY_MEMORY_LANGUAGES_TO_CODES, 500),
 }
 # MyMemory reports its errors as translations, with status 200.
-_MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE PAIR", "NO QUERY SPECIFIED")
-_TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
+MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE PAIR", "NO QUERY SPECIFIED")
+TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
 
 
 class Unusable(Exception):
@@ -52,78 +50,65 @@ class WebTranslator:
     def __init__(self, name: Literal["google", "libre", "mymemory"], params: Network) -> None:
         self.name: str = name
         self.batch_size = params.batch_size
-        self._languages, self._too_long = _SERVICES[name]
-        self._params = params
-        self._url = params.url.rstrip("/") + "/"
-        self._next_request = 0.0  # monotonic seconds
-        self._failures = 0  # sentences in a row, over the borders of batches
+        self.params = params
+        self.url = params.url.rstrip("/") + "/"
+        self.next_request = 0.0  # monotonic seconds
+        self.failures = 0  # sentences in a row, over the borders of batches
 
     def revision(self, source: str, target: str) -> str:
         """The services have none: the client's version and, for LibreTranslate, the server's host."""
         client = f"deep-translator {version('deep-translator')}"
-        return f"{client} {urlsplit(self._url).hostname}" if self.name == "libre" else client
+        return f"{client} {urlsplit(self.url).hostname}" if self.name == "libre" else client
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """Translate; None where the text is too long or every attempt failed. `Stopped` for a lost cause."""
-        languages = self._code(source), self._code(target)
-        done: list[str | None] = []
-        for text in texts:
-            if len(text) >= self._too_long:
-                done.append(None)
-                continue
-            try:
-                done.append(self._try_hard(text, *languages))
-                self._failures = 0
-            except RetryError as error:
-                done.append(None)
-                self._failures += 1
-                if self._failures >= self._params.give_up_after:
-                    reason = describe(error.last_attempt.exception())
-                    message = f"{self.name}: no translation for {self._failures} sentences in a row ({reason})"
-                    raise Stopped(message, done) from None
-            except InputError as error:
-                raise Stopped(str(error), done) from None
-        return done
-
-    def _try_hard(self, text: str, source: str, target: str) -> str:
-        backoff = self._params.backoff
-        patience = Retrying(
-            stop=stop_after_attempt(self._params.retries + 1),
+    def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[str | None]:
+        """Translate; None where the text is too long or every attempt failed, an InputError for a lost cause."""
+        languages = find_code(self.name, source), find_code(self.name, target)
+        backoff = self.params.backoff
+        patiently = Retrying(
+            stop=stop_after_attempt(self.params.retries + 1),
             wait=wait_exponential_jitter(multiplier=backoff, max=LONGEST_PAUSE, jitter=backoff),
-            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, InputError)),
+            retry=retry_if_not_exception_type((InputError, KeyboardInterrupt, SystemExit)),
         )
-        return patience(self._ask_politely, text, source, target)
+        for text in texts:
+            translation = None
+            if len(text) < SERVICES[self.name][1]:
+                try:
+                    translation = patiently(self.ask_politely, text, *languages)
+                    self.failures = 0
+                except RetryError as error:
+                    self.failures += 1
+                    if self.failures >= self.params.give_up_after:
+                        reason = describe(error.last_attempt.exception())
+                        problem = f"no translation for {self.failures} sentences in a row ({reason})"
+                        raise InputError(f"{self.name}: {problem}") from None
+            yield translation
 
-    def _ask_politely(self, text: str, source: str, target: str) -> str:
+    def ask_politely(self, text: str, source: str, target: str) -> str:
         """One request, not before its time."""
-        if (pause := self._next_request - time.monotonic()) > 0:
+        if (pause := self.next_request - time.monotonic()) > 0:
             time.sleep(pause)
-        self._next_request = time.monotonic() + 1 / self._params.requests_per_second
-        answer = in_time(lambda: self._ask(text, source, target), TIMEOUT)
+        self.next_request = time.monotonic() + 1 / self.params.requests_per_second
+        answer = in_time(lambda: self.ask(text, source, target), TIMEOUT)
         if not isinstance(answer, str) or not answer.strip():
             raise Unusable("an empty answer")
-        if _TAG.search(answer) and not _TAG.search(text):
+        if self.name == "mymemory" and answer.lstrip().upper().startswith(MYMEMORY_ERRORS):
+            raise Unusable(" ".join(answer.split())[:80])
+        if TAG.search(answer) and not TAG.search(text):
             raise Unusable("a web page instead of a translation")
         return answer
 
-    def _ask(self, text: str, source: str, target: str) -> str | None:
+    def ask(self, text: str, source: str, target: str) -> str | None:
+        """What deep-translator gives."""
         if self.name == "google":
             return GoogleTranslator(source=source, target=target).translate(text)
         if self.name == "mymemory":
-            return _mymemory_text(EncryptedMyMemory(source, target).translate(text))
-        key = os.environ.get(KEY) or NO_KEY
+            answer = EncryptedMyMemory(source, target).translate(text)
+            return answer and html.unescape(answer)  # it sends &#39; for an apostrophe
+        key = os.environ.get(KEY) or "none"  # the client insists on one; servers that need none ignore it
         try:
-            return LibreTranslator(source=source, target=target, api_key=key, custom_url=self._url).translate(text)
+            return LibreTranslator(source=source, target=target, api_key=key, custom_url=self.url).translate(text)
         except AuthorizationException:  # its message shows the key
             raise InputError(f"libre: the server refuses the key (403): set the environment variable {KEY}") from None
-
-    def _code(self, language: str) -> str:
-        codes = self._languages.values()
-        code = find_code(language, codes)
-        if code is None:
-            known = ", ".join(sorted({code.split("-")[0] for code in codes} - {"en"}))
-            raise InputError(f"back_translation.languages: {self.name} has no {language!r}; it has {known}")
-        return code
 
 
 class EncryptedMyMemory(MyMemoryTranslator):
@@ -136,13 +121,15 @@ class EncryptedMyMemory(MyMemoryTranslator):
         BaseTranslator.__init__(self, address, languages, source, target, payload_key="q")
 
 
-def find_code(language: str, codes: Iterable[str]) -> str | None:
+def find_code(service: str, language: str) -> str:
     """The service's spelling of a language: zh -> zh-CN, de -> de-DE; the main country before the first listed."""
-    ordered = list(codes)
-    main = {"en": "en-GB", "zh": "zh-CN"}.get(language, f"{language}-{language.upper()}")
-    spelt = {code.lower(): code for code in ordered}
-    found = spelt.get(language) or spelt.get(main.lower())
-    return found or next((code for code in ordered if code.lower().startswith(f"{language}-")), None)
+    codes = {code.lower(): code for code in SERVICES[service][0].values()}
+    main = {"en": "en-gb", "zh": "zh-cn"}.get(language, f"{language}-{language}")
+    spellings = [language, main, *(code for code in codes if code.startswith(f"{language}-"))]
+    if found := next((codes[spelling] for spelling in spellings if spelling in codes), None):
+        return found
+    known = ", ".join(sorted({code.split("-")[0] for code in codes.values()} - {"en"}))
+    raise InputError(f"back_translation.languages: {service} has no {language!r}; it has {known}")
 
 
 def in_time(ask: Callable[[], str | None], seconds: float) -> str | None:
@@ -164,10 +151,3 @@ def describe(error: BaseException | None) -> str:
     if isinstance(error, Unusable):
         return str(error)
     return re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # TooManyRequests -> too many requests
-
-
-def _mymemory_text(answer: object) -> str | None:
-    """What MyMemory answered, which sends &#39; for an apostrophe; its notices are no translations."""
-    if isinstance(answer, str) and answer.lstrip().upper().startswith(_MYMEMORY_ERRORS):
-        raise Unusable(" ".join(answer.split())[:80])
-    return html.unescape(answer) if isinstance(answer, str) else None

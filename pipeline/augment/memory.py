@@ -28,8 +28,8 @@ PATIENCE = 30.0  # seconds to wait for another process's transaction
 DECIMALS = 4
 CHUNK = 128  # pairs scored and committed together
 DAMAGED = (
-    "damaged, or not a database: move it away, then rescue its rows with `sqlite3 moved.sqlite .recover | sqlite3 "
-    "{path}` or import an export, or run again to start empty"
+    "damaged, or not a database: move it away (with its -journal or -wal file), then rescue its rows with "
+    "`sqlite3 moved.sqlite .recover | sqlite3 {path}` or import an export, or run again to start empty"
 )
 ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
 UNESCAPES = {escape: character for character, escape in ESCAPES.items()}

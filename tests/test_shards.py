@@ -12,7 +12,7 @@ from project_user import Copy, ran
 from small_project import REPOSITORY, write_project
 
 from pipeline.augment.adversarial import SEARCH, read_shards
-from pipeline.augment.back_translation import TRANSLATIONS, Translation, blocks_of, read_translations
+from pipeline.augment.back_translation import TRANSLATIONS, blocks_of, read_translations
 from pipeline.config.augmentation import Adversarial
 from pipeline.config.base import check, named, parse
 from pipeline.errors import InputError
@@ -117,10 +117,11 @@ def test_translations_of_all_shards_are_read_and_must_be_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = [Translation("a?", "A\r?", None), Translation("b?", "", 0.5)]
+    columns = ("source", "translation", "similarity")
+    rows = [("a?", "A\r?", None), ("b?", "", 0.5)]
     for shard, row in enumerate(rows):
-        write_jsonl(TRANSLATIONS / f"es/{shard}/translations.jsonl", [row._asdict()])
-    assert read_translations("es", [0, 1], ["b?", "a?"]) == {"a?": rows[0], "b?": rows[1]}
+        write_jsonl(TRANSLATIONS / f"es/{shard}/translations.jsonl", [dict(zip(columns, row, strict=True))])
+    assert read_translations("es", [0, 1], ["b?", "a?"]) == {"a?": ("A\r?", None), "b?": ("", 0.5)}
     with pytest.raises(InputError, match="data/augmented/translations/es: 'b\\?' is missing; run `dvc repro`"):
         read_translations("es", [0], ["a?", "b?"])
 

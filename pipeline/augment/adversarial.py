@@ -8,6 +8,7 @@ scores: they are the ordinary positives and the hard negatives of the training s
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,12 +46,12 @@ class Candidate(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """The two gates with their thresholds."""
+    """The two gates, and the thresholds that both directions reach or that their mean stays below."""
 
     meaning: ScorePairs
-    meaning_threshold: float  # both directions reach it
+    meaning_threshold: float
     surface: ScorePairs
-    surface_threshold: float  # the mean of both directions stays below it
+    surface_threshold: float
 
     def verdict(self, forward: float, backward: float, surface: float) -> str:
         """What a candidate with these scores is."""
@@ -86,10 +87,8 @@ def search_paraphrases(
 
     Args:
         questions: distinct.
-        generate: (questions, retry) -> candidates of each question.
-        origin: the generator's name.
-        retries: rounds after the first.
-        given: candidates from elsewhere (back-translation) by question, judged in the first round.
+        generate: (questions, retry) -> candidates of each question; `origin` is its name.
+        given: back-translations by question, judged in the first round.
     """
     proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
     found: list[Candidate] = []
@@ -153,12 +152,11 @@ def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[C
     """
     folders = [SEARCH / str(shard) for shard in shards]
     abouts = [read_json(folder / "about.json") for folder in folders]
-    for folder, about in zip(folders, abouts, strict=True):
-        for key, value in abouts[0].items():
-            if about[key] != value:
-                problem = f"{key} is {about[key]!r} and {value!r}"
-                again = "pin the revision in params.yaml, run both with the same"
-                raise InputError(f"{folder} and {folders[0]}: {problem}; {again}")
+    for (folder, about), (key, value) in product(zip(folders, abouts, strict=True), abouts[0].items()):
+        if about[key] != value:
+            problem = f"{key} is {about[key]!r} and {value!r}"
+            again = "pin the revision in params.yaml, run both with the same"
+            raise InputError(f"{folder} and {folders[0]}: {problem}; {again}")
     found = [Candidate(**row) for folder in folders for row in read_jsonl(folder / "candidates.jsonl")]
     if {candidate.question for candidate in found} != set(questions):
         raise InputError(f"{SEARCH}: the shards have searched for other questions; run `dvc repro`")

@@ -80,9 +80,8 @@ def find_mode(source: str, target: str) -> Path:
     """The mode file of a direction; an InputError says which package to install."""
     language = target if source == "en" else source
     if "en" not in (source, target) or language not in PACKAGES:
-        raise InputError(
-            f"back_translation.languages: apertium has no pair of en and {language!r}; it has {', '.join(PACKAGES)}"
-        )
+        problem = f"apertium has no pair of en and {language!r}; it has {', '.join(PACKAGES)}"
+        raise InputError(f"back_translation.languages: {problem}")
     package, *names = PACKAGES[language]
     mode = MODES / f"{'-'.join(names if source == 'en' else reversed(names))}.mode"
     if not mode.is_file():

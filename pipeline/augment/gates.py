@@ -57,11 +57,8 @@ def entailment_label(labels: Mapping[int, str], source: str) -> int:
     """The index of the label that begins with "entail" in any case (`not_entailment` does not)."""
     found = [index for index, label in labels.items() if label.lower().startswith("entail")]
     if len(found) != 1:
-        names = ", ".join(labels.values())
-        raise InputError(
-            f"{source}: expected one label that begins with 'entail', its labels are {names}; choose an NLI model or "
-            "name the labels in its config.json (id2label)"
-        )
+        problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
+        raise InputError(f"{source}: {problem}; choose an NLI model or name the labels in its config.json (id2label)")
     return found[0]
 
 
@@ -85,11 +82,9 @@ class BLEURT(PairModel):
 class EncoderRules:
     """Cosine of two sentence embeddings, 0 to 1, or 0 for a pair that violates a rule (`violated_rule` says which).
 
-    An offline stand-in for an NLI model, and not one: it is symmetric, so a sentence that says less than the other
-    passes in both directions, and it accepts changes of meaning that no rule knows ("buy" against "sell"). At .75 it
-    passes 68 % of the sample's duplicate questions on dev and 2 % of the others (6 % without the rules). It fails where
-    sentences share few words: of the sample's hand-written adversarial pairs it passes 5 % of the paraphrases and half
-    of the others.
+    An offline stand-in for an NLI model, and not one: it is symmetric, and it accepts changes of meaning that no rule
+    knows ("buy" against "sell"). At .75 it passes 68 % of the sample's duplicate questions on dev and 2 % of the others
+    (6 % without the rules), but of the hand-written adversarial pairs 5 % of the paraphrases and half of the others.
     """
 
     name = "encoder_rules"
@@ -101,26 +96,20 @@ class EncoderRules:
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The same in both directions."""
-        scores = [0.0] * len(pairs)
-        kept = [index for index, pair in enumerate(pairs) if rules.violated_rule(*pair) is None]
-        for index, cosine in zip(kept, self.encoder.score([pairs[index] for index in kept]), strict=True):
-            scores[index] = min(max(cosine, 0.0), 1.0)
-        return scores
+        kept = [pair for pair in pairs if rules.violated_rule(*pair) is None]
+        cosines = dict(zip(kept, self.encoder.score(kept), strict=True))
+        return [min(max(cosines.get(pair, 0.0), 0.0), 1.0) for pair in pairs]
 
 
 class ParaphraseClassifier:
-    """P(yes) by the project's own paraphrase model, for the first and the second sentence in this order.
-
-    Args:
-        folder: models/paraphrase/<row>; a prompt may be as long as the model has positions.
-    """
+    """P(yes) by the project's own paraphrase model in models/paraphrase/<row>, for the two sentences in this order."""
 
     name = "classifier"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        files = ("config.json", "model.safetensors", "tokenizer.json")
-        if missing := [name for name in files if not (folder / name).is_file()]:
+        names = ("config.json", "model.safetensors", "tokenizer.json")
+        if missing := [name for name in names if not (folder / name).is_file()]:
             raise InputError(f"{folder} has no {', '.join(missing)}; run `dvc repro train_paraphrase@{folder.name}`")
         config = read_json(folder / "config.json")
         if "pooling" not in config or len(config.get("id2label", {})) not in (0, 2):
@@ -160,11 +149,7 @@ class ChrF:
     """Sentence chrF / 100 of (reference, candidate); it sees characters only, where BLEURT sees similar words too."""
 
     name = "chrf"
-
-    @cached_property
-    def revision(self) -> str:
-        """The version of the package that computes it."""
-        return f"fastchrf-{version('fastchrf')}"
+    revision = f"fastchrf-{version('fastchrf')}"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """0 (no n-gram shared) to 1."""
@@ -172,10 +157,7 @@ class ChrF:
 
 
 def sentence_chrf(reference: str, candidate: str) -> float:
-    """chrF / 100 of one candidate (Popovic 2015, https://aclanthology.org/W15-3049), as sacrebleu computes it.
-
-    Character n-grams up to 6, no word n-grams, beta 2, white space removed.
-    """
+    """chrF / 100 of one candidate (Popovic 2015, https://aclanthology.org/W15-3049), as sacrebleu does by default."""
     from fastchrf import pairwise_chrf
 
     # fastchrf knows fewer white space characters than sacrebleu, so they are removed here.

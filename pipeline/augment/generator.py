@@ -31,8 +31,8 @@ CLOSING = AFTER[0]  # the quotation mark after the second sentence
 
 def training_documents(pairs: Sequence[Pair]) -> list[str]:
     """Every positive pair in both directions, up to the quotation mark that closes the second sentence."""
-    positive = [(pair.sentence1, pair.sentence2) for pair in pairs if pair.label == 1]
-    both = [direction for first, second in positive for direction in ((first, second), (second, first))]
+    texts = [(pair.sentence1, pair.sentence2) for pair in pairs if pair.label == 1]
+    both = [order for first, second in texts for order in ((first, second), (second, first))]
     return [f"{BEFORE}{first}{BETWEEN}{second}{CLOSING}" for first, second in both]
 
 
@@ -73,7 +73,7 @@ class Seq2Seq:
     name = "seq2seq"
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer, self.model = load_seq2seq(str(folder), None, str(folder), torch.get_default_dtype())
+        self.tokenizer, self.model = load_seq2seq(str(folder), "", str(folder), torch.get_default_dtype())
 
     @torch.inference_mode()
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
@@ -91,19 +91,18 @@ class Seq2Seq:
         return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
-def load_seq2seq(name: str, revision: str | None, label: str, dtype: object) -> tuple[Any, Any]:
-    """The tokenizer and the model of a sequence-to-sequence paraphraser."""
+def load_seq2seq(name: str, revision: str, label: str, dtype: object) -> tuple[Any, Any]:
+    """The tokenizer and the model of a sequence-to-sequence paraphraser, of the hub or in a folder."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     expected = "a sequence-to-sequence model with safetensors, of the hub (check the network) or in a folder"
-    return load_model(AutoModelForSeq2SeqLM, AutoTokenizer, name, revision, label, expected, dtype)
+    return load_model((AutoTokenizer, AutoModelForSeq2SeqLM), name, revision, label, expected, dtype)
 
 
 def fetch_seq2seq(checkpoint: Checkpoint, folder: Path) -> None:
-    """Save a sequence-to-sequence model of the hub, or of a local folder, to `folder`."""
-    name, revision = checkpoint.name, checkpoint.revision
-    label = f"params.yaml: adversarial.generator.seq2seq: {name} at {revision}"
-    for part in load_seq2seq(name, revision, label, "auto"):
+    """Save a sequence-to-sequence model to `folder`."""
+    label = f"params.yaml: adversarial.generator.seq2seq: {checkpoint.name} at {checkpoint.revision}"
+    for part in load_seq2seq(checkpoint.name, checkpoint.revision, label, "auto"):
         part.save_pretrained(folder)
 
 

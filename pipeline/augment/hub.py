@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm")  # weights, configuration, any vocabulary
-# Their positions begin after the padding's index, so that two of `max_position_embeddings` cannot be used.
-OFFSET_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl")
 
 
 def hub_commit(name: str, revision: str) -> str:
@@ -28,10 +26,8 @@ def hub_commit(name: str, revision: str) -> str:
     try:
         return str(HfApi().resolve_revision(name, revision=revision).resolved)
     except (RevisionResolutionError, OSError, ValueError) as error:
-        raise InputError(
-            f"{name} at {revision}: is neither a folder nor a model the hub gives out ({error}); check the name, the "
-            "revision and the network"
-        ) from None
+        problem = f"is neither a folder nor a model the hub gives out ({error})"
+        raise InputError(f"{name} at {revision}: {problem}; check the name, the revision and the network") from None
 
 
 def folder_digest(folder: Path, patterns: Iterable[str] = MODEL_FILES) -> str:
@@ -57,30 +53,21 @@ def loading(label: str, expected: str) -> Iterator[None]:
         raise InputError(f"{label}: cannot be loaded ({reason}); expected {expected}") from None
 
 
-def load_model(
-    model_class: Any,  # noqa: ANN401 - of transformers, which has no types
-    tokenizer_class: Any,  # noqa: ANN401
-    name: str,
-    revision: str | None,
-    label: str,
-    expected: str,
-    dtype: Any,  # noqa: ANN401
-) -> tuple[Any, Any]:
-    """The tokenizer and the model, in evaluation mode on the GPU if there is one, from safetensors only.
+def load_model(classes: Any, name: str, revision: str | None, label: str, expected: str, dtype: Any) -> Any:  # noqa: ANN401
+    """A tokenizer and a model, in evaluation mode on the GPU if there is one, from safetensors only.
 
     Args:
-        name: on the hub, or a local folder.
-        revision: of the hub.
-        label: begins the message when they are not there, not whole or not of their classes.
-        expected: ends it.
+        classes: of both, in transformers, which has no types.
+        name: on the hub, at `revision`, or a local folder.
+        label: begins the message when they are not there, not whole or not of their classes; `expected` ends it.
     """
     import torch
 
     where = {} if Path(name).is_dir() else {"revision": revision}
+    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
     with loading(label, expected):
-        tokenizer = tokenizer_class.from_pretrained(name, **where)
-        options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
-        model, report = model_class.from_pretrained(name, **where, **options)
+        tokenizer = classes[0].from_pretrained(name, **where)
+        model, report = classes[1].from_pretrained(name, **where, **options)
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights
         raise InputError(f"{label}: has no weights for {', '.join(missing)}; get it again, or choose another model")
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
@@ -91,9 +78,8 @@ class PairModel:
 
     Args:
         source: a hub name or a local folder.
-        revision: of the hub: a commit, branch or tag. The commit behind it is what is loaded: otherwise configuration,
-            weights and vocabulary might come from different versions, and for weights that are no safetensors
-            transformers would ask the hub's bot to convert them.
+        revision: of the hub: a commit, branch or tag. The commit behind it is what is loaded: else the files might
+            come from different versions, and transformers would ask the hub's bot to convert weights.
     """
 
     def __init__(self, source: str, revision: str = "main") -> None:
@@ -115,9 +101,9 @@ class PairModel:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        classes, dtype = (AutoModelForSequenceClassification, AutoTokenizer), torch.get_default_dtype()
+        classes, dtype = (AutoTokenizer, AutoModelForSequenceClassification), torch.get_default_dtype()
         expected = "a model with config.json, model.safetensors and a tokenizer"
-        tokenizer, model = load_model(*classes, self.source, self.commit, self.source, expected, dtype)
+        tokenizer, model = load_model(classes, self.source, self.commit, self.source, expected, dtype)
         if tokenizer.pad_token_id is None:
             raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
         return tokenizer, model
@@ -128,11 +114,7 @@ class PairModel:
         return dict(self.loaded[1].config.id2label)
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """Logits, without dropout; a pair too long for the model loses the ends of its longer sentence.
-
-        Returns:
-            (pairs, labels) float64, in the order of `pairs`.
-        """
+        """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
         import torch
 
         from pipeline.text.batches import batches_by_length
@@ -142,7 +124,8 @@ class PairModel:
             return logits
         tokenizer, model = self.loaded
         positions = getattr(model.config, "max_position_embeddings", 512)
-        if model.config.model_type in OFFSET_POSITIONS:
+        if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
+            # Their positions begin after the padding's index.
             positions -= model.config.pad_token_id + 1
         options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
         first, second = map(list, zip(*pairs, strict=True))

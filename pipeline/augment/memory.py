@@ -31,18 +31,16 @@ DAMAGED = (
     "damaged, or not a database: move it away (with its -journal or -wal file), then rescue its rows with "
     "`sqlite3 moved.sqlite .recover | sqlite3 {path}` or import an export, or run again to start empty"
 )
+NOT_WRITABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
 UNESCAPES = {escape: character for character, escape in ESCAPES.items()}
 Texts = tuple[str, str]
 
 
 class Store:
-    """A table in a file, created where there is none; close it, or use it in a `with` statement.
+    """A table in a file, created by `schema` where there is none; to be used in a `with` statement.
 
     A file that is locked, damaged or read-only and a full disk are InputErrors, here and in every use.
-
-    Args:
-        schema: CREATE TABLE IF NOT EXISTS ...
     """
 
     def __init__(self, path: Path, schema: str) -> None:
@@ -57,17 +55,13 @@ class Store:
                     self.connection.execute("BEGIN IMMEDIATE")
                     self.connection.execute(schema)
             except BaseException:  # Ctrl-C too: nobody else has the connection and could close it
-                self.close()
+                self.connection.close()
                 raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
         self.connection.close()
 
     def look_up(self, query: str, keys: Mapping[Any, Sequence[str]]) -> dict[Any, Any]:
@@ -96,15 +90,8 @@ class Store:
                     problem += "run again"
                 case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
                     problem = DAMAGED.format(path=self.path)
-                case (
-                    sqlite3.SQLITE_FULL
-                    | sqlite3.SQLITE_IOERR
-                    | sqlite3.SQLITE_CANTOPEN
-                    | sqlite3.SQLITE_READONLY
-                    | sqlite3.SQLITE_PERM
-                ):
-                    problem = f"{error}: free some space, or make the file and its folder writable, and run again; "
-                    problem += "nothing finished is lost"
+                case code if code in NOT_WRITABLE:
+                    problem = f"{error}: free some space, or make the file and its folder writable, and run again"
                 case _:
                     raise
             raise InputError(f"{self.path}: {problem}") from error
@@ -114,10 +101,8 @@ class TranslationMemory(Store):
     """The table of translations."""
 
     def __init__(self, path: Path = MEMORY) -> None:
-        columns = ", ".join(f"{column} TEXT NOT NULL" for column in COLUMNS)
-        super().__init__(
-            path, f"CREATE TABLE IF NOT EXISTS translations ({columns}, PRIMARY KEY ({KEY})) WITHOUT ROWID"
-        )
+        columns = " TEXT NOT NULL, ".join(COLUMNS) + f" TEXT NOT NULL, PRIMARY KEY ({KEY})"
+        super().__init__(path, f"CREATE TABLE IF NOT EXISTS translations ({columns}) WITHOUT ROWID")
 
     def get(self, backend: str, revision: str, source: str, target: str, texts: Sequence[str]) -> dict[str, str]:
         """The known translations of `texts` by one revision of one backend."""
@@ -189,11 +174,9 @@ class ScoreCache(Store):
     """The table of scores."""
 
     def __init__(self, path: Path = SCORES) -> None:
-        columns = "scorer TEXT NOT NULL, revision TEXT NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL"
-        key = "PRIMARY KEY (scorer, revision, first, second)"
-        super().__init__(
-            path, f"CREATE TABLE IF NOT EXISTS scores ({columns}, score REAL NOT NULL, {key}) WITHOUT ROWID"
-        )
+        key = ("scorer", "revision", "first", "second")
+        columns = f"{' TEXT NOT NULL, '.join(key)} TEXT NOT NULL, score REAL NOT NULL, PRIMARY KEY ({', '.join(key)})"
+        super().__init__(path, f"CREATE TABLE IF NOT EXISTS scores ({columns}) WITHOUT ROWID")
 
     def get(self, scorer: Scorer, pairs: Sequence[Texts]) -> dict[Texts, float]:
         """The scores that are known already."""
@@ -220,8 +203,8 @@ def score_all(pairs: Sequence[Texts], scorer: Scorer, cache: ScoreCache) -> list
         fresh = {pair: float(score) for pair, score in zip(chunk, scorer.score(chunk), strict=True)}
         for pair, score in fresh.items():
             if not math.isfinite(score):
-                problem = f"the score of {pair!r} is {score}; is the model damaged?"
-                raise InputError(f"{scorer.name} {scorer.revision}: {problem}")
+                name = f"{scorer.name} {scorer.revision}"
+                raise InputError(f"{name}: the score of {pair!r} is {score}; is the model damaged?")
             fresh[pair] = round(score, DECIMALS)
         cache.add(scorer, fresh)
         scores |= fresh

@@ -32,11 +32,7 @@ SYMMETRIC = set(
     "difference differences different differ same similar similarity similarities compare compared comparison distance "
     "far equal equals equivalent synonym related relation relationship connection married together".split()
 )
-PHRASE = 3  # words
-TOLERANCE = 0.2  # of the words may differ apart from the exchange,
-MOST = 2  # and never more words than this
-LONGEST = 40  # words; exchanges are not tried in longer texts, where there are too many
-SHARED = 0.75  # of the words must be shared before exchanges are tried
+PHRASE = 3  # words of a phrase at most
 
 
 def arguments_swapped(first: str, second: str) -> bool:
@@ -64,9 +60,9 @@ def exchanged(words: Sequence[str], others: Sequence[str]) -> bool:
     """Whether an exchange of two phrases explains the other sentence, and better than one around "and" or "or" does."""
     longest = max(len(words), len(others))
     asked = differences(words, others)
-    allowed = min(TOLERANCE * longest, MOST)
+    allowed = min(0.2 * longest, 2)  # words that may differ apart from the exchange
     shared = (Counter(words) & Counter(others)).total()
-    if longest > LONGEST or shared < SHARED * longest or asked > 4 * PHRASE + allowed:
+    if longest > 40 or shared < 0.75 * longest or asked > 4 * PHRASE + allowed:  # longer texts have too many exchanges
         return False
     places = {
         tuple(others[place : place + size]): place
@@ -107,7 +103,6 @@ SAME = {
     **{"greek": "greece", "danish": "denmark", "turkish": "turkey", "irish": "ireland", "welsh": "wales"},
     **{"ww": "world war", "nyc": "new york", "eu": "european union"},
 }
-TITLE_SHARE = 0.7  # of the words are capitalised: a title, in which capitals say nothing
 
 
 def names_differ(first: str, second: str) -> bool:
@@ -147,7 +142,8 @@ def names_and_words(text: str) -> tuple[list[list[str]], list[str]]:
     """Names, each a run of adjacent words, and all words, lower-cased."""
     marks = tokens(text)
     words = [word for word in marks if word[0].isalpha()]
-    is_title = len(words) > 2 and sum(word[0].isupper() for word in words) >= TITLE_SHARE * len(words)
+    # In a title capitals say nothing.
+    is_title = len(words) > 2 and sum(word[0].isupper() for word in words) >= 0.7 * len(words)
     runs: list[list[str]] = [[]]
     for before, word in zip([".", *marks], marks, strict=False):
         is_name = word[0].isupper() and word.lower() not in NO_NAMES
@@ -186,8 +182,7 @@ def statement_negated(first: str, second: str) -> bool:
         }
         for text in (first, second)
     )
-    shared = len(stems & others) >= max(len(stems), len(others)) / 2
-    return shared and negation_differs(first, second)
+    return len(stems & others) >= max(len(stems), len(others)) / 2 and negation_differs(first, second)
 
 
 def negation_differs(first: str, second: str) -> bool:
@@ -250,10 +245,8 @@ def numbers(text: str) -> tuple[set[float], set[float]]:
     start = 0
     while start < len(words):
         length, value = number(words[start:])
-        if length:
-            known.add(value)
-            if length > 1 or words[start] not in UNSURE:
-                sure.add(value)
+        known |= {value} if length else set()
+        sure |= {value} if length > 1 or (length and words[start] not in UNSURE) else set()
         start += max(length, 1)
     return sure, known
 

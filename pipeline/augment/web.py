@@ -148,6 +148,5 @@ def in_time(ask: Callable[[], str | None], seconds: float) -> str | None:
 
 def describe(error: BaseException | None) -> str:
     """A few words, without what deep-translator adds over several lines and without the sentence."""
-    if isinstance(error, Unusable):
-        return str(error)
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # TooManyRequests -> too many requests
+    name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # TooManyRequests -> too many requests
+    return str(error) if isinstance(error, Unusable) else name

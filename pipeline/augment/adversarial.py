@@ -164,7 +164,7 @@ def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[C
 
 
 def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Candidate]:
-    """What searches have found for parts of the questions, in the order in which one for all of them finds it."""
+    """What was found for parts of the questions, in the order in which one search for all of them finds it."""
     place = {question: number for number, question in enumerate(questions)}
     return sorted(found, key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
 

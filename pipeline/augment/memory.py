@@ -86,8 +86,8 @@ class Store:
         except sqlite3.Error as error:
             match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the primary code of an extended one
                 case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                    problem = f"locked by another process for {PATIENCE:g} s: wait for that process or stop it, then "
-                    problem += "run again"
+                    held = f"locked by another process for {PATIENCE:g} s"
+                    problem = f"{held}: wait for that process or stop it, then run again"
                 case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
                     problem = DAMAGED.format(path=self.path)
                 case code if code in NOT_WRITABLE:
@@ -156,15 +156,13 @@ def read_tsv(path: Path) -> list[list[str]]:
 
 
 class Scorer(Protocol):
-    """Scores pairs in the direction first -> second."""
+    """Scores pairs in the direction first -> second; scorers of equal name and revision give equal scores."""
 
     @property
-    def name(self) -> str:
-        """What the score is, such as nli or chrf."""
+    def name(self) -> str: ...
 
     @property
-    def revision(self) -> str:
-        """All that the score depends on: equal revisions give equal scores."""
+    def revision(self) -> str: ...
 
     def score(self, pairs: Sequence[Texts]) -> Sequence[float]:
         """One finite score for each pair, in the order of the pairs."""

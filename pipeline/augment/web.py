@@ -27,7 +27,6 @@ from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
 TIMEOUT = 60.0  # seconds for a sentence
-LONGEST_PAUSE = 300.0  # seconds between two attempts
 KEY = "LIBRETRANSLATE_API_KEY"
 # The languages of each service, and how many characters are too many for it.
 SERVICES = {
@@ -66,7 +65,7 @@ class WebTranslator:
         backoff = self.params.backoff
         patiently = Retrying(
             stop=stop_after_attempt(self.params.retries + 1),
-            wait=wait_exponential_jitter(multiplier=backoff, max=LONGEST_PAUSE, jitter=backoff),
+            wait=wait_exponential_jitter(multiplier=backoff, max=300, jitter=backoff),
             retry=retry_if_not_exception_type((InputError, KeyboardInterrupt, SystemExit)),
         )
         for text in texts:

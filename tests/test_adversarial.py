@@ -28,16 +28,18 @@ from pipeline.augment.adversarial import (
     in_rounds,
     search_figures,
     search_paraphrases,
-    with_scores,
 )
-from pipeline.augment.back_translation import blocks_of
+from pipeline.augment.back_translation import BACK_TRANSLATIONS, BackTranslated, blocks_of
 from pipeline.augment.generator import fetch_seq2seq, generate_once, open_generator
-from pipeline.config.augmentation import Checkpoint, Sampling
+from pipeline.config.augmentation import Adversarial, Checkpoint, Sampling
+from pipeline.config.base import check, parse
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
-from pipeline.text.prepared import Pair
+from pipeline.files import write_csv
+from pipeline.text.prepared import PREPARED, Pair, write_pairs
 from pipeline.text.prompts import CLOZE
 
+REPOSITORY, TRAIN = Path(__file__).parents[1], PREPARED / "paraphrase/train.csv"
 SAMPLING = Sampling(candidates=3, top_k=50, top_p=0.95, retries=2, widen_top_k=20, widen_top_p=0.03, max_new_tokens=12)
 
 
@@ -50,8 +52,7 @@ def gates(meaning: dict[tuple[str, str], float], surface: dict[tuple[str, str], 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_verdicts_are_the_papers_definition(forward: float, backward: float, surface: float) -> None:
-    row = Candidate("q?", "c?", "lm", 0, None, None, None, "")
-    found = with_scores(row, forward, backward, surface, gates({}, {})).verdict
+    found = gates({}, {}).verdict(forward, backward, surface)
     mutual, alike = forward >= 0.5 and backward >= 0.5, surface >= 0.5
     assert (
         found
@@ -188,12 +189,17 @@ def test_parts_are_put_together_in_the_order_of_one_search() -> None:
         assert in_rounds([candidate for part in parts for candidate in find(part)], questions) == whole
 
 
-def test_questions_with_back_translations_come_first() -> None:
-    pairs = [Pair(str(number), f"a{number}", f"b{number}", 1) for number in range(20)]
-    chosen = choose_questions(pairs, 6, {"a3": [], "b7": []}, seed=1)
-    assert set(chosen[:2]) == {"a3", "b7"} and len(set(chosen)) == 6
-    assert chosen == choose_questions(pairs, 6, {"a3": [], "b7": []}, seed=1)
-    assert len(choose_questions(pairs, None, {}, seed=1)) == 40
+def test_questions_with_back_translations_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pairs(TRAIN, [Pair(str(number), f"a{number}", f"b{number}", 1) for number in range(20)])
+    rows = [BackTranslated("1", "sentence1", 1, source, "c", "b", None, 0.5, "copy") for source in ("a3", "b7")]
+    write_csv(BACK_TRANSLATIONS / "es/candidates.csv", BackTranslated._fields, rows)
+    block = check(parse(REPOSITORY / "profiles/sample.yaml")["adversarial"], Adversarial, "adversarial")
+    chosen, given = choose_questions(block.model_copy(update={"questions": 6}), seed=1)
+    assert set(chosen[:2]) == {"a3", "b7"} and len(set(chosen)) == 6 and given == {"a3": ["c"], "b7": ["c"]}
+    everything = block.model_copy(update={"questions": None, "back_translations": False})
+    found, none = choose_questions(everything, seed=1)
+    assert len(set(found)) == 40 and none == {} and found == choose_questions(everything, seed=1)[0]
 
 
 def write_seq2seq(folder: Path, kind: str) -> Path:

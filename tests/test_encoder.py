@@ -37,7 +37,7 @@ def encoder() -> Encoder:
 
 def one_by_one(texts: list[str]) -> np.ndarray:
     """No padding and no batch: the mean of the last layer over all tokens of a text, divided by its length."""
-    folder = encoder_module._model_folder()
+    folder = encoder_module.model_folder()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
     rows = []
@@ -106,7 +106,7 @@ def test_judging_from_the_cache_loads_no_model_library() -> None:
     code = """
 import sys
 from pathlib import Path
-from pipeline.augment import quality, rules, scores
+from pipeline.augment import back_translation, memory, rules
 from pipeline.augment.encoder import Encoder
 from pipeline.augment.gates import NLI, ChrF, EncoderRules
 Encoder().revision, EncoderRules().revision, ChrF().revision, NLI("a/b", "0" * 40).revision

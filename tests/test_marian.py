@@ -12,7 +12,7 @@ from transformers.models.marian.configuration_marian import MarianConfig
 from transformers.models.marian.modeling_marian import MarianMTModel
 from transformers.models.marian.tokenization_marian import MarianTokenizer
 
-from pipeline.augment.translators.marian import MarianTranslator
+from pipeline.augment.marian import MarianTranslator
 from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
@@ -168,9 +168,7 @@ def test_random_weights_never_pass_for_a_model(models: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"en-es: has no weights for model.encoder.layers.1.fc1.weight; get it again"):
         marian(f"{tmp_path}/{{source}}-{{target}}").translate(["What?"], "en", "es")
     (folder / "config.json").unlink()
-    with pytest.raises(
-        InputError, match=r"en-es: cannot be loaded \(config.json is missing or not that of a MarianMT model"
-    ):
+    with pytest.raises(InputError, match="en-es: cannot be loaded"):
         marian(f"{tmp_path}/{{source}}-{{target}}").translate(["What?"], "en", "es")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.augment.gates import ChrF
-from pipeline.augment.scores import CHUNK, ScoreCache, score_all
+from pipeline.augment.memory import CHUNK, ScoreCache, score_all
 from pipeline.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -115,7 +115,7 @@ def test_a_scorer_that_drops_pairs_is_noticed(cache: ScoreCache) -> None:
 SLOW = """
 import sys, time
 from pathlib import Path
-from pipeline.augment import scores
+from pipeline.augment import memory as scores
 scores.CHUNK = 4
 class Slow:
     name, revision = "slow", "1"

@@ -12,17 +12,11 @@ from project_user import Copy, ran
 from small_project import REPOSITORY, write_project
 
 from pipeline.augment.adversarial import SEARCH, read_shards
-from pipeline.augment.back_translation import (
-    TRANSLATIONS,
-    Translation,
-    blocks_of,
-    read_translations,
-    write_translations,
-)
-from pipeline.config.augmentation import Adversarial, read_shard
-from pipeline.config.base import check, read_params
+from pipeline.augment.back_translation import TRANSLATIONS, blocks_of, read_translations
+from pipeline.config.augmentation import Adversarial
+from pipeline.config.base import check, named, parse
 from pipeline.errors import InputError
-from pipeline.files import write_json, write_text
+from pipeline.files import write_json, write_jsonl, write_text
 
 CANDIDATES = ("data/augmented/back_translation/es/candidates.csv", "data/augmented/adversarial/candidates.csv")
 PARTS = (
@@ -123,25 +117,26 @@ def test_translations_of_all_shards_are_read_and_must_be_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = [Translation("a?", "A\r?", None), Translation("b?", "", 0.5)]
+    columns = ("source", "translation", "similarity")
+    rows = [("a?", "A\r?", None), ("b?", "", 0.5)]
     for shard, row in enumerate(rows):
-        write_translations(TRANSLATIONS / "es" / str(shard), [row])
-    assert read_translations("es", [0, 1], ["b?", "a?"]) == {"a?": rows[0], "b?": rows[1]}
+        write_jsonl(TRANSLATIONS / f"es/{shard}/translations.jsonl", [dict(zip(columns, row, strict=True))])
+    assert read_translations("es", [0, 1], ["b?", "a?"]) == {"a?": ("A\r?", None), "b?": ("", 0.5)}
     with pytest.raises(InputError, match="data/augmented/translations/es: 'b\\?' is missing; run `dvc repro`"):
         read_translations("es", [0], ["a?", "b?"])
 
 
 @pytest.mark.parametrize("shards", [[], [1], [0, 2], [1, 0], [0, 0], [False]])
 def test_shards_are_numbered_without_gaps(shards: list[int]) -> None:
-    values = read_params(REPOSITORY / "profiles/sample.yaml")["adversarial"] | {"shards": shards}
+    values = parse(REPOSITORY / "profiles/sample.yaml")["adversarial"] | {"shards": shards}
     with pytest.raises(InputError, match=r"params.yaml: adversarial.shards.*"):
         check(values, Adversarial, "adversarial")
 
 
 def test_an_unknown_shard_is_one_line() -> None:
-    assert read_shard("1", [0, 1], "adversarial.shards") == 1
-    with pytest.raises(InputError, match="params.yaml: adversarial.shards has no '2'; it has 0, 1"):
-        read_shard("2", [0, 1], "adversarial.shards")
+    assert named([0, 1], "1", "adversarial.shards") == 1
+    with pytest.raises(InputError, match="params.yaml: adversarial.shards has no entry '2'; it has 0, 1"):
+        named([0, 1], "2", "adversarial.shards")
 
 
 def test_every_command_of_the_section_is_run_here() -> None:

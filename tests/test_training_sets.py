@@ -8,11 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.augment import adversarial
-from pipeline.augment.back_translation import BackTranslated, write_back_translated
+from pipeline.augment.back_translation import (
+    ACCEPTED,
+    REJECTIONS,
+    BackTranslated,
+    judge_translation,
+    quality_figures,
+)
 from pipeline.augment.gates import sentence_chrf
 from pipeline.augment.mixing import mix, read_pool
-from pipeline.augment.quality import ACCEPTED, REJECTIONS, judge_translation, quality_figures
 from pipeline.config.augmentation import Checks, TrainingSet
+from pipeline.files import write_csv
 from pipeline.text.prepared import Pair, write_pairs
 
 SOURCE = "How do I lose 5 kg in a month without going hungry?"
@@ -126,10 +132,8 @@ LABELS = st.lists(st.sampled_from([0, 1]), max_size=60)
 
 @given(LABELS.filter(len), LABELS, st.floats(0.01, 0.9), st.integers(0, 99))
 def test_share_is_bounded_and_balance_kept(train: list[int], pool: list[int], share: float, seed: int) -> None:
-    mixture = mix(pairs(train, "train"), [pairs(pool, "new")], share, random.Random(seed))
-    added = mixture.pairs[len(train) :]
-    assert mixture.pairs[: len(train)] == pairs(train, "train")
-    assert mixture.augmented == len(added) <= share * len(mixture.pairs) + 1e-9
+    added = mix(pairs(train, "train"), [pairs(pool, "new")], share, random.Random(seed))
+    assert len(added) <= share * (len(train) + len(added)) + 1e-9
     assert len({pair.id for pair in added}) == len(added) and {pair.id for pair in added} <= {
         pair.id for pair in pairs(pool, "new")
     }
@@ -138,23 +142,21 @@ def test_share_is_bounded_and_balance_kept(train: list[int], pool: list[int], sh
 
 
 def test_uses_all_that_the_scarcer_label_allows() -> None:
-    mixture = mix(pairs([1] * 40 + [0] * 60, "train"), [pairs([1] * 10 + [0] * 100, "new")], 0.5, random.Random(0))
-    assert mixture.augmented == 25  # 10 positives are 40 % of 25
+    added = mix(pairs([1] * 40 + [0] * 60, "train"), [pairs([1] * 10 + [0] * 100, "new")], 0.5, random.Random(0))
+    assert len(added) == 25  # 10 positives are 40 % of 25
 
 
 @given(LABELS.filter(len), LABELS, st.floats(0.01, 0.9), st.integers(0, 99))
 def test_positives_alone_shift_the_balance(train: list[int], pool: list[int], share: float, seed: int) -> None:
-    mixture = mix(pairs(train, "train"), [pairs(pool, "new")], share, random.Random(seed), labels="positive")
-    added = mixture.pairs[len(train) :]
-    assert mixture.pairs[: len(train)] == pairs(train, "train") and {pair.label for pair in added} <= {1}
-    assert mixture.augmented == len(added) <= share * len(mixture.pairs) + 1e-9
+    added = mix(pairs(train, "train"), [pairs(pool, "new")], share, random.Random(seed), labels="positive")
+    assert {pair.label for pair in added} <= {1} and len(added) <= share * (len(train) + len(added)) + 1e-9
     room = int(share / (1 - share) * len(train))
     assert len(added) == len({pair.id for pair in added}) == min(room, sum(pool))
 
 
 def test_ordinary_positives_only_fill_up() -> None:
     train, preferred, ordinary = pairs([1, 0] * 10, "train"), pairs([1, 1, 0, 0, 0, 0], "adv"), pairs([1] * 9, "ord")
-    names = [pair.id for pair in mix(train, [preferred, ordinary], 0.25, random.Random(0)).pairs[20:]]
+    names = [pair.id for pair in mix(train, [preferred, ordinary], 0.25, random.Random(0))]
     assert {"adv0", "adv1"} <= set(names) and sum(name.startswith("ord") for name in names) == 1
 
 
@@ -168,8 +170,7 @@ def test_control_repeats_the_pairs_that_were_augmented(tmp_path: Path) -> None:
         BackTranslated("8", "sentence1", 0, "one?", "uno?", "two?", None, 0.4, "accepted"),
         BackTranslated("9", "sentence1", 0, "three?", "three?", "four?", 1.0, 1.0, "copy"),
     ]
-    write_back_translated(tmp_path / "augmented/back_translation/es", rows)
-    assert adversarial.read_back_translations(tmp_path / "augmented/back_translation")["old?"] == ["new?"]
+    write_csv(tmp_path / "augmented/back_translation/es/candidates.csv", BackTranslated._fields, rows)
     (augmented,) = read_pool(training_set("augmented/back_translation"), tmp_path)
     (original,) = read_pool(training_set("augmented/back_translation", "original"), tmp_path)
     assert [(pair.sentence1, pair.sentence2, pair.label) for pair in augmented] == [
@@ -182,7 +183,7 @@ def test_control_repeats_the_pairs_that_were_augmented(tmp_path: Path) -> None:
     ]
     # The same draw on both: the control is made of the very pairs whose augmented forms the other set has.
     train = pairs([1, 0], "train")
-    chosen = [mix(train, [pool], 0.5, random.Random(3)).pairs[2:] for pool in (augmented, original)]
+    chosen = [mix(train, [pool], 0.5, random.Random(3)) for pool in (augmented, original)]
     assert [pair.id for pair in chosen[0]] == [pair.id for pair in chosen[1]] != []
 
 
@@ -203,4 +204,4 @@ def test_human_pairs_are_read_and_may_be_missing(tmp_path: Path, rows: list[Pair
     write_pairs(tmp_path / "prepared/ap_h/train.csv", rows)
     pool = read_pool(training_set("prepared/ap_h"), tmp_path)
     assert pool == [rows]
-    assert mix(pairs([1, 0], "train"), pool, 0.5, random.Random(0)).augmented == len(rows)
+    assert mix(pairs([1, 0], "train"), pool, 0.5, random.Random(0)) == rows[::-1]

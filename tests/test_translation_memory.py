@@ -29,7 +29,6 @@ def test_what_was_added_comes_back(memory: TranslationMemory) -> None:
     memory.add("marian", "2", "en", "es", {"one": "of another revision"})
     memory.add("google", "1", "en", "es", {"one": "of another backend"})
     assert memory.get("marian", "1", "en", "es", ["two", "one", "three", "one"]) == {"two": "dos", "one": "uno"}
-    memory.close()
     with TranslationMemory(memory.path) as again:
         assert again.get("marian", "1", "en", "es", ["two"]) == {"two": "dos"}
 

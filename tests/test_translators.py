@@ -1,13 +1,12 @@
 """Translating through the memory, replays, and the parameters of translators."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from pipeline.augment.memory import TranslationMemory
 from pipeline.augment.translate import back_translate, open_backend, translate_all
-from pipeline.augment.translators import Replay, Stopped
 from pipeline.config import augmentation as config
 from pipeline.errors import InputError
 
@@ -74,10 +73,10 @@ def test_a_translator_that_stops_keeps_what_it_did(memory: TranslationMemory) ->
     upper = Upper()
     honest = upper.translate
 
-    def stop(texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        if len(upper.batches) == 1:
-            raise Stopped("the line is dead", honest(texts[:1], source, target))
-        return honest(texts, source, target)
+    def stop(texts: Sequence[str], source: str, target: str) -> Iterator[str | None]:
+        yield from honest(texts[:1] if upper.batches else texts, source, target)
+        if len(texts) > 1 and len(upper.batches) > 1:
+            raise InputError("the line is dead")
 
     upper.translate = stop  # type: ignore[method-assign]
     memory.add("upper", "enes1", "en", "es", {"z": "known"})
@@ -90,9 +89,9 @@ def test_a_translator_that_stops_keeps_what_it_did(memory: TranslationMemory) ->
 
 def test_a_replay_takes_any_backend_and_translates_nothing(memory: TranslationMemory) -> None:
     back = back_translate(["one", "two"], "es", Upper(), memory)
-    assert back_translate(["two", "one"], "es", Replay(), memory) == back
+    assert back_translate(["two", "one"], "es", None, memory) == back
     with pytest.raises(InputError, match="3 translations from en to es are missing, the first of 'a': .*`dvc repro`.*"):
-        back_translate(["one", "ccc", "bb", "a"], "es", Replay(), memory)
+        back_translate(["one", "ccc", "bb", "a"], "es", None, memory)
 
 
 # Parameters
@@ -107,7 +106,7 @@ def params(backend: str, model: str = "folder/{source}-{target}", **changes: obj
 
 @pytest.mark.parametrize("backend", ["memory", "apertium", "marian", "google", "libre", "mymemory"])
 def test_every_backend_opens_under_its_name(backend: str) -> None:
-    assert open_backend(params(backend)).name == backend
+    assert getattr(open_backend(params(backend)), "name", "memory") == backend
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ scores: they are the ordinary positives and the hard negatives of the training s
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipeline.augment.back_translation import letters, read_back_translated
+from pipeline.augment.back_translation import BACK_TRANSLATIONS, letters, read_back_translated
+from pipeline.config.augmentation import Adversarial
 from pipeline.errors import InputError
 from pipeline.files import read_csv, read_json, read_jsonl, write_csv
-from pipeline.text.prepared import Pair
+from pipeline.text.prepared import PREPARED, read_pairs
 
 ADVERSARIAL = "adversarial"  # mutually implicative, different in surface: positive
 ORDINARY = "ordinary"  # mutually implicative, alike in surface: positive
@@ -22,8 +24,8 @@ HARD_NEGATIVE = "hard_negative"  # not mutually implicative, alike in surface: n
 UNRELATED = "unrelated"  # neither: of no use
 UNFINISHED, COPY, REPEATED = "unfinished", "copy", "repeated"  # not scored
 VERDICTS = (ADVERSARIAL, ORDINARY, HARD_NEGATIVE, UNRELATED, UNFINISHED, COPY, REPEATED)
-BACK_TRANSLATION = "back_translation"  # the origin of candidates that no generator has written
 LABELS = {ADVERSARIAL: 1, ORDINARY: 1, HARD_NEGATIVE: 0}
+BACK_TRANSLATION = "back_translation"  # the origin of candidates that no generator has written
 
 SEARCH = Path("data/augmented/adversarial_search")  # of the shards: <shard>/{candidates.jsonl,about.json}
 QUESTIONS = 64  # generated for and judged together
@@ -44,19 +46,33 @@ class Candidate(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """The two gates with their thresholds."""
+    """The two gates, and the thresholds that both directions reach or that their mean stays below."""
 
     meaning: ScorePairs
-    meaning_threshold: float  # both directions reach it
+    meaning_threshold: float
     surface: ScorePairs
-    surface_threshold: float  # the mean of both directions stays below it
+    surface_threshold: float
+
+    def verdict(self, forward: float, backward: float, surface: float) -> str:
+        """What a candidate with these scores is."""
+        different = surface < self.surface_threshold
+        if min(forward, backward) >= self.meaning_threshold:
+            return ADVERSARIAL if different else ORDINARY
+        return UNRELATED if different else HARD_NEGATIVE
 
 
-def choose_questions(pairs: Sequence[Pair], limit: int | None, given: Mapping[str, object], seed: int) -> list[str]:
-    """Distinct training questions in random order, those that have back-translations first, at most `limit`."""
+def choose_questions(settings: Adversarial, seed: int) -> tuple[list[str], dict[str, list[str]]]:
+    """The training questions to paraphrase, and their back-translations through every language if they take part.
+
+    The questions are distinct, in random order, those that have back-translations first.
+    """
+    given: dict[str, list[str]] = {}
+    for _, row in read_back_translated(BACK_TRANSLATIONS) if settings.back_translations else ():
+        given.setdefault(row["source"], []).append(row["translation"])
+    pairs = read_pairs(PREPARED / "paraphrase" / "train.csv")
     questions = list(dict.fromkeys(text for pair in pairs for text in (pair.sentence1, pair.sentence2)))
     random.Random(f"{seed} adversarial").shuffle(questions)
-    return sorted(questions, key=lambda question: question not in given)[:limit]
+    return sorted(questions, key=lambda question: question not in given)[: settings.questions], given
 
 
 def search_paraphrases(
@@ -71,61 +87,44 @@ def search_paraphrases(
 
     Args:
         questions: distinct.
-        generate: (questions, retry) -> candidates of each question.
-        origin: the generator's name.
-        retries: rounds after the first.
-        given: candidates from elsewhere (back-translation) by question, judged in the first round.
+        generate: (questions, retry) -> candidates of each question; `origin` is its name.
+        given: back-translations by question, judged in the first round.
     """
+    proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
     found: list[Candidate] = []
     known = {question: {letters(question)} for question in questions}
-    open_questions = list(questions)
     for retry in range(retries + 1):
-        proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
-        proposals = [] if retry else proposals
-        for question, texts in zip(open_questions, generate(open_questions, retry), strict=True):
+        solved = {candidate.question for candidate in found if candidate.verdict == ADVERSARIAL}
+        if not (still := [question for question in questions if question not in solved]):
+            break
+        for question, texts in zip(still, generate(still, retry), strict=True):
             proposals += [(question, text, origin) for text in texts]
         found += judge_proposals(proposals, retry, known, gates)
-        solved = {candidate.question for candidate in found if candidate.verdict == ADVERSARIAL}
-        open_questions = [question for question in questions if question not in solved]
-        if not open_questions:
-            break
+        proposals = []
     return found
 
 
 def judge_proposals(
-    proposals: Sequence[tuple[str, str, str]], retry: int, known: dict[str, set[str]], gates: Gates
+    proposals: Sequence[tuple[str, str, str]], retry: int, known: Mapping[str, set[str]], gates: Gates
 ) -> list[Candidate]:
     """Candidates from (question, text, origin); `known`, the letters of the texts seen for each question, grows."""
-    judged = [
-        Candidate(question, text, origin, retry, None, None, None, _reason(question, text, known[question]))
-        for question, text, origin in proposals
-    ]
-    pairs = [(row.question, row.candidate) for row in judged if not row.verdict]
+    judged: list[Candidate] = []
+    for question, text, origin in proposals:
+        key, verdict = letters(text), ""
+        if not key:
+            verdict = UNFINISHED
+        elif key in known[question]:
+            verdict = COPY if key == letters(question) else REPEATED
+        known[question].add(key)
+        judged.append(Candidate(question, text, origin, retry, None, None, None, verdict))
+    fresh = [place for place, row in enumerate(judged) if not row.verdict]
+    pairs = [(judged[place].question, judged[place].candidate) for place in fresh]
     turned = [(second, first) for first, second in pairs]
-    forward, backward = gates.meaning(pairs), gates.meaning(turned)
+    meaning = gates.meaning(pairs), gates.meaning(turned)
     surface = [(one + other) / 2 for one, other in zip(gates.surface(pairs), gates.surface(turned), strict=True)]
-    scores = iter(zip(forward, backward, surface, strict=True))
-    return [row if row.verdict else with_scores(row, *next(scores), gates) for row in judged]
-
-
-def with_scores(row: Candidate, forward: float, backward: float, surface: float, gates: Gates) -> Candidate:
-    """A candidate with its scores, and what it is by them."""
-    mutual = min(forward, backward) >= gates.meaning_threshold
-    different = surface < gates.surface_threshold
-    kinds = {(True, True): ADVERSARIAL, (True, False): ORDINARY, (False, False): HARD_NEGATIVE}
-    verdict = kinds.get((mutual, different), UNRELATED)
-    return row._replace(meaning_forward=forward, meaning_backward=backward, surface=surface, verdict=verdict)
-
-
-def _reason(question: str, text: str, known: set[str]) -> str:
-    """Why a candidate is not scored, or nothing; a new one is added to `known`."""
-    key = letters(text)
-    if not key:
-        return UNFINISHED
-    if key in known:
-        return COPY if key == letters(question) else REPEATED
-    known.add(key)
-    return ""
+    for place, ahead, back, alike in zip(fresh, *meaning, surface, strict=True):
+        judged[place] = Candidate(*judged[place][:4], ahead, back, alike, gates.verdict(ahead, back, alike))
+    return judged
 
 
 def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str, float]:
@@ -135,11 +134,10 @@ def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str,
     adversarial = [row for row in scored if row.verdict == ADVERSARIAL]
     solved = {row.question for row in adversarial}
     result: dict[str, float] = {"questions": questions, "questions_with_adversarial": len(solved)}
-    result |= {"candidates": len(candidates), "scored": len(scored)}
-    passed = {"meaning_gate_rate": counts[ADVERSARIAL] + counts[ORDINARY]}
-    passed |= {"surface_gate_rate": counts[ADVERSARIAL] + counts[UNRELATED], "both_gates_rate": counts[ADVERSARIAL]}
-    result |= {name: counts[name] for name in VERDICTS}
-    result |= {name: count / max(len(scored), 1) for name, count in passed.items()}
+    result |= {"candidates": len(candidates), "scored": len(scored), **{name: counts[name] for name in VERDICTS}}
+    result["meaning_gate_rate"] = (counts[ADVERSARIAL] + counts[ORDINARY]) / max(len(scored), 1)
+    result["surface_gate_rate"] = (counts[ADVERSARIAL] + counts[UNRELATED]) / max(len(scored), 1)
+    result["both_gates_rate"] = counts[ADVERSARIAL] / max(len(scored), 1)
     for name in ("origin", "retry"):
         for value in sorted({str(getattr(row, name)) for row in scored}):
             for suffix, rows in (("scored", scored), ("adversarial", adversarial)):
@@ -154,13 +152,11 @@ def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[C
     """
     folders = [SEARCH / str(shard) for shard in shards]
     abouts = [read_json(folder / "about.json") for folder in folders]
-    for folder, about in zip(folders, abouts, strict=True):
-        for key, value in abouts[0].items():
-            if about[key] != value:
-                raise InputError(
-                    f"{folder} and {folders[0]}: {key} is {about[key]!r} and {value!r}; pin the revision in "
-                    "params.yaml, run both with the same"
-                )
+    for (folder, about), (key, value) in product(zip(folders, abouts, strict=True), abouts[0].items()):
+        if about[key] != value:
+            problem = f"{key} is {about[key]!r} and {value!r}"
+            again = "pin the revision in params.yaml, run both with the same"
+            raise InputError(f"{folder} and {folders[0]}: {problem}; {again}")
     found = [Candidate(**row) for folder in folders for row in read_jsonl(folder / "candidates.jsonl")]
     if {candidate.question for candidate in found} != set(questions):
         raise InputError(f"{SEARCH}: the shards have searched for other questions; run `dvc repro`")
@@ -168,7 +164,7 @@ def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[C
 
 
 def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Candidate]:
-    """What searches have found for parts of the questions, in the order in which one for all of them finds it."""
+    """What was found for parts of the questions, in the order in which one search for all of them finds it."""
     place = {question: number for number, question in enumerate(questions)}
     return sorted(found, key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
 
@@ -180,17 +176,10 @@ def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
 
 def read_candidates(path: Path) -> list[Candidate]:
     """What `write_candidates` wrote."""
-    scores = ("meaning_forward", "meaning_backward", "surface")
     found = []
     for row in read_csv(path, Candidate._fields):
-        values: dict[str, Any] = {name: float(row[name]) if row[name] else None for name in scores}
-        found.append(Candidate(**row | values | {"retry": int(row["retry"])}))
-    return found
-
-
-def read_back_translations(folder: Path) -> dict[str, list[str]]:
-    """Back-translations by their source, through every language: candidates that need no generator."""
-    found: dict[str, list[str]] = {}
-    for _, row in read_back_translated(folder):
-        found.setdefault(row["source"], []).append(row["translation"])
+        cells = row["meaning_forward"], row["meaning_backward"], row["surface"]
+        forward, backward, surface = (float(cell) if cell else None for cell in cells)
+        texts = row["question"], row["candidate"], row["origin"]
+        found.append(Candidate(*texts, int(row["retry"]), forward, backward, surface, row["verdict"]))
     return found

@@ -1,7 +1,7 @@
 """Back-translation of training pairs (BET, Corbeil & Ghadivel 2020, https://arxiv.org/abs/2009.12452).
 
 A sentence of a pair is translated into another language and back; the pair keeps its label. Both sentences and both
-labels take part, and every translation is checked (quality.py) before it may train anything.
+labels take part, and every back-translation gets a verdict: whether it may train anything.
 
 The sentences are translated by shards, which are DVC stages, perhaps on several machines. The last bits of a model's
 output depend on what shares its batch, so no batch may depend on the number of shards: the work is cut into blocks of a
@@ -10,27 +10,26 @@ fixed size, every block is done by itself, and shard k of n does blocks k, k + n
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pipeline.config.augmentation import Selection
+from pipeline.augment.gates import sentence_chrf
+from pipeline.augment.rules import negation_differs, numbers_differ
+from pipeline.config.augmentation import Checks, Selection
 from pipeline.errors import InputError
-from pipeline.files import read_csv, read_jsonl, write_csv, write_jsonl
+from pipeline.evaluation.generation import distinct
+from pipeline.files import read_csv, read_jsonl
+from pipeline.text.lines import words_of
 from pipeline.text.prepared import Pair
 
 BACK_TRANSLATIONS = Path("data/augmented/back_translation")  # <language>/candidates.csv
 TRANSLATIONS = Path("data/augmented/translations")  # of the shards: <language>/<shard>/translations.jsonl
 SENTENCES = 1024  # translated together
+ACCEPTED = "accepted"
+REJECTIONS = ("untranslated", "copy", "near_copy", "length", "numbers", "negation", "drift")  # the order of the checks
 Item = TypeVar("Item")
-
-
-class Translation(NamedTuple):
-    """A sentence and its back-translation, empty where there is none; similarity is the cosine, None if not taken."""
-
-    source: str
-    translation: str
-    similarity: float | None
 
 
 class BackTranslated(NamedTuple):
@@ -53,7 +52,7 @@ def blocks_of(items: Sequence[Item], size: int, shard: int, shards: int) -> list
 
 
 def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
-    """The (pair, sentence) to translate, in the order of `pairs`.
+    """The (pair, sentence1 or sentence2) to translate, in the order of `pairs`.
 
     Pairs are drawn by a hash of language and text, not by the seed: another seed, another split or more data translate
     mostly the same sentences, which the memory has.
@@ -74,23 +73,74 @@ def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
     return list(dict.fromkeys(getattr(pair, sentence) for pair, sentence in selected))
 
 
-def write_translations(folder: Path, translations: Sequence[Translation]) -> None:
-    """What one shard has done."""
-    write_jsonl(folder / "translations.jsonl", (row._asdict() for row in translations))
+def read_translations(
+    language: str, shards: Sequence[int], wanted: Sequence[str]
+) -> dict[str, tuple[str, float | None]]:
+    """Sentence -> back-translation, empty where there is none, and cosine of both, None where it was not taken.
 
-
-def read_translations(language: str, shards: Sequence[int], wanted: Sequence[str]) -> dict[str, Translation]:
-    """What all shards of a language have done, by source; they must have done all that is `wanted`."""
+    All shards of a language together must have done all that is `wanted`.
+    """
     files = [TRANSLATIONS / language / str(shard) / "translations.jsonl" for shard in shards]
-    found = {row["source"]: Translation(**row) for file in files for row in read_jsonl(file)}
+    found = {row["source"]: (row["translation"], row["similarity"]) for file in files for row in read_jsonl(file)}
     if missing := [source for source in wanted if source not in found]:
         raise InputError(f"{TRANSLATIONS / language}: {missing[0]!r} is missing; run `dvc repro`")
     return found
 
 
-def write_back_translated(folder: Path, rows: Sequence[BackTranslated]) -> None:
-    """All back-translations through one language with their scores and verdicts."""
-    write_csv(folder / "candidates.csv", BackTranslated._fields, rows)
+def judge_translation(source: str, translation: str, similarity: float | None, chrf: float, checks: Checks) -> str:
+    """`accepted`, or the first of `REJECTIONS` that applies to a sentence and its back-translation.
+
+    Args:
+        similarity: cosine of the two embeddings; not looked at where `checks` has no threshold.
+        chrf: sentence chrF of the translation against the source, 0 to 1.
+    """
+    # Apertium marks an unknown word *so, an ungenerated form #so and an untranslated one @so.
+    marks, old_marks = (len(re.findall(r"(?<![\w*])[*@#](?=[^\W\d_])|\\@", text)) for text in (translation, source))
+    shorter, longer = sorted(max(len(words_of(text)), 1) for text in (source, translation))
+    drifted = checks.similarity is not None and (similarity is None or similarity < checks.similarity)
+    applies = {
+        "untranslated": not letters(translation) or marks > old_marks,
+        "copy": letters(translation) == letters(source),
+        "near_copy": chrf >= checks.near_copy,
+        "length": longer / shorter > checks.length_ratio,
+        "numbers": numbers_differ(source, translation),
+        "negation": negation_differs(source, translation),
+        "drift": drifted,
+    }
+    return next((reason for reason in REJECTIONS if applies[reason]), ACCEPTED)
+
+
+def judge_translations(
+    selected: Sequence[tuple[Pair, str]], translations: Mapping[str, tuple[str, float | None]], checks: Checks
+) -> list[BackTranslated]:
+    """Every selected sentence with its back-translation, scores and verdict."""
+    judged = []
+    for pair, sentence in selected:
+        source = getattr(pair, sentence)
+        back, similarity = translations[source]
+        other = pair.sentence2 if sentence == "sentence1" else pair.sentence1
+        chrf = sentence_chrf(source, back)
+        scores = similarity, chrf, judge_translation(source, back, similarity, chrf, checks)
+        judged.append(BackTranslated(pair.id, sentence, pair.label or 0, source, back, other, *scores))
+    return judged
+
+
+def quality_figures(judged: Sequence[BackTranslated]) -> dict[str, float]:
+    """Counts of all candidates, and means over the accepted ones; a mean of nothing is left out.
+
+    mean_similarity lies between -1 and 1, chrf_to_source and distinct_2 (distinct word bigrams over all) from 0 to 1.
+    """
+    counts = Counter(row.verdict for row in judged)
+    accepted = [row for row in judged if row.verdict == ACCEPTED]
+    result: dict[str, float] = {"candidates": len(judged), "accepted": len(accepted)}
+    result["acceptance_rate"] = len(accepted) / max(len(judged), 1)
+    result |= {reason: counts[reason] for reason in REJECTIONS}
+    if known := [row.similarity for row in accepted if row.similarity is not None]:
+        result["mean_similarity"] = sum(known) / len(known)
+    if accepted:
+        result["chrf_to_source"] = sum(row.chrf for row in accepted) / len(accepted)
+        result["distinct_2"] = distinct([row.translation for row in accepted], 2)
+    return result
 
 
 def read_back_translated(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

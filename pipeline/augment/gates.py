@@ -10,23 +10,18 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
 from pipeline.augment.hub import PairModel, folder_digest, loading
-from pipeline.augment.scores import Scorer
+from pipeline.augment.memory import Scorer
 from pipeline.config.augmentation import Meaning, Surface
 from pipeline.config.source import code
 from pipeline.errors import InputError
 from pipeline.files import read_json
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-    from pipeline.models.classifier import GPT2Classifier
 
 
 def open_meaning_gate(settings: Meaning, classifier: Path) -> Scorer:
@@ -55,19 +50,15 @@ class NLI(PairModel):
         """Softmax over all labels, 0 to 1."""
         logits = self.logits(pairs)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        label = entailment_label(self.labels, self._source)
-        return (exponentials[:, label] / exponentials.sum(axis=1)).tolist()
+        return (exponentials[:, entailment_label(self.labels, self.source)] / exponentials.sum(axis=1)).tolist()
 
 
 def entailment_label(labels: Mapping[int, str], source: str) -> int:
     """The index of the label that begins with "entail" in any case (`not_entailment` does not)."""
     found = [index for index, label in labels.items() if label.lower().startswith("entail")]
     if len(found) != 1:
-        names = ", ".join(labels.values())
-        raise InputError(
-            f"{source}: expected one label that begins with 'entail', its labels are {names}; choose an NLI model or "
-            "name the labels in its config.json (id2label)"
-        )
+        problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
+        raise InputError(f"{source}: {problem}; choose an NLI model or name the labels in its config.json (id2label)")
     return found[0]
 
 
@@ -83,53 +74,42 @@ class BLEURT(PairModel):
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The single output for each pair."""
         if len(self.labels) != 1:
-            names = ", ".join(self.labels.values())
-            raise InputError(
-                f"{self._source}: expected a regression with one output, it has {len(self.labels)} ({names}); "
-                "choose a BLEURT checkpoint"
-            )
+            problem = f"expected a regression with one output, it has {len(self.labels)}; choose a BLEURT checkpoint"
+            raise InputError(f"{self.source}: {problem}")
         return self.logits(pairs)[:, 0].tolist()
 
 
 class EncoderRules:
     """Cosine of two sentence embeddings, 0 to 1, or 0 for a pair that violates a rule (`violated_rule` says which).
 
-    An offline stand-in for an NLI model, and not one: it is symmetric, so a sentence that says less than the other
-    passes in both directions, and it accepts changes of meaning that no rule knows ("buy" against "sell"). At .75 it
-    passes 68 % of the sample's duplicate questions on dev and 2 % of the others (6 % without the rules). It fails where
-    sentences share few words: of the sample's hand-written adversarial pairs it passes 5 % of the paraphrases and half
-    of the others.
+    An offline stand-in for an NLI model, and not one: it is symmetric, and it accepts changes of meaning that no rule
+    knows ("buy" against "sell"). At .75 it passes 68 % of the sample's duplicate questions on dev and 2 % of the others
+    (6 % without the rules), but of the hand-written adversarial pairs 5 % of the paraphrases and half of the others.
     """
 
     name = "encoder_rules"
 
     def __init__(self) -> None:
-        self._encoder = Encoder()
+        self.encoder = Encoder()
         digest = hashlib.sha256(code(Path(rules.__file__)).encode()).hexdigest()
-        self.revision = f"{self._encoder.revision}+rules-{digest[:16]}"
+        self.revision = f"{self.encoder.revision}+rules-{digest[:16]}"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The same in both directions."""
-        scores = [0.0] * len(pairs)
-        kept = [index for index, pair in enumerate(pairs) if rules.violated_rule(*pair) is None]
-        for index, cosine in zip(kept, self._encoder.score([pairs[index] for index in kept]), strict=True):
-            scores[index] = min(max(cosine, 0.0), 1.0)
-        return scores
+        kept = [pair for pair in pairs if rules.violated_rule(*pair) is None]
+        cosines = dict(zip(kept, self.encoder.score(kept), strict=True))
+        return [min(max(cosines.get(pair, 0.0), 0.0), 1.0) for pair in pairs]
 
 
 class ParaphraseClassifier:
-    """P(yes) by the project's own paraphrase model, for the first and the second sentence in this order.
-
-    Args:
-        folder: models/paraphrase/<row>; a prompt may be as long as the model has positions.
-    """
+    """P(yes) by the project's own paraphrase model in models/paraphrase/<row>, for the two sentences in this order."""
 
     name = "classifier"
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        files = ("config.json", "model.safetensors", "tokenizer.json")
-        if missing := [name for name in files if not (folder / name).is_file()]:
+        self.folder = folder
+        names = ("config.json", "model.safetensors", "tokenizer.json")
+        if missing := [name for name in names if not (folder / name).is_file()]:
             raise InputError(f"{folder} has no {', '.join(missing)}; run `dvc repro train_paraphrase@{folder.name}`")
         config = read_json(folder / "config.json")
         if "pooling" not in config or len(config.get("id2label", {})) not in (0, 2):
@@ -138,7 +118,19 @@ class ParaphraseClassifier:
     @cached_property
     def revision(self) -> str:
         """The digest of the folder."""
-        return folder_digest(self._folder)
+        return folder_digest(self.folder)
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The tokenizer and the model, loaded when a score is missing."""
+        import torch
+
+        from pipeline.models.classifier import GPT2Classifier
+        from pipeline.text.tokenizer import load_tokenizer
+
+        with loading(str(self.folder), "a trained model; delete it and run `dvc repro`"):
+            model = GPT2Classifier.from_pretrained(self.folder, use_safetensors=True, dtype=torch.get_default_dtype())
+        return load_tokenizer(self.folder), model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """P(yes), 0 to 1, without dropout."""
@@ -148,31 +140,16 @@ class ParaphraseClassifier:
 
         if not pairs:
             return []
-        model, tokenizer = self._loaded
+        tokenizer, model = self.loaded
         prompts = encode_pairs(tokenizer, [Pair("", *pair, None) for pair in pairs], model.config.n_positions)
         return predict(model, prompts)[:, 1].tolist()
-
-    @cached_property
-    def _loaded(self) -> "tuple[GPT2Classifier, Tokenizer]":
-        import torch
-
-        from pipeline.models.classifier import GPT2Classifier
-        from pipeline.text.tokenizer import load_tokenizer
-
-        with loading(str(self._folder), "a trained model; delete it and run `dvc repro`"):
-            model = GPT2Classifier.from_pretrained(self._folder, use_safetensors=True, dtype=torch.get_default_dtype())
-        return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_tokenizer(self._folder)
 
 
 class ChrF:
     """Sentence chrF / 100 of (reference, candidate); it sees characters only, where BLEURT sees similar words too."""
 
     name = "chrf"
-
-    @cached_property
-    def revision(self) -> str:
-        """The version of the package that computes it."""
-        return f"fastchrf-{version('fastchrf')}"
+    revision = f"fastchrf-{version('fastchrf')}"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """0 (no n-gram shared) to 1."""
@@ -180,10 +157,7 @@ class ChrF:
 
 
 def sentence_chrf(reference: str, candidate: str) -> float:
-    """chrF / 100 of one candidate (Popovic 2015, https://aclanthology.org/W15-3049), as sacrebleu computes it.
-
-    Character n-grams up to 6, no word n-grams, beta 2, white space removed.
-    """
+    """chrF / 100 of one candidate (Popovic 2015, https://aclanthology.org/W15-3049), as sacrebleu does by default."""
     from fastchrf import pairwise_chrf
 
     # fastchrf knows fewer white space characters than sacrebleu, so they are removed here.

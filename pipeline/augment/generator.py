@@ -8,14 +8,13 @@ The language model is the backbone fine-tuned on positive pairs in the words of 
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.augment.hub import loading
+from pipeline.augment.hub import load_model
 from pipeline.config.augmentation import Checkpoint, Sampling
 from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
@@ -32,8 +31,8 @@ CLOSING = AFTER[0]  # the quotation mark after the second sentence
 
 def training_documents(pairs: Sequence[Pair]) -> list[str]:
     """Every positive pair in both directions, up to the quotation mark that closes the second sentence."""
-    positive = [(pair.sentence1, pair.sentence2) for pair in pairs if pair.label == 1]
-    both = [direction for first, second in positive for direction in ((first, second), (second, first))]
+    texts = [(pair.sentence1, pair.sentence2) for pair in pairs if pair.label == 1]
+    both = [order for first, second in texts for order in ((first, second), (second, first))]
     return [f"{BEFORE}{first}{BETWEEN}{second}{CLOSING}" for first, second in both]
 
 
@@ -55,13 +54,13 @@ class LanguageModel:
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
         """`sampling.candidates` candidates for every question; an empty one was not finished."""
         room, end = self.model.config.n_positions - sampling.max_new_tokens, end_of_text(self.tokenizer)
-        count = sampling.candidates
         encoded = self.tokenizer.encode_batch([f"{BEFORE}{question}{BETWEEN}" for question in questions])
+        count, (k, p) = sampling.candidates, widened(sampling, retry)
         written = sample(
             self.model,
             [[end, *code.ids][-room:] for code in encoded for _ in range(count)],
             [stream_seed(seed, question, retry, number) for question in questions for number in range(count)],
-            partial(_choose, k_p=widened(sampling, retry)),
+            lambda logits, uniforms: top_p(keep_top_k(logits, k), uniforms, p, temperature=1.0),
             Limits([0] * self.tokenizer.get_vocab_size(), new_tokens=sampling.max_new_tokens),  # no lines to count
         )
         texts = [finished(self.tokenizer.decode(tokens)) for tokens in written]
@@ -74,46 +73,37 @@ class Seq2Seq:
     name = "seq2seq"
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.get_default_dtype(), use_safetensors=True)
-        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer, self.model = load_seq2seq(str(folder), "", str(folder), torch.get_default_dtype())
 
     @torch.inference_mode()
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
         """`sampling.candidates` candidates for every question; what is cut off at `max_new_tokens` is empty."""
-        top_k, top_p = widened(sampling, retry)
+        k, p = widened(sampling, retry)
         torch.manual_seed(stream_seed(seed, "\n".join(questions), retry, 0))
         inputs = self.tokenizer(list(questions), return_tensors="pt", padding=True, truncation=True)
-        tokens = self.model.generate(
-            **inputs.to(self.model.device),
-            do_sample=True,
-            num_beams=1,
-            top_k=top_k,
-            top_p=top_p,
-            num_return_sequences=sampling.candidates,
-            max_new_tokens=sampling.max_new_tokens,
-        )
+        count, drawn = sampling.candidates, {"do_sample": True, "num_beams": 1, "top_k": k, "top_p": p}
+        lengths = {"num_return_sequences": count, "max_new_tokens": sampling.max_new_tokens}
+        tokens = self.model.generate(**inputs.to(self.model.device), **drawn, **lengths)
         # Without the first token: BART begins its output with the end-of-text token.
         ended = (tokens[:, 1:] == self.model.generation_config.eos_token_id).any(1).tolist()
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         texts = [" ".join(text.split()) if done else "" for text, done in zip(texts, ended, strict=True)]
-        count = sampling.candidates
         return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
-def fetch_seq2seq(checkpoint: Checkpoint, folder: Path) -> None:
-    """Save a sequence-to-sequence model of the hub, or of a local folder, to `folder`."""
+def load_seq2seq(name: str, revision: str, label: str, dtype: object) -> tuple[Any, Any]:
+    """The tokenizer and the model of a sequence-to-sequence paraphraser, of the hub or in a folder."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    name, where = checkpoint.name, {"revision": checkpoint.revision}
     expected = "a sequence-to-sequence model with safetensors, of the hub (check the network) or in a folder"
-    with loading(f"params.yaml: adversarial.generator.seq2seq: {name} at {checkpoint.revision}", expected):
-        model = AutoModelForSeq2SeqLM.from_pretrained(name, **where, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    return load_model((AutoTokenizer, AutoModelForSeq2SeqLM), name, revision, label, expected, dtype)
+
+
+def fetch_seq2seq(checkpoint: Checkpoint, folder: Path) -> None:
+    """Save a sequence-to-sequence model to `folder`."""
+    label = f"params.yaml: adversarial.generator.seq2seq: {checkpoint.name} at {checkpoint.revision}"
+    for part in load_seq2seq(checkpoint.name, checkpoint.revision, label, "auto"):
+        part.save_pretrained(folder)
 
 
 def open_generator(folder: Path) -> LanguageModel | Seq2Seq:
@@ -145,8 +135,3 @@ def stream_seed(seed: int, question: str, retry: int, number: int) -> int:
     """The seed of one candidate's random stream; independent of batch and order."""
     digest = hashlib.sha256(f"{seed} {retry} {number} {question}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _choose(logits: Tensor, uniforms: Tensor, k_p: tuple[int, float]) -> Tensor:
-    k, p = k_p
-    return top_p(keep_top_k(logits, k), uniforms, p, temperature=1.0)

@@ -6,20 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
-if TYPE_CHECKING:  # imported when a score is missing; a run whose scores are all cached loads no model library
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-# Weights, configuration and every kind of vocabulary.
-_MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm")
-# Their positions begin after the padding's index, so that two of `max_position_embeddings` cannot be used.
-_OFFSET_POSITIONS = ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl")
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm")  # weights, configuration, any vocabulary
 
 
 def hub_commit(name: str, revision: str) -> str:
@@ -32,13 +26,11 @@ def hub_commit(name: str, revision: str) -> str:
     try:
         return str(HfApi().resolve_revision(name, revision=revision).resolved)
     except (RevisionResolutionError, OSError, ValueError) as error:
-        raise InputError(
-            f"{name} at {revision}: is neither a folder nor a model the hub gives out ({error}); check the name, the "
-            "revision and the network"
-        ) from None
+        problem = f"is neither a folder nor a model the hub gives out ({error})"
+        raise InputError(f"{name} at {revision}: {problem}; check the name, the revision and the network") from None
 
 
-def folder_digest(folder: Path, patterns: Iterable[str] = _MODEL_FILES) -> str:
+def folder_digest(folder: Path, patterns: Iterable[str] = MODEL_FILES) -> str:
     """The first 16 hexadecimal digits of the SHA-256 over the names and contents of a model's files."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
@@ -48,7 +40,7 @@ def folder_digest(folder: Path, patterns: Iterable[str] = _MODEL_FILES) -> str:
 
 
 @contextmanager
-def loading(source: str, expected: str) -> Iterator[None]:
+def loading(label: str, expected: str) -> Iterator[None]:
     """Turn whatever transformers raises for a model that is not there, not whole or not that kind into one line."""
     from safetensors import SafetensorError
 
@@ -58,13 +50,27 @@ def loading(source: str, expected: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:  # of the disk
             raise
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{source}: cannot be loaded ({reason}); expected {expected}") from None
+        raise InputError(f"{label}: cannot be loaded ({reason}); expected {expected}") from None
 
 
-def refuse_missing(source: str, missing: Iterable[str]) -> None:
-    """transformers would go on with random weights."""
-    if names := sorted(missing)[:3]:
-        raise InputError(f"{source}: has no weights for {', '.join(names)}; get it again, or choose another model")
+def load_model(classes: Any, name: str, revision: str | None, label: str, expected: str, dtype: Any) -> Any:  # noqa: ANN401
+    """A tokenizer and a model, in evaluation mode on the GPU if there is one, from safetensors only.
+
+    Args:
+        classes: of both, in transformers, which has no types.
+        name: on the hub, at `revision`, or a local folder.
+        label: begins the message when they are not there, not whole or not of their classes; `expected` ends it.
+    """
+    import torch
+
+    where = {} if Path(name).is_dir() else {"revision": revision}
+    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
+    with loading(label, expected):
+        tokenizer = classes[0].from_pretrained(name, **where)
+        model, report = classes[1].from_pretrained(name, **where, **options)
+    if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights
+        raise InputError(f"{label}: has no weights for {', '.join(missing)}; get it again, or choose another model")
+    return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
 class PairModel:
@@ -72,30 +78,43 @@ class PairModel:
 
     Args:
         source: a hub name or a local folder.
-        revision: of the hub: a commit, branch or tag. The commit behind it is what is loaded: otherwise configuration,
-            weights and vocabulary might come from different versions, and for weights that are no safetensors
-            transformers would ask the hub's bot to convert them.
+        revision: of the hub: a commit, branch or tag. The commit behind it is what is loaded: else the files might
+            come from different versions, and transformers would ask the hub's bot to convert weights.
     """
 
     def __init__(self, source: str, revision: str = "main") -> None:
-        self._source, self._asked = source, revision
+        self.source, self.asked = source, revision
+
+    @cached_property
+    def commit(self) -> str | None:
+        """Of a hub model."""
+        return None if Path(self.source).is_dir() else hub_commit(self.source, self.asked)
 
     @cached_property
     def revision(self) -> str:
         """Of a folder the digest of its files; of a hub model its name and commit."""
-        return f"{self._source}@{self._commit}" if self._commit else folder_digest(Path(self._source))
+        return f"{self.source}@{self.commit}" if self.commit else folder_digest(Path(self.source))
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The tokenizer and the model, loaded when a score is missing: cached scores need no model library."""
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        classes, dtype = (AutoTokenizer, AutoModelForSequenceClassification), torch.get_default_dtype()
+        expected = "a model with config.json, model.safetensors and a tokenizer"
+        tokenizer, model = load_model(classes, self.source, self.commit, self.source, expected, dtype)
+        if tokenizer.pad_token_id is None:
+            raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
+        return tokenizer, model
 
     @property
     def labels(self) -> dict[int, str]:
         """The names of the logits."""
-        return dict(self._loaded[0].config.id2label)
+        return dict(self.loaded[1].config.id2label)
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """Logits, without dropout; a pair too long for the model loses the ends of its longer sentence.
-
-        Returns:
-            (pairs, labels) float64, in the order of `pairs`.
-        """
+        """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
         import torch
 
         from pipeline.text.batches import batches_by_length
@@ -103,40 +122,16 @@ class PairModel:
         logits = np.zeros((len(pairs), len(self.labels)))
         if not pairs:
             return logits
-        model = self._loaded[0]
+        tokenizer, model = self.loaded
+        positions = getattr(model.config, "max_position_embeddings", 512)
+        if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
+            # Their positions begin after the padding's index.
+            positions -= model.config.pad_token_id + 1
+        options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
+        first, second = map(list, zip(*pairs, strict=True))
         with torch.inference_mode():
-            for batch in batches_by_length(self._encode(pairs)["input_ids"]):
-                inputs = self._encode([pairs[index] for index in batch], padding=True, return_tensors="pt")
+            for batch in batches_by_length(tokenizer(first, second, **options)["input_ids"]):
+                some = [first[index] for index in batch], [second[index] for index in batch]
+                inputs = tokenizer(*some, padding=True, return_tensors="pt", **options)
                 logits[batch] = model(**inputs.to(model.device)).logits.double().cpu().numpy()
         return logits
-
-    def _encode(self, pairs: Sequence[tuple[str, str]], **options: Any) -> Any:  # noqa: ANN401 - untyped there
-        first, second = ([pair[side] for pair in pairs] for side in (0, 1))
-        return self._loaded[1](first, second, truncation=True, max_length=self._max_length, **options)
-
-    @cached_property
-    def _max_length(self) -> int:
-        model, tokenizer = self._loaded
-        positions = getattr(model.config, "max_position_embeddings", 512)
-        if model.config.model_type in _OFFSET_POSITIONS:
-            positions -= model.config.pad_token_id + 1
-        return min(positions, tokenizer.model_max_length)
-
-    @cached_property
-    def _commit(self) -> str | None:
-        return None if Path(self._source).is_dir() else hub_commit(self._source, self._asked)
-
-    @cached_property
-    def _loaded(self) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        source, where = self._source, {"revision": self._commit}
-        options = {"use_safetensors": True, "dtype": torch.get_default_dtype(), "output_loading_info": True}
-        with loading(source, "a model with config.json, model.safetensors and a tokenizer"):
-            tokenizer = AutoTokenizer.from_pretrained(source, **where)
-            model, report = AutoModelForSequenceClassification.from_pretrained(source, **where, **options)
-        refuse_missing(source, report["missing_keys"])
-        if tokenizer.pad_token_id is None:
-            raise InputError(f"{source}: the tokenizer has no padding token; choose another model")
-        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer

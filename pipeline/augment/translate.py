@@ -1,38 +1,53 @@
 """Translate sentences, each only once in the life of the translation memory, and back-translate them.
 
 What is missing is translated shortest first, in batches that are committed as they come: a killed run loses at most the
-batch in flight, and the next one goes on.
+batch in flight, and the next one goes on. A new translator is a file beside this one with a class like `Backend`, a
+branch in `open_backend` and its name in config/augmentation.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from tqdm import tqdm
 
 from pipeline.augment.memory import TranslationMemory
-from pipeline.augment.translators import Backend, Replay, Stopped
 from pipeline.config.augmentation import Translator
 from pipeline.errors import InputError
 
 
-def open_backend(params: Translator) -> Backend:
-    """The backend that the parameters name."""
-    if params.backend == "memory":
-        return Replay()
-    if params.backend == "apertium":
-        from pipeline.augment.translators.apertium import ApertiumTranslator
+class Backend(Protocol):
+    """Something that translates."""
 
-        return ApertiumTranslator()
-    if params.backend == "marian":
-        from pipeline.augment.translators.marian import MarianTranslator
+    name: str  # as in the parameters and in the memory
+    batch_size: int  # sentences between two commits
 
-        return MarianTranslator(params.marian)
-    from pipeline.augment.translators.web import WebTranslator
+    def revision(self, source: str, target: str) -> str:
+        """What a translation in this direction depends on besides its text; cheap, as it is asked for in every run."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> Iterable[str | None]:
+        """Translations, None for what cannot be translated; those that come before an InputError are kept."""
+
+
+def open_backend(params: Translator) -> Backend | None:
+    """The backend that the parameters name; None for `memory`, which only repeats what was translated before."""
+    match params.backend:
+        case "memory":
+            return None
+        case "apertium":
+            from pipeline.augment.apertium import ApertiumTranslator
+
+            return ApertiumTranslator()
+        case "marian":
+            from pipeline.augment.marian import MarianTranslator
+
+            return MarianTranslator(params.marian)
+    from pipeline.augment.web import WebTranslator
 
     return WebTranslator(params.backend, params.network)
 
 
 def back_translate(
-    texts: Sequence[str], language: str, backend: Backend, memory: TranslationMemory
+    texts: Sequence[str], language: str, backend: Backend | None, memory: TranslationMemory
 ) -> dict[str, str | None]:
     """English text -> its translation into `language` and back to English; None where either failed."""
     there = translate_all(texts, "en", language, backend, memory)
@@ -41,44 +56,44 @@ def back_translate(
 
 
 def translate_all(
-    texts: Sequence[str], source: str, target: str, backend: Backend, memory: TranslationMemory
+    texts: Sequence[str], source: str, target: str, backend: Backend | None, memory: TranslationMemory
 ) -> dict[str, str | None]:
     """Every distinct text -> its translation, from the memory or made now; None for what cannot be translated.
 
     A backend that stops in the middle is an InputError that says how much is done; all of it is in the memory.
     """
     wanted = list(dict.fromkeys(texts))
-    revision = backend.revision(source, target)
+    revision = backend.revision(source, target) if backend else ""
 
     def look_up(some: Sequence[str]) -> dict[str, str]:
-        if isinstance(backend, Replay):
-            return memory.get_any(source, target, some)
-        return memory.get(backend.name, revision, source, target, some)
-
-    def keep(batch: Sequence[str], translations: Sequence[str | None]) -> dict[str, str]:
-        memory.add(backend.name, revision, source, target, _usable(batch, translations))
-        return look_up(batch)  # another process may have been first: its translation is the one that counts
+        if backend:
+            return memory.get(backend.name, revision, source, target, some)
+        return memory.get_any(source, target, some)
 
     known = look_up(wanted)
-    wanting = (text for text in wanted if text not in known and text.strip())
-    missing = sorted(wanting, key=lambda text: (len(text), text))
+    missing = [text for text in wanted if text not in known and text.strip()]
+    missing.sort(key=lambda text: (len(text), text))
     print(f"{source}-{target}: {len(known)} of {len(wanted)} sentences from memory, {len(missing)} to translate")
-    with tqdm(total=len(missing), unit=" sentences", desc=f"{source}-{target}", disable=not missing) as bar:
-        for start in range(0, len(missing), backend.batch_size):
-            batch = missing[start : start + backend.batch_size]
-            try:
-                translations = backend.translate(batch, source, target)
-            except Stopped as stopped:
-                known |= keep(batch[: len(stopped.translations)], stopped.translations)
-                done = f"{len(known)} of {len(wanted)} sentences from {source} to {target} are done and kept"
-                raise InputError(f"{stopped}; {done}: run again to go on") from None
-            known |= keep(batch, translations)
-            bar.update(len(batch))
+    if missing and not backend:
+        raise InputError(
+            f"data/memory: {len(missing)} translations from {source} to {target} are missing, the first of "
+            f"{missing[0]!r}: set back_translation.translator.backend to one that translates and run `dvc repro`, or "
+            "add an exported file with `python -m pipeline memory import FILE`"
+        )
+    size = backend.batch_size if backend else 1
+    for start in tqdm(range(0, len(missing), size), f"{source}-{target}", unit="batch", disable=not missing):
+        assert backend
+        batch, done = missing[start : start + size], dict[str, str]()
+        try:
+            for text, translation in zip(batch, backend.translate(batch, source, target), strict=True):
+                # White space collapsed; nothing for what is not Unicode (half a surrogate pair).
+                line = " ".join((translation or "").replace("\0", " ").split())
+                if line and line == line.encode(errors="replace").decode():
+                    done[text] = line
+        except InputError as error:
+            memory.add(backend.name, revision, source, target, done)
+            kept = f"{len(known | done)} of {len(wanted)} sentences from {source} to {target} are done and kept"
+            raise InputError(f"{error}; {kept}: run again to go on") from None
+        memory.add(backend.name, revision, source, target, done)
+        known |= look_up(batch)  # another process may have been first: its translation is the one that counts
     return {text: known.get(text) for text in wanted}
-
-
-def _usable(batch: Sequence[str], translations: Sequence[str | None]) -> Mapping[str, str]:
-    """White space collapsed; without what is empty or not Unicode (half a surrogate pair)."""
-    pairs = zip(batch, translations, strict=True)
-    collapsed = {text: " ".join(new.replace("\0", " ").split()) for text, new in pairs if new}
-    return {text: new for text, new in collapsed.items() if new and new == new.encode(errors="replace").decode()}

@@ -1,14 +1,12 @@
 """Blocks `back_translation`, `adversarial` and `training_sets`: pairs that are made of the training pairs."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from pipeline.config.base import Block
 from pipeline.config.training import Training
-from pipeline.errors import InputError
 
 
 def _counted(shards: list[int]) -> list[int]:
@@ -18,13 +16,6 @@ def _counted(shards: list[int]) -> list[int]:
 
 
 Shards = Annotated[list[int], AfterValidator(_counted)]  # a list, as DVC makes a stage of each
-
-
-def read_shard(argument: str, shards: Sequence[int], key: str) -> int:
-    """The shard that a stage's argument names."""
-    if argument not in map(str, shards):
-        raise InputError(f"params.yaml: {key} has no {argument!r}; it has {', '.join(map(str, shards))}")
-    return int(argument)
 
 
 def _unique(items: list) -> list:
@@ -101,13 +92,6 @@ class BackTranslation(Block):
     translator: Translator
     selection: Selection
     checks: Checks
-
-
-def named_language(argument: str, block: BackTranslation) -> str:
-    """The language that a stage's argument names."""
-    if argument not in block.languages:
-        raise InputError(f"params.yaml: back_translation.languages has no {argument!r}")
-    return argument
 
 
 class Checkpoint(Block):

@@ -6,7 +6,7 @@ are checked strictly and unknown keys are refused, because `dvc exp run -S` acce
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -85,6 +85,11 @@ def entry(table: Mapping[str, Entry], name: str, key: str) -> Entry:
     if name not in table:
         raise InputError(f"{PARAMS}: {key} has no entry {name!r}; it has {', '.join(table) or 'none'}")
     return table[name]
+
+
+def named(items: Sequence[Entry], name: str, key: str) -> Entry:
+    """The item of a list of params.yaml that is written `name`, such as a shard or a language."""
+    return entry({str(item): item for item in items}, name, key)
 
 
 @cache

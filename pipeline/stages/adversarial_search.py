@@ -15,25 +15,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.augment.adversarial import (
-    QUESTIONS,
-    SEARCH,
-    Candidate,
-    Gates,
-    choose_questions,
-    read_back_translations,
-    search_paraphrases,
-)
-from pipeline.augment.back_translation import BACK_TRANSLATIONS, blocks_of
+from pipeline.augment.adversarial import QUESTIONS, SEARCH, Candidate, Gates, choose_questions, search_paraphrases
+from pipeline.augment.back_translation import blocks_of
 from pipeline.augment.gates import open_meaning_gate, open_surface_gate
 from pipeline.augment.generator import generate_once, open_generator
-from pipeline.augment.scores import ScoreCache, score_all
+from pipeline.augment.memory import ScoreCache, score_all
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.augmentation import read_shard
+from pipeline.config.base import named
 from pipeline.config.params import load_params
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl
-from pipeline.text.prepared import PREPARED, read_pairs
+from pipeline.text.prepared import PREPARED
 from pipeline.training.run import scratch_folder
 
 GENERATOR, TRAIN = Path("models/generator"), PREPARED / "paraphrase" / "train.csv"
@@ -42,10 +34,9 @@ GENERATOR, TRAIN = Path("models/generator"), PREPARED / "paraphrase" / "train.cs
 def main(arguments: Sequence[str]) -> None:
     params = load_params()
     settings, compute, seed = params.adversarial, params.compute, params.seed
-    shard = read_shard(one_argument(arguments, "shard"), settings.shards, "adversarial.shards")
+    shard = named(settings.shards, one_argument(arguments, "shard"), "adversarial.shards")
     make_deterministic(seed, compute)
-    given = read_back_translations(BACK_TRANSLATIONS) if settings.back_translations else {}
-    questions = choose_questions(read_pairs(TRAIN), settings.questions, given, seed)
+    questions, given = choose_questions(settings, seed)
     generator = open_generator(GENERATOR)
     meaning = open_meaning_gate(settings.meaning, Path(settings.classifier))
     surface = open_surface_gate(settings.surface)
@@ -53,19 +44,16 @@ def main(arguments: Sequence[str]) -> None:
     run = scratch_folder(f"adversarial_search/{shard}", fixed, [GENERATOR, TRAIN])
     generate = partial(generate_once, generator=generator, sampling=settings.sampling, seed=seed, run=run)
     found: list[Candidate] = []
+    least, most = settings.meaning.threshold, settings.surface.threshold
     with ScoreCache() as cache:
-        gates = Gates(
-            partial(score_all, scorer=meaning, cache=cache),
-            settings.meaning.threshold,
-            partial(score_all, scorer=surface, cache=cache),
-            settings.surface.threshold,
-        )
+        score_meaning, score_surface = (partial(score_all, scorer=gate, cache=cache) for gate in (meaning, surface))
+        gates = Gates(score_meaning, least, score_surface, most)
         for block in tqdm(blocks_of(questions, QUESTIONS, shard, len(settings.shards)), "search", unit="block"):
             found += search_paraphrases(block, generate, generator.name, settings.sampling.retries, gates, given)
     about = {
         "generator": generator.name,
-        "meaning_gate": f"{meaning.name} {meaning.revision}, both directions at least {settings.meaning.threshold}",
-        "surface_gate": f"{surface.name} {surface.revision}, mean of both below {settings.surface.threshold}",
+        "meaning_gate": f"{meaning.name} {meaning.revision}, both directions at least {least}",
+        "surface_gate": f"{surface.name} {surface.revision}, mean of both below {most}",
     }
     with new_folder(SEARCH / str(shard)) as folder:
         write_jsonl(folder / "candidates.jsonl", (candidate._asdict() for candidate in found))

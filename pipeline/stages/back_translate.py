@@ -9,18 +9,11 @@ data/augmented/back_translation/<language>/candidates.csv and metrics/augmentati
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.augment.back_translation import (
-    BACK_TRANSLATIONS,
-    distinct_sentences,
-    read_translations,
-    select_sentences,
-    write_back_translated,
-)
-from pipeline.augment.quality import judge_translations, quality_figures
-from pipeline.config.augmentation import named_language
+from pipeline.augment import back_translation as bet
+from pipeline.config.base import named
 from pipeline.config.params import load_params
 from pipeline.errors import one_argument
-from pipeline.files import new_folder, write_json
+from pipeline.files import new_folder, write_csv, write_json
 from pipeline.text.prepared import PREPARED, read_pairs
 
 METRICS = Path("metrics/augmentation")
@@ -28,12 +21,12 @@ METRICS = Path("metrics/augmentation")
 
 def main(arguments: Sequence[str]) -> None:
     block = load_params().back_translation
-    language = named_language(one_argument(arguments, "language"), block)
-    selected = select_sentences(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
-    translations = read_translations(language, block.shards, distinct_sentences(selected))
-    judged = judge_translations(selected, translations, block.checks)
-    with new_folder(BACK_TRANSLATIONS / language) as folder:
-        write_back_translated(folder, judged)
-    figures = quality_figures(judged)
+    language = named(block.languages, one_argument(arguments, "language"), "back_translation.languages")
+    selected = bet.select_sentences(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
+    translations = bet.read_translations(language, block.shards, bet.distinct_sentences(selected))
+    judged = bet.judge_translations(selected, translations, block.checks)
+    with new_folder(bet.BACK_TRANSLATIONS / language) as folder:
+        write_csv(folder / "candidates.csv", bet.BackTranslated._fields, judged)
+    figures = bet.quality_figures(judged)
     write_json(METRICS / f"{language}.json", {"backend": block.translator.backend, **figures})
     print(f"{language}: {figures['accepted']:,} of {figures['candidates']:,} back-translations accepted")

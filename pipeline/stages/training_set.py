@@ -27,18 +27,14 @@ def main(arguments: Sequence[str]) -> None:
     pool = read_pool(training_set, Path("data"))
     rng = random.Random(f"{load_params().seed} {training_set.source}")
     # The same draw for every set of a source: the control trains on the pairs that its augmented ones were made of.
-    mixture = mix(train, pool, training_set.share, rng, training_set.labels)
+    added = mix(train, pool, training_set.share, rng, training_set.labels)
+    mixed, available = [*train, *added], sum(map(len, pool))
     with new_folder(OUT / name) as folder:
-        write_pairs(folder / "train.csv", mixture.pairs)
-    figures = {
-        "rows": len(mixture.pairs),
-        "augmented": mixture.augmented,
-        "augmented_share": mixture.augmented / len(mixture.pairs),
-        "available": sum(map(len, pool)),
-        "label_1": sum(pair.label == 1 for pair in mixture.pairs) / len(mixture.pairs),
-        "label_1_before": sum(pair.label == 1 for pair in train) / len(train),
-    }
+        write_pairs(folder / "train.csv", mixed)
+    figures = {"rows": len(mixed), "augmented": len(added), "augmented_share": len(added) / len(mixed)}
+    figures |= {"available": available, "label_1": sum(pair.label == 1 for pair in mixed) / len(mixed)}
+    figures["label_1_before"] = sum(pair.label == 1 for pair in train) / len(train)
     write_json(METRICS / f"{name}.json", figures)
-    if not mixture.augmented:
+    if not added:
         print(f"{name}: data/{training_set.source} has no usable pairs, so rows on this set repeat the baseline")
-    print(f"{name}: {len(train):,} training pairs and {mixture.augmented:,} of {figures['available']:,} augmented ones")
+    print(f"{name}: {len(train):,} training pairs and {len(added):,} of {available:,} augmented ones")

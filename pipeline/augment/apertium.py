@@ -10,12 +10,11 @@ import hashlib
 import os
 import re
 import shlex
-import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 
-from pipeline.augment.translators import Stopped
 from pipeline.errors import InputError
 
 MODES = Path("/usr/share/apertium/modes")
@@ -26,9 +25,6 @@ PACKAGES = {
     "gl": ("apertium-en-gl", "en", "gl"),
     "eo": ("apertium-eo-en", "en", "eo"),
 }
-_RESERVED = re.compile(r"[\[\]{}^$/\\@<>]")
-_BLANK = re.compile(r" ?~[ ~]*")  # what the text format takes for formatting, where single spaces are the only others
-_FORMATTED = re.compile(r"\.\[\]|\\(.)|\[((?:\\.|[^\]\\])*)\]", re.DOTALL)
 
 
 class ApertiumTranslator:
@@ -50,57 +46,42 @@ class ApertiumTranslator:
                 digest.update(Path(word).read_bytes())
         return f"{version} sha256:{digest.hexdigest()[:16]}"
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """Translate; a blank answer is None. Programs that die or hang are a `Stopped` with what they had done."""
+    def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[str | None]:
+        """Translate; a blank answer is None. Programs that die or hang are an InputError after what they had done."""
         mode = find_mode(source, target)
         # When a program dies, those behind it end the answer at hand, cut off as it is, with a NUL of their own: an
         # answer counts only with the number of its question, which as formatting is passed on unchanged.
-        tags = [f"[#{number}]" for number in range(len(texts))]
-        questions = "".join(f"{deformat(text)}{tag}\0" for text, tag in zip(texts, tags, strict=True))
-        answers, problem = _run(mode, questions)
-        done: list[str | None] = []
-        for answer, tag in zip(answers, tags, strict=False):
-            if not answer.endswith(tag):
-                break
-            done.append(reformat(answer.removesuffix(tag)) or None)
-        if len(done) < len(texts):
-            raise Stopped(f"apertium {mode.stem}: {problem}, at {texts[len(done)]!r}", done)
-        return done
+        questions = "".join(f"{deformat(text)}[#{number}]\0" for number, text in enumerate(texts))
+        answers, problem = run(mode, questions)
+        for number, (text, answer) in enumerate(zip(texts, chain(answers, repeat("")), strict=False)):
+            if not answer.endswith(f"[#{number}]"):
+                raise InputError(f"apertium {mode.stem}: {problem}, at {text!r}")
+            yield reformat(answer.removesuffix(f"[#{number}]")) or None
 
 
-def _run(mode: Path, questions: str) -> tuple[list[str], str]:
-    """The answers of a mode's programs, and what they complained about."""
+def run(mode: Path, questions: str) -> tuple[list[str], str]:
+    """The answers of a mode's programs, and what went wrong if some are missing."""
     # Debian's `apertium -z` cannot be used: its first and last programs drop the NUL bytes.
     command = ["apertium-wblank-mode", "-z", str(mode)]
     script = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     # $1 says how to show unknown words (-n: without marks), $2 is an option of the tagger (none).
-    programs = subprocess.Popen(
-        ["sh", "-c", script.replace("$1", "-n").replace("$2", "")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-        start_new_session=True,  # a group of processes that can be ended together
-    )
-    try:
-        output, errors = programs.communicate(questions.encode(errors="replace"), PATIENCE)
-    except BaseException as error:  # Ctrl-C too
-        os.killpg(programs.pid, signal.SIGKILL)
-        programs.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            return [], f"no answer for {PATIENCE:g} s"
-        raise
-    lines = ["without a message", *filter(None, map(str.strip, errors.decode(errors="replace").split("\n")))]
-    return output.decode(errors="replace").split("\0"), f"a program ended ({lines[-1]})"
+    script = script.replace("$1", "-n").replace("$2", "")
+    command = ["timeout", "-k", "5", str(PATIENCE), "sh", "-c", script]  # ends all programs, not only the shell
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, input=questions.encode(errors="replace"), capture_output=True, env=environment)
+    messages = [line for line in map(str.strip, done.stderr.decode(errors="replace").split("\n")) if line]
+    problem = f"a program ended ({messages[-1] if messages else 'without a message'})"
+    if done.returncode in (124, 137):  # of `timeout`, which the programs have heeded or not
+        problem = f"no answer for {PATIENCE:g} s"
+    return done.stdout.decode(errors="replace").split("\0"), problem
 
 
 def find_mode(source: str, target: str) -> Path:
     """The mode file of a direction; an InputError says which package to install."""
     language = target if source == "en" else source
     if "en" not in (source, target) or language not in PACKAGES:
-        raise InputError(
-            f"back_translation.languages: apertium has no pair of en and {language!r}; it has {', '.join(PACKAGES)}"
-        )
+        problem = f"apertium has no pair of en and {language!r}; it has {', '.join(PACKAGES)}"
+        raise InputError(f"back_translation.languages: {problem}")
     package, *names = PACKAGES[language]
     mode = MODES / f"{'-'.join(names if source == 'en' else reversed(names))}.mode"
     if not mode.is_file():
@@ -110,14 +91,15 @@ def find_mode(source: str, target: str) -> Path:
 
 def deformat(text: str) -> str:
     """What apertium-destxt makes of `text` (white space collapsed, NUL bytes taken for spaces)."""
-    collapsed = " ".join(text.replace("\0", " ").split())
-    escaped = _RESERVED.sub(r"\\\g<0>", collapsed)
+    escaped = re.sub(r"[\[\]{}^$/\\@<>]", r"\\\g<0>", " ".join(text.replace("\0", " ").split()))
     body = escaped.rstrip("~ ")
     trailing = escaped[len(body) :]
-    # The full stop lets the rules see the end of the sentence; `.[]` is taken out again afterwards.
-    return _BLANK.sub(r"[\g<0>]", body) + ".[]" + (f"[{trailing}]" if trailing else "")
+    # Tildes count as formatting, where single spaces are the only other kind. The full stop lets the rules see the end
+    # of the sentence; `.[]` is taken out again afterwards.
+    return re.sub(r" ?~[ ~]*", r"[\g<0>]", body) + ".[]" + (f"[{trailing}]" if trailing else "")
 
 
 def reformat(translation: str) -> str:
     """What apertium-retxt makes of `translation`, with white space collapsed."""
-    return " ".join(_FORMATTED.sub(lambda match: match[1] or match[2] or "", translation).split())
+    formatting = re.compile(r"\.\[\]|\\(.)|\[((?:\\.|[^\]\\])*)\]", re.DOTALL)
+    return " ".join(formatting.sub(lambda match: match[1] or match[2] or "", translation).split())

@@ -18,9 +18,8 @@ from pipeline.config.sonnet import ContrastiveDecoding
 from pipeline.decoding.write import generate
 from pipeline.models.adapters import load_language_model
 from pipeline.report.results import rows_of
-from pipeline.text.lines import lines_of
-from pipeline.text.prepared import PREPARED, read_poems
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prepared import PREPARED, lines_of, read_poems
+from pipeline.text.prompts import load_tokenizer
 
 BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 

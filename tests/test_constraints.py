@@ -9,8 +9,7 @@ from tiny import END, TEXT, tiny_model, tiny_tokenizer
 from pipeline.config.sonnet import Beam, Contrastive, ContrastiveDecoding, EnsembleMBR, LineMBR, System, TopK
 from pipeline.decoding.constraints import Constraints, Copying, visible
 from pipeline.decoding.write import generate
-from pipeline.text.lines import lines_of, words_of
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Poem, lines_of, words_of
 
 TOKENIZER = tiny_tokenizer()
 PIECES = [visible(TOKENIZER.decode([token])) for token in range(TOKENIZER.get_vocab_size())]

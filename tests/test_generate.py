@@ -29,8 +29,7 @@ from pipeline.decoding.poems import encode_prompts, newlines_per_token, stream_s
 from pipeline.decoding.write import choose, generate
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl, write_jsonl
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Generated, Poem
 from pipeline.text.prompts import encode_documents
 
 TOKENIZER = tiny_tokenizer()

@@ -26,8 +26,7 @@ from pipeline.files import write_json
 from pipeline.models.classifier import build_classifier
 from pipeline.models.weights import load_weights
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs, encode_texts
-from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.text.prompts import copy_tokenizer, encode_pairs, encode_texts, load_tokenizer
 from pipeline.training.pair_rows import new_classifier
 from pipeline.training.predict import predict as predict_prompts
 

@@ -12,8 +12,7 @@ from pipeline.augment.gates import sentence_chrf
 from pipeline.augment.rules import negation_differs, numbers_differ
 from pipeline.config.augmentation import Checks
 from pipeline.evaluation.generation import distinct
-from pipeline.text.lines import words_of
-from pipeline.text.prepared import Pair
+from pipeline.text.prepared import Pair, words_of
 
 ACCEPTED = "accepted"
 UNTRANSLATED = "untranslated"  # none, empty, or with a translator's marks

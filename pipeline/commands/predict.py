@@ -20,7 +20,7 @@ from typing import Any
 from pipeline.commands.terminal import print_table
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
-from pipeline.text.normalise import style
+from pipeline.text.normalise import STYLES
 from pipeline.text.prepared import Pair
 
 COLUMNS = {"paraphrase": ("sentence1", "sentence2"), "sentiment": ("text",)}
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the class of every text or pair, and its probabilities: as a table, or as JSON lines."""
     records = given(options)
-    normalise = style(load_params().text.style)
+    normalise = STYLES[load_params().text.style]
     texts = [[normalise(text) for text in record] for record in records]
     columns = COLUMNS[options.task]
     for number, record in enumerate(texts, 1):

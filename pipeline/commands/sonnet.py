@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
-from pipeline.text.lines import GIVEN_LINES, lines_of
 from pipeline.text.normalise import clean
-from pipeline.text.prepared import PREPARED, Poem, read_poems
+from pipeline.text.prepared import GIVEN_LINES, PREPARED, Poem, lines_of, read_poems
 
 BACKBONE = Path("models/backbone")
 
@@ -39,7 +38,7 @@ def write_poem(name: str, prompt: str, seed: int | None) -> str:
     from pipeline.config.sonnet import ContrastiveDecoding, LineMBR, Sampler
     from pipeline.decoding.write import generate
     from pipeline.models.adapters import load_language_model
-    from pipeline.text.tokenizer import load_tokenizer
+    from pipeline.text.prompts import load_tokenizer
 
     system = load_params().sonnet.system(name)
     if isinstance(system, Sampler):

@@ -23,8 +23,7 @@ from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
 from pipeline.models.weights import load_weights
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs, encode_texts, swap
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import encode_pairs, encode_texts, load_tokenizer, swap
 from pipeline.training.fine_tune import Split, probabilities
 from pipeline.training.pair_rows import new_classifier
 

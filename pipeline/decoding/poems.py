@@ -19,10 +19,8 @@ from pipeline.models.adapters import text_length
 from pipeline.models.trunk import states
 from pipeline.objectives.terms import negative_log_likelihoods
 from pipeline.text.batches import pad, places
-from pipeline.text.lines import SONNET_LINES, Generated
-from pipeline.text.prepared import Poem
-from pipeline.text.prompts import encode_documents
-from pipeline.text.tokenizer import end_of_text
+from pipeline.text.prepared import SONNET_LINES, Generated, Poem
+from pipeline.text.prompts import encode_documents, end_of_text
 
 SCORED = 64  # poems in one pass
 

@@ -42,8 +42,7 @@ from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.verse import verse
 from pipeline.models.adapters import text_length
-from pipeline.text.lines import SONNET_LINES, Generated
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import SONNET_LINES, Generated, Poem
 
 
 class Limits(TypedDict):

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.files import read_jsonl
-from pipeline.text.lines import SONNET_LINES, Generated, lines_of, word_matches, words_of
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word_matches, words_of
 
 
 def read_generated(path: Path) -> dict[int, list[Generated]]:

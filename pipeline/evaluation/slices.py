@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.classification import wilson_interval
 from pipeline.evaluation.predictions import Floats
-from pipeline.text.prepared import Pair
-from pipeline.text.summary import jaccard
+from pipeline.text.prepared import Pair, jaccard
 
 BINS = 10
 _WORD = re.compile(r"\w+")

@@ -14,8 +14,7 @@ from pipeline.evaluation.classification import Interval
 from pipeline.evaluation.generation import Copying, full_text, read_generated
 from pipeline.evaluation.predictions import ENSEMBLES, Predictions, read_predictions
 from pipeline.evaluation.significance import ChrfTest
-from pipeline.text.lines import GIVEN_LINES, lines_of
-from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
+from pipeline.text.prepared import GIVEN_LINES, PREPARED, lines_of, read_pairs, read_poems, read_sentences
 
 PREDICTIONS = Path("predictions")
 CURVES = Path("plots/curves")

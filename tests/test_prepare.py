@@ -91,7 +91,7 @@ def test_the_seed_decides_everything() -> None:
     first = prepared()
     prepare.main([])
     assert prepared() == first
-    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 11711", "seed: 1"))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 11711", "seed: 7"))
     prepare.main([])
     second = prepared()
     assert {name for name in first if first[name] != second[name]} == {

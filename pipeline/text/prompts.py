@@ -38,7 +38,7 @@ def load_tokenizer(folder: Path, max_length: int = 0) -> Tokenizer:
 
 def end_of_text(tokenizer: Tokenizer) -> int:
     """The id of the end-of-text token, which every tokenizer of a model has."""
-    return int(tokenizer.token_to_id(END_OF_TEXT))
+    return tokenizer.encode(END_OF_TEXT).ids[0]
 
 
 def copy_tokenizer(backbone: Path, folder: Path) -> None:

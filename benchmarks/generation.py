@@ -19,8 +19,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from benchmarks import course_loop
 from benchmarks.measure import Measured, Work, interleaved, seconds, write
 from benchmarks.sizes import VOCABULARY, WORDS, config
-from pipeline.decoding.beam_search import BeamSearch, beam_search
-from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
+from pipeline.decoding import beam_search, contrastive_search
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.text.prepared import PREPARED, read_poems
@@ -30,10 +30,12 @@ SIZE = "small"
 PROMPTS, NEW = 12, 128
 END = VOCABULARY  # a token that does not exist, so that no text ends early
 P, TEMPERATURE = 0.9, 1.0
-CONTRASTIVE = ContrastiveSearch(k=4, alpha=0.6)
-BEAMS = BeamSearch(beams=5, length_penalty=0.6)
+CONTRASTIVE = contrastive_search.Options.model_construct(
+    k=4, alpha=0.6, dynamic_alpha=False, mean_similarity=False, repetition_penalty=1.0, no_repeat_ngram=0
+)
+BEAMS = beam_search.Options.model_construct(beams=5, length_penalty=0.6, no_repeat_ngram=0)
 DECODERS = ("top-p", "contrastive search, k 4", "beam search, 5 beams")
-NO_BREAKS = torch.zeros(VOCABULARY, dtype=torch.int64)  # texts end with the context alone
+LIMITS = Limits([0] * VOCABULARY)  # without line breaks, texts end with the context alone
 
 
 def main() -> None:
@@ -144,10 +146,10 @@ def written(decoder: str, model: GPT2LMHeadModel, prompts: Sequence[list[int]], 
     """The new tokens of all prompts, of the best beam."""
     if decoder == DECODERS[0]:
         seeds = [number * len(prompts) + row for row in range(len(prompts))]
-        return sample(model, prompts, seeds, partial(top_p, p=P, temperature=TEMPERATURE), NO_BREAKS, 14)
+        return sample(model, prompts, seeds, partial(top_p, p=P, temperature=TEMPERATURE), LIMITS)
     if decoder == DECODERS[1]:
-        return contrastive_search(model, prompts, CONTRASTIVE, NO_BREAKS, 14)
-    return [found[0] for found in beam_search(model, prompts, BEAMS, NO_BREAKS, 14)]
+        return contrastive_search.contrastive_search(model, prompts, CONTRASTIVE, LIMITS)
+    return [found[0] for found in beam_search.beam_search(model, prompts, BEAMS, LIMITS)]
 
 
 def _rate(texts: Sequence[list[int]], start: float) -> float:

@@ -14,8 +14,7 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from benchmarks.measure import Work, interleaved, seconds, write
-from pipeline.decoding.chrf_counts import pairwise_chrf
-from pipeline.decoding.mbr import mbr
+from pipeline.decoding.mbr import mbr, pairwise_chrf
 from pipeline.text.prepared import PREPARED, SONNET_LINES, read_poems
 
 FEW, MANY = 64, 1024

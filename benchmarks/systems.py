@@ -12,13 +12,10 @@ from pathlib import Path
 
 from benchmarks.measure import THREADS, Work, interleaved, seconds, write
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.base import PARAMS, parse
 from pipeline.config.params import load_params
-from pipeline.config.sonnet import ContrastiveDecoding
-from pipeline.decoding.write import generate
+from pipeline.decoding.writer import Writer, training_lines
 from pipeline.models.adapters import load_language_model
-from pipeline.report.results import rows_of
-from pipeline.text.prepared import PREPARED, lines_of, read_poems
+from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.prompts import load_tokenizer
 
 BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
@@ -27,7 +24,7 @@ BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.systems")
     parser.add_argument("systems", nargs="*", help="default: all of params.yaml")
-    systems = parser.parse_args().systems or rows_of(parse(PARAMS), "sonnet", "systems")
+    systems = parser.parse_args().systems or list(load_params().sonnet.systems)
     works: dict[str, Work] = {name: partial(written, name) for name in systems}
     found = interleaved(works, 1, "s")
     prompts = len(read_poems(DATA / "dev.jsonl"))
@@ -35,7 +32,7 @@ def main() -> None:
         "systems",
         "Sonnet systems",
         f"All poems and candidates of a system for the {prompts} prompts of dev, loading its models included, with the "
-        f"models of profile {parse(PARAMS)['profile']}.",
+        f"models of profile {load_params().profile}.",
         1,
         [
             {"name": name, "seconds": round(row.median, 1), "peak_mib": row.peak_mib, "values": row.values}
@@ -46,15 +43,14 @@ def main() -> None:
 
 def written(name: str, _: int) -> float:
     """Seconds of one system."""
-    make_deterministic(load_params().seed, load_params().compute.model_copy(update={"threads": THREADS}))
+    params = load_params()
+    make_deterministic(params.seed, params.compute.model_copy(update={"threads": THREADS}))
     start = seconds()
-    system = load_params().sonnet.system(name)
+    system = params.sonnet.system(name)
     path = Path("models") / system.model
-    model, tokenizer = load_language_model(path, BACKBONE), load_tokenizer(path)
-    amateur = load_language_model(BACKBONE, BACKBONE) if isinstance(system, ContrastiveDecoding) else None
-    seen = [poem for split in ("train", "select") for poem in read_poems(DATA / f"{split}.jsonl")]
-    lines = list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
-    generate(model, tokenizer, read_poems(DATA / "dev.jsonl"), system, load_params().seed, lines, amateur)
+    model, backbone = load_language_model(path, BACKBONE), partial(load_language_model, BACKBONE, BACKBONE)
+    writer = Writer(model, load_tokenizer(path), params.seed, partial(training_lines, DATA), backbone)
+    system.module.write(writer, read_poems(DATA / "dev.jsonl"), system)
     return seconds() - start
 
 

@@ -13,11 +13,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
 from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALMOST_NOTHING = 4 * 2**20  # bytes; a disk with less left is what stopped a large write
 Scalar = str | int | float | bool | None
@@ -109,6 +112,25 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Scalar
     writer.writerow(columns)
     writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     write_text(path, buffer.getvalue())
+
+
+def write_frame(path: Path, frame: "pd.DataFrame") -> None:
+    """The columns of a data frame, as `write_csv` would write them."""
+    write_text(path, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def read_frame(path: Path, columns: Sequence[str], **options: Any) -> "pd.DataFrame":  # noqa: ANN401 - pandas'
+    """A table with at least these columns as a data frame; `options` are those of `pandas.read_csv`."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, **options)
+    except ValueError as error:  # pandas' own errors are among them
+        raise InputError(f"{path}: not a table ({error}); delete it and run `dvc repro`") from None
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; delete it and run `dvc repro`")
+    return frame
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

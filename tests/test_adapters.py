@@ -10,13 +10,14 @@ import test_contrastive_search
 import test_decoding
 import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
-from tiny import tiny_model, write_backbone
+from tiny import NEWLINES, QUIET, options, tiny_model, write_backbone
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.training import Lora, Prefix
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import contrastive_search
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.models.adapters import add_adapter, load_language_model, prefix_length, text_length
@@ -31,7 +32,6 @@ ADAPTERS = [
     LORA.model_copy(update={"dora": True}),
 ]
 NAMES = ["prefix", "prefix_flat", "lora", "dora"]
-NEWLINES = test_decoding.NEWLINES
 
 
 def prefixed(positions: int, spread: float, seed: int) -> PeftModel:
@@ -54,42 +54,42 @@ def test_sampling_after_a_prefix() -> None:
     model = prefixed(test_decoding.POSITIONS, 0.15, 0)
     assert text_length(model) == test_decoding.POSITIONS and prefix_length(model) == TOKENS
     prompts, seeds = test_decoding.prompts_of([5, 12, 9, 2, 12, 11]), list(range(6))
-    texts = sample(model, prompts, seeds, partial(top_p, p=0.9, temperature=1.2), NEWLINES, 3)
+    texts = sample(model, prompts, seeds, partial(top_p, p=0.9, temperature=1.2), Limits(NEWLINES, 3))
     pairs = list(zip(prompts, seeds, strict=True))
     assert texts == [test_decoding.reference_text(model, *pair, 3, 0.9, 1.2)[0] for pair in pairs]
     plain = model.get_base_model()
-    assert texts != sample(plain, prompts, seeds, partial(top_p, p=0.9, temperature=1.2), NEWLINES, 3)
+    assert texts != sample(plain, prompts, seeds, partial(top_p, p=0.9, temperature=1.2), Limits(NEWLINES, 3))
 
 
 def test_sampling_after_a_prefix_ends_with_the_context() -> None:
-    model, quiet = prefixed(48, 0.15, 0), torch.zeros(40, dtype=torch.int64)
+    model = prefixed(48, 0.15, 0)
     prompts = test_decoding.prompts_of([10, 40])
-    texts = sample(model, prompts * 8, range(16), partial(top_p, p=0.9, temperature=1.2), quiet, 3)
+    texts = sample(model, prompts * 8, range(16), partial(top_p, p=0.9, temperature=1.2), QUIET)
     assert max(len(prompt) + len(text) for prompt, text in zip(prompts * 8, texts, strict=True)) == 48
 
 
 @pytest.mark.parametrize("options", test_beam_search.SETTINGS)
-def test_beam_search_after_a_prefix(options: test_beam_search.BeamSearch) -> None:
+def test_beam_search_after_a_prefix(options: test_beam_search.Options) -> None:
     model = prefixed(test_beam_search.POSITIONS, 0.3, 5)
     prompts = test_beam_search.prompts_of([10, 4, 7, 2], 1)
-    texts = beam_search(model, prompts, options, NEWLINES, 4)
+    texts = beam_search(model, prompts, options, Limits(NEWLINES, 4))
     assert texts == [test_beam_search.reference(model, prompt, options, 4) for prompt in prompts]
 
 
 def test_greedy_search_after_a_prefix_is_that_of_peft() -> None:
-    model, quiet = prefixed(32, 0.3, 5), torch.zeros(40, dtype=torch.int64)
+    model = prefixed(32, 0.3, 5)
     for prompt in test_beam_search.prompts_of([6, 9], 4):
-        ((ours,),) = [texts[:1] for texts in beam_search(model, [prompt], test_beam_search.SETTINGS[1], quiet, 14)]
+        ((ours,),) = [texts[:1] for texts in beam_search(model, [prompt], test_beam_search.SETTINGS[1], QUIET)]
         new = model.generate(input_ids=torch.tensor([prompt]), do_sample=False, max_new_tokens=12, pad_token_id=0)
         theirs = new[0, len(prompt) :].tolist()
         assert ours[:12] == (theirs[: theirs.index(0)] if 0 in theirs else theirs)
 
 
 @pytest.mark.parametrize("options", test_contrastive_search.SETTINGS)
-def test_contrastive_search_after_a_prefix(options: test_contrastive_search.ContrastiveSearch) -> None:
+def test_contrastive_search_after_a_prefix(options: test_contrastive_search.Options) -> None:
     model = prefixed(test_contrastive_search.POSITIONS, 0.25, 3)
     prompts = test_contrastive_search.prompts_of([12, 5, 9, 2, 20], 1)
-    texts = contrastive_search(model, prompts, options, NEWLINES, 3)
+    texts = contrastive_search(model, prompts, options, Limits(NEWLINES, 3))
     assert texts == [test_contrastive_search.reference(model, prompt, options, 3) for prompt in prompts]
 
 
@@ -97,7 +97,7 @@ def test_contrastive_decoding_after_a_prefix() -> None:
     positions = test_contrastive_decoding.POSITIONS
     models = (prefixed(positions, 0.25, 3), tiny_model(40, 0, positions, spread=0.25, seed=4).double())
     prompts = test_contrastive_decoding.prompts_of([12, 5, 9, 2, 20], 1)
-    texts = contrastive_decoding(*models, prompts, 0.1, 3, NEWLINES, 3)
+    texts = contrastive_decoding(models, prompts, options("contrastive_decoding"), Limits(NEWLINES, 3))
     assert texts == [test_contrastive_decoding.reference(models, prompt, 0.1, 3) for prompt in prompts]
 
 

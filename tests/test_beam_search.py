@@ -5,17 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny import tiny_model
+from tiny import NEWLINES, QUIET, tiny_model
+from tiny import options as system
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.beam_search import BeamSearch, beam_search, likeliest
+from pipeline.decoding.beam_search import Options, beam_search
+from pipeline.decoding.running import Limits
 
 VOCABULARY, END, POSITIONS = 40, 0, 32
-NEWLINES = torch.tensor([0] * 32 + [1] * 6 + [2, 0])
-QUIET = torch.zeros(VOCABULARY, dtype=torch.int64)
-SETTINGS = [BeamSearch(5, 0.6), BeamSearch(1, 1.0), BeamSearch(3, 0.0), BeamSearch(4, 1.0, no_repeat_ngram=2)]
+SETTINGS: list[Options] = [
+    system("beam_search", beams=beams, length_penalty=penalty, no_repeat_ngram=order)
+    for beams, penalty, order in [(5, 0.6, 0), (1, 1.0, 0), (3, 0.0, 0), (4, 1.0, 2)]
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def repeats(tokens: list[int], order: int) -> bool:
 
 
 @torch.no_grad()
-def reference(model: GPT2LMHeadModel, prompt: list[int], options: BeamSearch, lines: int) -> list[list[int]]:
+def reference(model: GPT2LMHeadModel, prompt: list[int], options: Options, lines: int) -> list[list[int]]:
     """The definition: every continuation of every beam listed, sorted and taken one after the other."""
     running: list[tuple[list[int], float]] = [([], 0.0)]
     finished: list[tuple[float, list[int]]] = []
@@ -49,7 +50,7 @@ def reference(model: GPT2LMHeadModel, prompt: list[int], options: BeamSearch, li
         every.sort(key=lambda item: -item[0])
         running = []
         for rank, (total, text, token) in enumerate(every[: 2 * options.beams]):
-            full = sum(int(NEWLINES[each]) for each in [*prompt, *text, token]) >= lines
+            full = sum(NEWLINES[each] for each in [*prompt, *text, token]) >= lines
             if token == END or full or len(prompt) + len(text) + 1 == POSITIONS:
                 if rank < options.beams:
                     score = total / (len(text) + 1) ** options.length_penalty
@@ -61,22 +62,22 @@ def reference(model: GPT2LMHeadModel, prompt: list[int], options: BeamSearch, li
 
 @pytest.mark.parametrize("options", SETTINGS)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, options: BeamSearch, seed: int) -> None:
+def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, options: Options, seed: int) -> None:
     prompts = prompts_of([10, 4, 7, 2], seed)
-    texts = beam_search(model, prompts, options, NEWLINES, 4)
+    texts = beam_search(model, prompts, options, Limits(NEWLINES, 4))
     assert texts == [reference(model, prompt, options, 4) for prompt in prompts]
     assert len({len(text) for found in texts for text in found}) > 1
 
 
 def test_a_text_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None:
     prompts = prompts_of([10, 3, 17, 5], 2)
-    alone = [beam_search(model, [prompt], SETTINGS[0], NEWLINES, 4)[0] for prompt in prompts]
-    assert beam_search(model, prompts[::-1], SETTINGS[0], NEWLINES, 4)[::-1] == alone
+    alone = [beam_search(model, [prompt], SETTINGS[0], Limits(NEWLINES, 4))[0] for prompt in prompts]
+    assert beam_search(model, prompts[::-1], SETTINGS[0], Limits(NEWLINES, 4))[::-1] == alone
 
 
 def test_one_beam_is_greedy_and_equals_transformers(model: GPT2LMHeadModel) -> None:
     for prompt in prompts_of([6, 9], 4):
-        (text,) = beam_search(model, [prompt], BeamSearch(1, 1.0), QUIET, 14)[0]
+        (text,) = beam_search(model, [prompt], SETTINGS[1], QUIET)[0]
         new = model.generate(torch.tensor([prompt]), do_sample=False, max_length=POSITIONS, pad_token_id=END)
         expected = new[0, len(prompt) :].tolist()
         assert text == (expected[: expected.index(END)] if END in expected else expected)
@@ -88,8 +89,8 @@ def test_the_best_text_is_that_of_transformers(
     model: GPT2LMHeadModel, length_penalty: float, limit: int | None
 ) -> None:
     for prompt in prompts_of([6, 9, 3], 6):
-        options = BeamSearch(4, length_penalty)
-        ours = beam_search(model, [prompt], options, QUIET, 14, max_new_tokens=limit)[0][0]
+        options = system("beam_search", beams=4, length_penalty=length_penalty)
+        ours = beam_search(model, [prompt], options, Limits(QUIET.breaks, new_tokens=limit))[0][0]
         found = model.generate(
             torch.tensor([prompt]), num_beams=4, do_sample=False, pad_token_id=END, length_penalty=length_penalty,
             max_new_tokens=limit or POSITIONS - len(prompt), early_stopping=True,
@@ -100,27 +101,11 @@ def test_the_best_text_is_that_of_transformers(
 
 def test_no_ngram_comes_twice(model: GPT2LMHeadModel) -> None:
     prompts = prompts_of([4, 6], 3)
-    for prompt, texts in zip(prompts, beam_search(model, prompts, BeamSearch(4, 0.6, 2), QUIET, 14), strict=True):
+    for prompt, texts in zip(prompts, beam_search(model, prompts, SETTINGS[3], QUIET), strict=True):
         assert not any(repeats([*prompt, *text], 2) for text in texts)
 
 
 def test_nothing_to_write(model: GPT2LMHeadModel) -> None:
     full = prompts_of([POSITIONS], 0)[0]
-    assert beam_search(model, [], SETTINGS[0], QUIET, 14) == []
-    assert beam_search(model, [full, [END, 33, 33]], SETTINGS[0], NEWLINES, 2) == [[[]], [[]]]
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 4), st.integers(1, 12), st.integers(12, 3000), st.integers(0, 2**32), st.booleans())
-def test_the_likeliest_are_those_of_topk(rows: int, count: int, vocabulary: int, seed: int, ties: bool) -> None:
-    """With many tokens banned and with ties, of which any may come first."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(rows, vocabulary, generator=generator)
-    logits = logits.round() if ties else logits
-    logits[torch.rand(rows, vocabulary, generator=generator) < 0.5] = -torch.inf
-    values, places = likeliest(logits, count)
-    assert torch.equal(values, logits.topk(count).values) and torch.equal(logits.gather(1, places), values)
-    assert all(len(set(row)) == count for row in places.tolist())
-    if not ties:
-        real = values > -torch.inf
-        assert torch.equal(places[real], logits.topk(count).indices[real])
+    assert beam_search(model, [], SETTINGS[0], QUIET) == []
+    assert beam_search(model, [full, [END, 33, 33]], SETTINGS[0], Limits(NEWLINES, 2)) == [[[]], [[]]]

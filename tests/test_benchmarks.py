@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from tiny import tiny_model, tiny_tokenizer, tiny_training
+from tiny import options, tiny_model, tiny_tokenizer, tiny_training
 from torch import Tensor, nn
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -21,10 +21,10 @@ from benchmarks.mbr import candidates, sacrebleu_scores
 from benchmarks.measure import in_child, interleaved
 from benchmarks.training import OBJECTIVES, bare_steps
 from pipeline.commands import docs
-from pipeline.decoding.beam_search import BeamSearch, beam_search
-from pipeline.decoding.chrf_counts import pairwise_chrf
-from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
-from pipeline.decoding.mbr import mbr
+from pipeline.decoding.beam_search import beam_search
+from pipeline.decoding.contrastive_search import contrastive_search
+from pipeline.decoding.mbr import mbr, pairwise_chrf
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import REDRAWS, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json
@@ -37,7 +37,7 @@ from pipeline.training.predict import predict
 
 ROOT = Path(__file__).parent.parent
 VOCABULARY, END, CONTEXT = 40, 0, 40
-NO_BREAKS = torch.zeros(VOCABULARY, dtype=torch.int64)
+NO_BREAKS = Limits([0] * VOCABULARY)
 PROMPTS = [[END, *np.random.default_rng(length).integers(1, 40, length - 1).tolist()] for length in (9, 3, 14, 6)]
 
 
@@ -153,7 +153,7 @@ def test_sampled_texts_are_the_same_given_the_same_numbers(writers: tuple[GPT2LM
         torch.rand(20, REDRAWS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)[:, 0].tolist()
         for seed in range(len(PROMPTS))
     ]
-    found = sample(ours, PROMPTS, range(len(PROMPTS)), choose, NO_BREAKS, 14, 20)
+    found = sample(ours, PROMPTS, range(len(PROMPTS)), choose, Limits(NO_BREAKS.breaks, new_tokens=20))
     pairs = zip(PROMPTS, streams, strict=True)
     expected = [course_loop.top_p(course, prompt, stream, 0.9, 1.2, END) for prompt, stream in pairs]
     assert found == expected and sum(map(len, found)) > 30
@@ -172,9 +172,9 @@ def test_the_nucleus_of_the_reference_is_that_of_this_project() -> None:
 
 def test_searched_texts_are_the_same(writers: tuple[GPT2LMHeadModel, CourseModel]) -> None:
     ours, course = writers
-    found = contrastive_search(ours, PROMPTS, ContrastiveSearch(4, 0.6), NO_BREAKS, 14)
+    found = contrastive_search(ours, PROMPTS, options("contrastive_search", k=4, alpha=0.6), NO_BREAKS)
     assert found == [course_loop.contrastive_search(course, prompt, 4, 0.6, CONTEXT, END) for prompt in PROMPTS]
-    beams = beam_search(ours, PROMPTS, BeamSearch(5, 0.6), NO_BREAKS, 14)
+    beams = beam_search(ours, PROMPTS, options("beam_search", beams=5, length_penalty=0.6), NO_BREAKS)
     assert beams == [course_loop.beam_search(course, prompt, 5, 0.6, CONTEXT, END) for prompt in PROMPTS]
     assert len({len(text) for texts in beams for text in texts}) > 1 and sum(map(len, found)) > 20
 

@@ -2,13 +2,14 @@
 
 import json
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.commands import compare
 from pipeline.errors import InputError
-from pipeline.report import compare
 
 ROWS = {
     "baseline": {"accuracy": 0.7, "accuracy_low": 0.65, "accuracy_high": 0.75, "macro_f1": 0.6},
@@ -52,7 +53,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def output(capsys: pytest.CaptureFixture[str], base: str = "before") -> list[str]:
-    compare.main([base])
+    compare.run(Namespace(base=base))
     return capsys.readouterr().out.splitlines()
 
 
@@ -102,7 +103,7 @@ def test_a_new_metric_has_no_difference(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("base", ["nowhere", "--all", "", "before:metrics", "HEAD~1"])
 def test_an_unknown_base_is_one_line(base: str) -> None:
     with pytest.raises(InputError, match="is not a commit, branch or tag"):
-        compare.main([base])
+        compare.run(Namespace(base=base))
 
 
 def test_a_broken_file_of_the_base_is_named() -> None:
@@ -110,4 +111,4 @@ def test_a_broken_file_of_the_base_is_named() -> None:
     git("commit", "-qam", "broken")
     write("metrics/paraphrase/gone.json", ROWS["gone"])
     with pytest.raises(InputError, match=r"metrics/paraphrase/gone.json of \w{10} is not valid JSON"):
-        compare.main(["HEAD"])
+        compare.run(Namespace(base="HEAD"))

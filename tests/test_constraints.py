@@ -4,29 +4,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import END, TEXT, tiny_model, tiny_tokenizer
+from tiny import END, TEXT, options, tiny_model, tiny_tokenizer
 
-from pipeline.config.sonnet import Beam, Contrastive, ContrastiveDecoding, EnsembleMBR, LineMBR, System, TopK
 from pipeline.decoding.constraints import Constraints, Copying, visible
-from pipeline.decoding.write import generate
+from pipeline.decoding.writer import Writer
 from pipeline.text.prepared import Poem, lines_of, words_of
 
 TOKENIZER = tiny_tokenizer()
 PIECES = [visible(TOKENIZER.decode([token])) for token in range(TOKENIZER.get_vocab_size())]
 LINES = [*TEXT[3].split("\n"), "'Tis the old red river; the old red garden!", "a paint-box and the river"]
 POEMS = [Poem(1, TEXT[3], None), Poem(2, "A warm song\nof one river\nand grey", None)]
-STRICT = {"exact_lines": True, "line_length": True, "no_copy_words": 1, "max_new_tokens": None}
-BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 3}
-SYSTEMS: list[System] = [
-    TopK(model="backbone", decoder="top_k", top_k=300, temperature=1.0, draws=3, **STRICT),
-    Beam(model="backbone", decoder="beam_search", **BEAMS, **STRICT),
-    Contrastive(model="backbone", decoder="contrastive_search", k=4, alpha=0.6, dynamic_alpha=False,
-                mean_similarity=False, repetition_penalty=1.0, no_repeat_ngram=0, **STRICT),
-    ContrastiveDecoding(model="sonnet/full", decoder="contrastive_decoding", alpha=0.1, no_repeat_ngram=3, **STRICT),
-    EnsembleMBR(model="backbone", decoder="ensemble_mbr", samples=4, top_p=0.9, temperature=1.0, k=4, alpha=0.6,
-                **BEAMS, **STRICT),
-    LineMBR(model="backbone", decoder="line_mbr", samples=6, epsilon=0.001, temperature=1.0, sweeps=3, **STRICT),
-]  # fmt: skip
+STRICT = {"exact_lines": True, "line_length": True, "no_copy_words": 1}
+CHANGED: dict[str, dict[str, object]] = {
+    "top_k": {"top_k": 300, "draws": 3},
+    "beam_search": {"no_repeat_ngram": 3},
+    "contrastive_search": {},
+    "contrastive_decoding": {},
+    "ensemble_mbr": {"no_repeat_ngram": 3},
+    "line_mbr": {"epsilon": 0.001},
+}
 
 
 def runs_of(line: str) -> set[tuple[str, ...]]:
@@ -60,11 +56,12 @@ def test_exactly_the_tokens_that_copy_are_banned(words: int, data: st.DataObject
     assert longest_run(line) <= words
 
 
-@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.decoder)
-def test_every_decoder_obeys(system: System) -> None:
+@pytest.mark.parametrize("name", CHANGED)
+def test_every_decoder_obeys(name: str) -> None:
     end, size = TOKENIZER.token_to_id(END), TOKENIZER.get_vocab_size()
     model, amateur = (tiny_model(size, end, positions=700, spread=0.2, seed=seed).double() for seed in (0, 1))
-    poems, pool = generate(model, TOKENIZER, POEMS, system, 1, LINES, amateur)
+    system = options(name, **CHANGED[name], **STRICT)
+    poems, pool = system.module.write(Writer(model, TOKENIZER, 1, lambda: LINES, lambda: amateur), POEMS, system)
     lengths = [len(code.ids) for code in TOKENIZER.encode_batch(LINES)]
     for poem in [*poems, *pool]:
         assert poem.text.count("\n") == 13 and len(lines_of(poem.text)) == 14

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_model
+from tiny import NEWLINES, options, tiny_model
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.contrastive_decoding import contrast, contrastive_decoding
+from pipeline.decoding.running import Limits
 
 VOCABULARY, END, POSITIONS = 40, 0, 40
-NEWLINES = torch.tensor([0] * 32 + [1] * 6 + [2, 0])
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def prompts_of(lengths: Sequence[int], seed: int) -> list[list[int]]:
 @torch.no_grad()
 def reference(models: tuple[GPT2LMHeadModel, ...], prompt: list[int], alpha: float, order: int) -> list[int]:
     text = list(prompt)
-    while len(text) < POSITIONS and sum(int(NEWLINES[token]) for token in text) < 3:
+    while len(text) < POSITIONS and sum(NEWLINES[token] for token in text) < 3:
         expert, amateur = (model(torch.tensor([text])).logits[0, -1].softmax(-1).tolist() for model in models)
         grams = {tuple(text[start : start + order]) for start in range(len(text) - order + 1)} if order else set()
         allowed = [
@@ -49,16 +49,17 @@ def test_texts_equal_a_slow_reference(
     models: tuple[GPT2LMHeadModel, GPT2LMHeadModel], alpha: float, order: int, seed: int
 ) -> None:
     prompts = prompts_of([12, 5, 9, 2, 20], seed)
-    texts = contrastive_decoding(*models, prompts, alpha, order, NEWLINES, 3)
+    system = options("contrastive_decoding", alpha=alpha, no_repeat_ngram=order)
+    texts = contrastive_decoding(models, prompts, system, Limits(NEWLINES, 3))
     assert texts == [reference(models, prompt, alpha, order) for prompt in prompts]
     assert len({len(text) for text in texts}) > 1
 
 
 def test_a_limit_of_tokens_cuts_what_is_written(models: tuple[GPT2LMHeadModel, GPT2LMHeadModel]) -> None:
-    prompts = prompts_of([12, 5, 9], 0)
-    whole = contrastive_decoding(*models, prompts, 0.1, 0, NEWLINES, 3)
+    prompts, system = prompts_of([12, 5, 9], 0), options("contrastive_decoding", no_repeat_ngram=0)
+    whole = contrastive_decoding(models, prompts, system, Limits(NEWLINES, 3))
     assert max(map(len, whole)) > 4
-    cut = contrastive_decoding(*models, prompts, 0.1, 0, NEWLINES, 3, max_new_tokens=4)
+    cut = contrastive_decoding(models, prompts, system, Limits(NEWLINES, 3, new_tokens=4))
     assert cut == [text[:4] for text in whole]
 
 
@@ -70,6 +71,6 @@ def test_alpha_of_one_is_greedy_and_a_model_against_itself_says_nothing() -> Non
 
 
 def test_nothing_to_write(models: tuple[GPT2LMHeadModel, GPT2LMHeadModel]) -> None:
-    full = prompts_of([POSITIONS], 0)[0]
-    assert contrastive_decoding(*models, [], 0.1, 0, NEWLINES, 2) == []
-    assert contrastive_decoding(*models, [full, [END, 33, 33]], 0.1, 0, NEWLINES, 2) == [[], []]
+    full, system = prompts_of([POSITIONS], 0)[0], options("contrastive_decoding")
+    assert contrastive_decoding(models, [], system, Limits(NEWLINES, 2)) == []
+    assert contrastive_decoding(models, [full, [END, 33, 33]], system, Limits(NEWLINES, 2)) == [[], []]

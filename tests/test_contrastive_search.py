@@ -7,23 +7,24 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import tiny_model
+from tiny import NEWLINES, QUIET, tiny_model
+from tiny import options as system
 from torch import Tensor
 from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.constraints import ban_repeated, repeating
-from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search, repetition_penalty
+from pipeline.decoding.constraints import ban_repeated, penalised
+from pipeline.decoding.contrastive_search import Options, contrastive_search
+from pipeline.decoding.running import Limits
 
 VOCABULARY, END, POSITIONS = 40, 0, 40
-NEWLINES = torch.tensor([0] * 32 + [1] * 6 + [2, 0])
-QUIET = torch.zeros(VOCABULARY, dtype=torch.int64)
-SETTINGS = [
-    ContrastiveSearch(4, 0.6),
-    ContrastiveSearch(4, 0.6, dynamic_alpha=True),
-    ContrastiveSearch(4, 0.6, mean_similarity=True),
-    ContrastiveSearch(4, 0.6, repetition_penalty=1.3),
-    ContrastiveSearch(3, 0.4, True, True, 1.2, no_repeat_ngram=2),
+EVERYTHING = {
+    "k": 3, "alpha": 0.4, "dynamic_alpha": True, "mean_similarity": True, "repetition_penalty": 1.2,
+    "no_repeat_ngram": 2,
+}  # fmt: skip
+SETTINGS: list[Options] = [
+    system("contrastive_search", **changed)
+    for changed in ({}, {"dynamic_alpha": True}, {"mean_similarity": True}, {"repetition_penalty": 1.3}, EVERYTHING)
 ]
 
 
@@ -38,10 +39,10 @@ def prompts_of(lengths: Sequence[int], seed: int) -> list[list[int]]:
 
 
 @torch.no_grad()
-def reference(model: GPT2LMHeadModel, prompt: list[int], options: ContrastiveSearch, lines: int) -> list[int]:
+def reference(model: GPT2LMHeadModel, prompt: list[int], options: Options, lines: int) -> list[int]:
     """The definition, one text at a time: every state anew for every candidate."""
     text, written = list(prompt), 0
-    while len(text) < POSITIONS and sum(int(NEWLINES[token]) for token in text) < lines:
+    while len(text) < POSITIONS and sum(NEWLINES[token] for token in text) < lines:
         logits = model(torch.tensor([text])).logits
         processors = LogitsProcessorList()
         if options.repetition_penalty != 1:
@@ -66,31 +67,31 @@ def reference(model: GPT2LMHeadModel, prompt: list[int], options: ContrastiveSea
 
 @pytest.mark.parametrize("options", SETTINGS)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, options: ContrastiveSearch, seed: int) -> None:
+def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, options: Options, seed: int) -> None:
     prompts = prompts_of([12, 5, 9, 2, 20], seed)
-    texts = contrastive_search(model, prompts, options, NEWLINES, 3)
+    texts = contrastive_search(model, prompts, options, Limits(NEWLINES, 3))
     assert texts == [reference(model, prompt, options, 3) for prompt in prompts]
     assert len({len(text) for text in texts}) > 1 and sum(map(len, texts)) > 20
 
 
 def test_a_text_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None:
     prompts = prompts_of([10, 3, 17, 5], 2)
-    alone = [contrastive_search(model, [prompt], SETTINGS[4], QUIET, 14)[0] for prompt in prompts]
-    assert contrastive_search(model, prompts, SETTINGS[4], QUIET, 14) == alone
-    assert contrastive_search(model, prompts[::-1], SETTINGS[4], QUIET, 14) == alone[::-1]
+    alone = [contrastive_search(model, [prompt], SETTINGS[4], QUIET)[0] for prompt in prompts]
+    assert contrastive_search(model, prompts, SETTINGS[4], QUIET) == alone
+    assert contrastive_search(model, prompts[::-1], SETTINGS[4], QUIET) == alone[::-1]
 
 
 def test_a_limit_of_tokens_cuts_what_is_written(model: GPT2LMHeadModel) -> None:
     prompts = prompts_of([10, 3], 2)
-    whole = contrastive_search(model, prompts, SETTINGS[0], QUIET, 14)
+    whole = contrastive_search(model, prompts, SETTINGS[0], QUIET)
     assert min(map(len, whole)) > 6
-    cut = contrastive_search(model, prompts, SETTINGS[0], QUIET, 14, max_new_tokens=6)
+    cut = contrastive_search(model, prompts, SETTINGS[0], Limits(QUIET.breaks, new_tokens=6))
     assert cut == [text[:6] for text in whole]
 
 
 def test_alpha_of_zero_is_greedy(model: GPT2LMHeadModel) -> None:
     (prompt,) = prompts_of([6], 4)
-    (text,) = contrastive_search(model, [prompt], ContrastiveSearch(4, 0.0), QUIET, 14)
+    (text,) = contrastive_search(model, [prompt], system("contrastive_search", alpha=0.0), QUIET)
     expected = model.generate(torch.tensor([prompt]), do_sample=False, max_length=POSITIONS, pad_token_id=END)
     assert [*prompt, *text] == [token for token in expected[0].tolist() if token != END or token == prompt[0]][
         : len(prompt) + len(text)
@@ -99,18 +100,18 @@ def test_alpha_of_zero_is_greedy(model: GPT2LMHeadModel) -> None:
 
 def test_nothing_to_write(model: GPT2LMHeadModel) -> None:
     full = prompts_of([POSITIONS], 0)[0]
-    assert contrastive_search(model, [], SETTINGS[0], QUIET, 14) == []
-    assert contrastive_search(model, [full, [END, 33, 33]], SETTINGS[0], NEWLINES, 2) == [[], []]
-    first = contrastive_search(model, [full, [END, 5]], SETTINGS[0], NEWLINES, 2)
+    assert contrastive_search(model, [], SETTINGS[0], QUIET) == []
+    assert contrastive_search(model, [full, [END, 33, 33]], SETTINGS[0], Limits(NEWLINES, 2)) == [[], []]
+    first = contrastive_search(model, [full, [END, 5]], SETTINGS[0], Limits(NEWLINES, 2))
     assert first == [[], reference(model, [END, 5], SETTINGS[0], 2)]
 
 
-@given(st.lists(st.integers(0, 5), max_size=30), st.integers(1, 4))
-def test_an_ngram_never_comes_twice(text: list[int], order: int) -> None:
-    grams = [tuple(text[start : start + order]) for start in range(len(text) - order + 1)]
-    for token in range(6):
-        new = tuple([*text, token][-order:])
-        assert (token in repeating(text, order)) == (len(text) >= order - 1 and new in grams and len(new) == order)
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=4), st.integers(1, 4))
+def test_an_ngram_never_comes_twice(texts: list[list[int]], order: int) -> None:
+    allowed = ban_repeated(torch.zeros(len(texts), 7), texts, order).isfinite()
+    for text, row in zip(texts, allowed.tolist(), strict=True):
+        grams = {tuple(text[start : start + order]) for start in range(len(text) - order + 1)}
+        assert row == [tuple([*text, token][-order:]) not in grams for token in range(7)]
 
 
 def test_when_every_token_is_banned_one_is_written_all_the_same() -> None:
@@ -126,7 +127,7 @@ def test_when_every_token_is_banned_one_is_written_all_the_same() -> None:
 )
 def test_the_penalty_makes_a_written_token_less_likely(values: list[float], seen: set[int], penalty: float) -> None:
     logits = torch.tensor([values], dtype=torch.float64)
-    lowered: Tensor = repetition_penalty(logits, [[*seen, *seen]], penalty)
+    lowered: Tensor = penalised(logits, [[*seen, *seen]], penalty)
     for token in range(5):
         if token in seen and values[token] != 0:
             assert lowered[0, token] < logits[0, token]

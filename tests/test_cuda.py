@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 from test_gpu import OBJECTIVES, ON_HOST, PROMPTS, loss_of, model_of, rows_of
-from tiny import tiny_model, tiny_training, write_backbone
+from tiny import options, tiny_model, tiny_training, write_backbone
 from torch import Tensor, nn
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.training import Compute, Lora
-from pipeline.decoding.beam_search import BeamSearch, beam_search
-from pipeline.decoding.contrastive_search import ContrastiveSearch, contrastive_search
+from pipeline.decoding.beam_search import beam_search
+from pipeline.decoding.contrastive_search import contrastive_search
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.models.adapters import add_adapter
@@ -172,15 +173,14 @@ def test_probabilities_are_those_of_the_cpu(backbone: Path) -> None:
 
 
 def test_texts_are_those_of_the_cpu() -> None:
-    prompts, newlines = [[5, 6, 7], [8, 9], [1, 2, 3, 4, 5]], torch.zeros(90, dtype=torch.int64)
+    prompts, limits = [[5, 6, 7], [8, 9], [1, 2, 3, 4, 5]], Limits([0] * 90)
     writers: list[Callable[..., object]] = [
         partial(sample, choose=partial(top_p, p=0.9, temperature=1.1), seeds=[1, 2, 3]),
-        partial(contrastive_search, options=ContrastiveSearch(k=4, alpha=0.6)),
-        partial(beam_search, options=BeamSearch(beams=5, length_penalty=0.6)),
+        partial(contrastive_search, options=options("contrastive_search")),
+        partial(beam_search, options=options("beam_search", beams=5)),
     ]
     for write in writers:
         texts = [
-            write(tiny_model(90, 0, 40, spread=0.3).to(device), prompts, newlines=newlines, max_lines=14)
-            for device in ("cpu", "cuda")
+            write(tiny_model(90, 0, 40, spread=0.3).to(device), prompts, limits=limits) for device in ("cpu", "cuda")
         ]
         assert texts[0] == texts[1]

@@ -38,6 +38,7 @@ def test_every_stage_depends_on_the_list_of_its_code() -> None:
         assert ("code/objectives/${item.objective}.txt" in stage["deps"]) == (
             "pipeline/config/objective.py" in lists[Path(f"stages/{module[1]}.txt")]
         )
+    assert "code/decoding/${item.decoder}.txt" in STAGES["generate_sonnets"]["do"]["deps"]
 
 
 def test_every_stage_says_what_it_does() -> None:

@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from tiny import tiny_model
+from tiny import NEWLINES, QUIET, tiny_model
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding import sampling
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import REDRAWS, sample
-from pipeline.decoding.top_p import BLOCK, top_p
+from pipeline.decoding.top_p import top_p
 
 LOGITS = st.lists(st.floats(-12, 12, width=32) | st.integers(-3, 3).map(float), min_size=1, max_size=24)
 VOCABULARY, END, POSITIONS = 40, 0, 48
-NEWLINES = torch.tensor([0] * 32 + [1] * 6 + [2, 0])
 
 
 def nucleus(logits: Sequence[float], p: float, temperature: float = 1.0, slack: float = 0.0) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_the_distribution_is_the_nucleus_renormalised(p: float, temperature: flo
     assert chisquare(counts[inside], 20_000 * expected[inside] / expected.sum()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("vocabulary", [1, 30, BLOCK, 3 * BLOCK - 7])
+@pytest.mark.parametrize("vocabulary", [1, 30, 400])
 def test_p_one_is_the_inverse_of_the_distribution_function(vocabulary: int) -> None:
     logits = np.random.default_rng(2).normal(size=(500, vocabulary))
     numbers = uniforms(500, seed=4)
@@ -91,7 +91,7 @@ def test_p_one_is_the_inverse_of_the_distribution_function(vocabulary: int) -> N
 
 
 def test_a_large_vocabulary_draws_as_its_definition_by_sorting() -> None:
-    logits = 2 * torch.randn(200, 3 * BLOCK - 7, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    logits = 2 * torch.randn(200, 400, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     numbers = uniforms(200, seed=6)
     drawn = zip(logits, numbers.tolist(), strict=True)
     assert top_p(logits, numbers, 0.8, 1.3).tolist() == [reference_token(row, own, 0.8, 1.3) for row, own in drawn]
@@ -99,12 +99,12 @@ def test_a_large_vocabulary_draws_as_its_definition_by_sorting() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("number", [0.0, 0.5, 1 - 2**-53])
-def test_banned_tokens_and_blocks_of_them_are_never_drawn(dtype: torch.dtype, number: float) -> None:
-    logits = torch.full((2, 4 * BLOCK - 3), -torch.inf, dtype=dtype)
-    logits[0, [BLOCK + 5, BLOCK + 9]] = 0.0
+def test_banned_tokens_are_never_drawn(dtype: torch.dtype, number: float) -> None:
+    logits = torch.full((2, 400), -torch.inf, dtype=dtype)
+    logits[0, [105, 109]] = 0.0
     logits[1, 7] = -80.0  # the only one, however unlikely it looks
     tokens = top_p(logits, torch.full((2, REDRAWS), number, dtype=torch.float64), 1.0, 1.0).tolist()
-    assert tokens == [BLOCK + 5 if number < 0.5 else BLOCK + 9, 7]
+    assert tokens == [105 if number < 0.5 else 109, 7]
 
 
 def test_temperature_divides_the_logits() -> None:
@@ -144,7 +144,7 @@ def reference_text(
     """New tokens of one text and why it ended: the whole text anew for every token, no cache, batch or padding."""
     ids, stream = list(prompt), uniforms(POSITIONS, seed)
     for numbers in stream.tolist():
-        if sum(int(NEWLINES[token]) for token in ids) >= max_lines:
+        if sum(NEWLINES[token] for token in ids) >= max_lines:
             return ids[len(prompt) :], "lines"
         if len(ids) == POSITIONS:
             break
@@ -169,7 +169,7 @@ def prompts_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
 def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, seed: int) -> None:
     prompts = prompts_of([12] * 8, seed) + prompts_of([5, 9, 2, 11], seed)
     seeds, p, temperature, lines = [1000 * seed + row for row in range(12)], 0.9, 1.2, 3
-    texts = sample(model, prompts, seeds, partial(top_p, p=p, temperature=temperature), NEWLINES, lines)
+    texts = sample(model, prompts, seeds, partial(top_p, p=p, temperature=temperature), Limits(NEWLINES, lines))
     pairs = zip(prompts, seeds, strict=True)
     expected = [reference_text(model, prompt, stream, lines, p, temperature) for prompt, stream in pairs]
     ends = {reason for _, reason in expected}
@@ -179,12 +179,11 @@ def test_texts_equal_a_slow_reference(model: GPT2LMHeadModel, seed: int) -> None
 
 def test_a_text_ends_with_the_context(model: GPT2LMHeadModel) -> None:
     choose = partial(top_p, p=0.9, temperature=1.2)
-    quiet = torch.zeros(VOCABULARY, dtype=torch.int64)  # no line breaks
     prompts, seeds = prompts_of([12] * 20), list(range(20))
-    texts = sample(model, prompts, seeds, choose, quiet, 14)
+    texts = sample(model, prompts, seeds, choose, QUIET)
     assert max(map(len, texts)) == POSITIONS - 12
     longest = max(range(20), key=lambda row: len(texts[row]))
-    assert sample(model, [prompts[longest]], [seeds[longest]], choose, quiet, 14) == [texts[longest]]
+    assert sample(model, [prompts[longest]], [seeds[longest]], choose, QUIET) == [texts[longest]]
 
 
 @pytest.mark.parametrize("rows", [1, 3, 256])
@@ -193,18 +192,17 @@ def test_a_text_does_not_depend_on_its_batch(
 ) -> None:
     choose = partial(top_p, p=0.9, temperature=1.1)
     prompts, seeds = prompts_of([10] * 10), list(range(10))
-    together = sample(model, prompts, seeds, choose, NEWLINES, 5)
+    together = sample(model, prompts, seeds, choose, Limits(NEWLINES, 5))
     monkeypatch.setattr(sampling, "ROWS_PER_BATCH", rows)
-    assert sample(model, prompts[::-1], seeds[::-1], choose, NEWLINES, 5)[::-1] == together
+    assert sample(model, prompts[::-1], seeds[::-1], choose, Limits(NEWLINES, 5))[::-1] == together
     assert len(set(map(tuple, together))) == 10
 
 
 def test_a_text_does_not_depend_on_longer_prompts_beside_it(model: GPT2LMHeadModel) -> None:
     choose = partial(top_p, p=0.9, temperature=1.1)
-    quiet = torch.zeros(VOCABULARY, dtype=torch.int64)
     prompts, seeds = [*prompts_of([3] * 8), *prompts_of([40])], list(range(9))
-    alone = [sample(model, [prompt], [seed], choose, quiet, 14)[0] for prompt, seed in zip(prompts, seeds, strict=True)]
-    assert sample(model, prompts, seeds, choose, quiet, 14) == alone
+    alone = [sample(model, [prompt], [seed], choose, QUIET)[0] for prompt, seed in zip(prompts, seeds, strict=True)]
+    assert sample(model, prompts, seeds, choose, QUIET) == alone
 
 
 def test_a_text_ends_with_the_line_limit() -> None:
@@ -218,16 +216,16 @@ def test_a_text_ends_with_the_line_limit() -> None:
 
     prompt = [END, 5, 33, 6, 33, 7, 33]  # three lines
     full = [END, *[33] * 14]
-    assert sample(model, [prompt, full, [5]], [1, 2, 3], breaks, NEWLINES, 14) == [[33] * 11, [], [33] * 14]
-    assert sample(model, [prompt], [1], two_breaks, NEWLINES, 14) == [[38] * 6]
+    assert sample(model, [prompt, full, [5]], [1, 2, 3], breaks, Limits(NEWLINES)) == [[33] * 11, [], [33] * 14]
+    assert sample(model, [prompt], [1], two_breaks, Limits(NEWLINES)) == [[38] * 6]
 
 
 def test_nothing_to_write_and_a_full_context() -> None:
     model, choose = tiny_model(VOCABULARY, END, POSITIONS), partial(top_p, p=0.9, temperature=1.0)
-    assert sample(model, [], [], choose, NEWLINES, 14) == []
-    assert sample(model, prompts_of([POSITIONS]), [1], choose, NEWLINES, 14) == [[]]
+    assert sample(model, [], [], choose, Limits(NEWLINES)) == []
+    assert sample(model, prompts_of([POSITIONS]), [1], choose, Limits(NEWLINES)) == [[]]
 
 
 def test_other_seeds_give_other_texts(model: GPT2LMHeadModel) -> None:
-    texts = sample(model, prompts_of([4]) * 20, range(20), partial(top_p, p=0.9, temperature=1.2), NEWLINES, 14)
+    texts = sample(model, prompts_of([4]) * 20, range(20), partial(top_p, p=0.9, temperature=1.2), Limits(NEWLINES))
     assert len(set(map(tuple, texts))) >= 18

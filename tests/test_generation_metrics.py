@@ -13,7 +13,7 @@ from sacrebleu.metrics import CHRF
 from scipy.stats import t as student
 
 from pipeline.errors import InputError
-from pipeline.evaluation import floors, generation, verse
+from pipeline.evaluation import generation, verse
 from pipeline.evaluation.generation import Copying
 from pipeline.files import write_jsonl
 from pipeline.text.prepared import Generated, Poem, word_matches, words_of
@@ -130,8 +130,8 @@ def test_reading_generated_poems(tmp_path: Path) -> None:
         ([{"id": 18}], ":1: expected id, draw"),
         ([rows[0] | {"text": None}], ":1: expected"),
         ([rows[0] | {"text": "other"}], ":1: the text does not begin"),
-        ([rows[0], rows[0]], "exactly once"),
-        ([rows[0], rows[1] | {"id": 19}], "exactly once"),
+        ([rows[0], rows[0]], "each prompt once"),
+        ([rows[0], rows[1] | {"id": 19}], "each prompt once"),
     ]
     for content, message in broken:
         write_jsonl(path, content)
@@ -143,9 +143,9 @@ def test_reading_generated_poems(tmp_path: Path) -> None:
 
 def test_floors() -> None:
     train = [Poem(n, "p\nq\nr", f"p\nq\nr{rest}") for n, rest in enumerate(["\nthe sun", "\nthe sunny sun", "\nxyz"])]
-    assert floors.consensus([generation.tail(poem) for poem in train]) in ("\nthe sun", "\nthe sunny sun")
-    found = floors.floors(train, [REAL, REAL], 0.95, seed=1)
-    assert found == floors.floors(train, [REAL, REAL], 0.95, seed=1)
+    assert generation.consensus([generation.tail(poem) for poem in train]) in ("\nthe sun", "\nthe sunny sun")
+    found = generation.floors(train, [REAL, REAL], 0.95, seed=1)
+    assert found == generation.floors(train, [REAL, REAL], 0.95, seed=1)
     assert found["prompt_only_chrf"] == pytest.approx(CHRF().corpus_score([PROMPT], [[PROMPT + REST]]).score)
     assert found["consensus_train_tail_chrf"] > found["prompt_only_chrf"]
     assert found["random_train_tail_chrf_low"] < found["random_train_tail_chrf_mean"]
@@ -154,7 +154,7 @@ def test_floors() -> None:
 def test_consensus_is_the_best_mean_sentence_chrf() -> None:
     tails = [REST, "\nAnd summer's lease is done", "\nthe gold complexion of the day", "\nzzzz qqqq"]
     means = [np.mean([CHRF().sentence_score(one, [two]).score for two in tails if two != one]) for one in tails]
-    assert floors.consensus(tails) == tails[int(np.argmax(means))]
+    assert generation.consensus(tails) == tails[int(np.argmax(means))]
 
 
 WORDS = st.lists(st.sampled_from(["thy", "lovely", "days,", "O", "feel'st"]), max_size=14).map(" ".join)

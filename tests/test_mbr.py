@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 
-from pipeline.decoding.chrf_counts import References, encode, pairwise_chrf
-from pipeline.decoding.mbr import line_mbr, mbr
+from pipeline.decoding.line_mbr import line_mbr
+from pipeline.decoding.mbr import References, mbr, pairwise_chrf
 
 SACREBLEU = CHRF()
 WORDS = st.sampled_from("shall I compare thee to a summer day rough winds do shake the darling buds of may".split())
@@ -56,7 +56,7 @@ def test_pairs_and_changed_texts_equal_fastchrf_and_sacrebleu(texts: list[str], 
     assert pairwise_chrf(texts) == pytest.approx(np.array(expected), abs=1e-6)
     references = [*texts, "abc\u00e9"]
     before, *options, after = data.draw(st.lists(st.text("ab c\u00e9", max_size=9), min_size=4, max_size=4))
-    scores = References(references).scores([before], encode(options), [after])
+    scores = References(references).scores(options, [before], [after])
     assert scores == pytest.approx(aggregated([before + option + after for option in options], references), abs=1e-6)
 
 

@@ -2,17 +2,22 @@
 
 import json
 import re
+from copy import deepcopy
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 from browser import dom, needs_browser
-from report_project import ROOT
+from report_project import KEPT, ROOT
 
+from pipeline.config.base import read_params
+from pipeline.errors import InputError
 from pipeline.report import figures
-from pipeline.report.results import Row
+from pipeline.report.summary import changed_parameters
 
 REPORT = Path("plots/report.html")
 # Goes into the page's head and tells the page around it what it finds.
@@ -60,7 +65,7 @@ addEventListener("message", (event) => (document.getElementById("found").textCon
 class Page(HTMLParser):
     """Tags, ids and links of a page; every tag must be closed in order."""
 
-    VOID = {"meta", "br", "link", "path", "use", "wbr"}
+    VOID = {"meta", "br", "link", "path", "line", "wbr"}
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -151,12 +156,67 @@ def test_it_escapes_data_and_names_no_machine(project: Path) -> None:
     assert not re.search(r"\b20[2-9]\d-\d\d-\d\d\b", text)
 
 
+def forest_rows(*names: str) -> pd.DataFrame:
+    ends = {"low": [0.9, None], "high": [0.92, None], "reported": [0.9, None]}
+    return pd.DataFrame({"name": names, "value": [0.91234, 0.8], **ends})
+
+
 def test_figures_keep_all_digits_and_use_only_page_colours() -> None:
-    rows = [Row("<a>", "", 0.91234, 0.9, 0.92, 0.9, {}), Row("b", "", 0.8, None, None, None, {})]
-    svg = figures.forest(rows, "Accuracy", 4, {"floor": 0.7})
-    assert ">0.9123<" in svg and "&lt;a&gt;" in svg
-    assert "#0102" not in svg and "var(--accent)" in svg and "DejaVu" not in svg
-    flat = {"train_loss": [(0, 1.0)], "select_accuracy": [(0, 1.0)], "other": [(0, 5.0)]}
+    svg = figures.forest(forest_rows("<a>", "b"), "Accuracy", 4, {"floor": 0.7})
+    assert ">0.9123<" in svg and "&lt;a&gt;" in svg and svg.count("<circle") + svg.count("<path") >= 4
+    assert "#0102" not in svg and "var(--accent)" in svg and "font-family" not in svg and " id=" not in svg
+    one, many = (pd.DataFrame({"step": [0.0], "value": [value]}) for value in (1.0, 5.0))
+    flat = {"train_loss": one, "select_accuracy": one, "other": many}
     limits = figures.curve_limits([flat, {}])
     assert limits["select_loss"] == pytest.approx((0.95, 1.05))
     assert ">accuracy<" in figures.curve_panel("row", flat, limits)
+
+
+def test_nothing_moves_with_the_width_of_a_text() -> None:
+    """So no machine's fonts can change a byte."""
+    long = "a_name_that_is_much_longer_than_the_space_beside_the_plot"
+    narrow, wide = (figures.forest(forest_rows(name, "b"), "Accuracy", 4) for name in ("i", long))
+    assert wide.replace(long, "i") == narrow
+    steps = pd.DataFrame({"step": ["a", long], "left": [4, 2]})
+    assert figures.funnel("f", steps).replace(long, "i") == figures.funnel("f", steps.replace(long, "i"))
+
+
+def test_pictures_stand_alone_on_any_ground(project: Path) -> None:
+    for name in ("forest_paraphrase", "poems"):
+        text = Path(f"plots/pictures/{name}.svg").read_text(encoding="utf-8")
+        picture = ElementTree.fromstring(text)
+        _, _, width, height = map(float, picture.attrib["viewBox"].split())
+        assert (width, height) == (float(picture.attrib["width"]), float(picture.attrib["height"]))
+        assert 'fill="#fff"' in text and "var(" not in text and "url(" not in text and "<script" not in text
+    shown = [element.text for element in picture.iter() if element.text and element.text.strip()]
+    assert shown[0] == "the real poem" and {"top_p_tuned", "line_mbr", "verse"} <= set(shown)
+    forest = Path("plots/pictures/forest_paraphrase.svg").read_text(encoding="utf-8")
+    assert all(f">{row}<" in forest for row in [*KEPT, *read_params()["paraphrase"]["ensembles"]])
+
+
+@pytest.fixture
+def params(monkeypatch: pytest.MonkeyPatch) -> dict:
+    monkeypatch.chdir(ROOT)
+    return deepcopy(read_params())
+
+
+def test_parameters_that_are_not_those_of_the_profile(params: dict) -> None:
+    assert changed_parameters(params).rows == []
+    params["compute"]["threads"] = None
+    params["data"]["path"] = "/home/someone/corpora"
+    params["back_translation"]["languages"] = ["es", "fr"]
+    params["paraphrase"]["methods"]["mine"] = {"lr": 1e-4}
+    del params["text"]["held_out"]
+    assert changed_parameters(params).rows == [
+        ["compute.threads", "null", "1"],
+        ["data.path", "corpora", "data/sample"],
+        ["text.held_out", "–", '{"ap_h": 0.333}'],
+        ["back_translation.languages", '["es", "fr"]', '["es", "gl", "eo"]'],
+        ["paraphrase.methods.mine", '{"lr": 0.0001}', "–"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["mine", "../params", "results"])
+def test_an_unknown_profile_is_one_line(params: dict, name: str) -> None:
+    with pytest.raises(InputError, match=r"^params.yaml: profile: '.*' has no file in profiles/; expected one of gpt2"):
+        changed_parameters(params | {"profile": name})

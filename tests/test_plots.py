@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import dom, needs_browser
 from report_project import ROOT
@@ -20,7 +21,7 @@ from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_csv, write_csv
 from pipeline.report import plot_tables
 from pipeline.report.augmentation import Augmentation
-from pipeline.report.results import Results, Row, Task
+from pipeline.report.results import Results, Task
 from pipeline.stages import plots_page
 
 PLOTS = YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"]
@@ -43,11 +44,11 @@ def write_results(rows: list[str], shift: float) -> None:
                 points = [[step, 0.5 + shift + 1 / step] for step in range(10, 60, 10)]
                 write_csv(Path(f"plots/curves/{task}/{name}/{curve}.tsv"), ["step", curve], points, delimiter="\t")
 
-    def scored(names: list[str], group: str = "") -> list[Row]:
+    def scored(names: list[str], group: str = "") -> pd.DataFrame:
+        values = np.array([0.6 + shift - 0.05 * place for place in range(len(names))])
         ap_h = {"ap_h_accuracy": 0.4 + shift, "ap_h_accuracy_low": 0.3, "ap_h_accuracy_high": 0.6}
-        values = [0.6 + shift - 0.05 * place for place in range(len(names))]
-        return [Row(name, group, value, value - 0.1, value + 0.1, 0.9, ap_h)
-                for name, value in zip(names, values, strict=True)]  # fmt: skip
+        headline = {"value": values, "low": values - 0.1, "high": values + 0.1, "reported": 0.9}
+        return pd.DataFrame({"name": names, "group": group, **headline, **ap_h})
 
     params = {"sentiment": {"methods": {"cfimdb_full": {}}}, "sonnet": {"methods": {"full": {}}},
               "paraphrase": {"methods": dict.fromkeys(rows, {}), "first_stages": {}}}  # fmt: skip
@@ -182,10 +183,16 @@ def test_tables_hold_every_row_and_little_else(plots: Path) -> None:
 
 
 def test_a_long_curve_keeps_its_last_point() -> None:
-    points = [(float(step), 1 / step) for step in range(1, 1000)]
-    header, lines = plot_tables._curves({"row": {"train_loss": points}}, ["train_loss"])
-    assert header == ["row", "split", "step", "value"] and len(lines) <= plot_tables.POINTS + 1
-    assert lines[0] == ["row", "train", 1, 1.0] and lines[-1] == ["row", "train", 999, 1 / 999]
+    steps = np.arange(1, 1000)
+    points = pd.DataFrame({"step": steps, "value": 1 / steps})
+    table = plot_tables.curve_table({"row": {"train_loss": points}}, ["train_loss"])
+    assert list(table) == ["row", "split", "step", "value"] and len(table) <= plot_tables.POINTS + 1
+    assert table.iloc[0].tolist() == ["row", "train", 1, 1.0] and table.iloc[-1].tolist() == [
+        "row",
+        "train",
+        999,
+        1 / 999,
+    ]
 
 
 def test_pages_hold_their_scripts_and_every_figure(plots: Path) -> None:

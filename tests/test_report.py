@@ -7,19 +7,27 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 from report_project import ROOT, run_all
 from ruamel.yaml import YAML
 
+from pipeline.__main__ import main as command
 from pipeline.config.base import read_params
 from pipeline.errors import InputError
+from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_json, write_json, write_text
-from pipeline.report import calibration, evidence, notes, page, show, slices, tables
-from pipeline.report.results import Row, load_results
+from pipeline.report import excerpts, figures, paired, results, tables
+from pipeline.report.results import load_results
+from pipeline.report.summary import hidden_path
 from pipeline.stages import report
+
+
+def dev_predictions() -> dict[str, Predictions]:
+    """Of the paraphrase rows."""
+    return paired.dev_predictions(load_results(read_params()))["paraphrase"]
 
 
 def outputs() -> dict[str, bytes]:
@@ -98,13 +106,13 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
     for block in tables_found:
         assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
     assert "\nline_mbr: chrF-optimal" in summary
-    show.main([])
+    command(["results"])
     printed = capsys.readouterr().out
     accuracy = read_json(Path("metrics/paraphrase/baseline.json"))["accuracy"]
     assert f"{accuracy:.4f}" in printed and "0.9081" in printed and "top_p_tuned" in printed
     assert all(len(line) <= 80 for line in printed.splitlines())
     plain = subprocess.run(
-        [sys.executable, "-m", "pipeline.report.show"], check=True, stdout=subprocess.PIPE, encoding="ascii",
+        [sys.executable, "-m", "pipeline", "results"], check=True, stdout=subprocess.PIPE, encoding="ascii",
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "COLUMNS": "80"},
     ).stdout  # fmt: skip
     assert re.findall(r"[\d.]+", plain) == re.findall(r"[\d.]+", printed) and "\u2212" in printed
@@ -112,15 +120,16 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_paired_tests_need_the_same_rows(project: Path) -> None:
-    dev = evidence.dev_predictions("paraphrase", ["baseline", "mean_pooling"])
-    tests = evidence.paired_tests(dev, 200, 0.95, 1)
-    assert [test.name for test in tests] == ["mean_pooling"]
-    gained = tests[0].only_row - tests[0].only_baseline
-    assert tests[0].difference.value == pytest.approx(gained / 300)
+    found = dev_predictions()
+    dev = {row: found[row] for row in ("baseline", "mean_pooling")}
+    tests = paired.paired_tests(dev, 200, 0.95, 1)
+    assert list(tests["name"]) == ["mean_pooling"] and (tests["adjusted"] == tests["p_value"]).all()
+    gained = tests["only_row"] - tests["only_baseline"]
+    assert tests["difference"][0] == pytest.approx(gained[0] / 300)
     dev["mean_pooling"].ids[0] = "other"
     with pytest.raises(InputError, match="mean_pooling"):
-        evidence.paired_tests(dev, 200, 0.95, 1)
-    assert evidence.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1) == []
+        paired.paired_tests(dev, 200, 0.95, 1)
+    assert paired.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1).empty
 
 
 def test_ensembles_are_rows_like_any_other(project: Path) -> None:
@@ -140,19 +149,19 @@ def test_ensembles_are_rows_like_any_other(project: Path) -> None:
 def test_order_flips_stand_in_the_leaderboard_where_they_were_measured(project: Path) -> None:
     task = load_results(read_params()).paraphrase
     table = tables.main_table(task, 0.95, tables.PARAPHRASE_F1)
-    assert table.header[-1] == "Order flips" and table.rows[0][-1] == f"{task.rows[0].metrics['order_flip_rate']:.4f}"
-    without = [Row("a", "", 0.5, None, None, None, {"macro_f1": 0.5, "reported_macro_f1": 0.9})]
+    assert table.header[-1] == "Order flips" and table.rows[0][-1] == f"{task.rows['order_flip_rate'][0]:.4f}"
+    without = task.rows.drop(columns="order_flip_rate")
     table = tables.main_table(replace(task, rows=without), 0.95, tables.PARAPHRASE_F1)
     assert table.header[-1] == "Reported F1" and len(table.rows[0]) == len(table.header)
 
 
 def test_slice_tables_have_a_line_a_row(project: Path) -> None:
-    overlap, words = slices.slice_tables(["baseline", "ensemble"])
+    overlap, words = tables.slice_tables(["baseline", "ensemble"])
     assert overlap.header == ["Row", "0.00", "0.17", "0.29", "0.33"]
     assert [row[0] for row in overlap.rows] == ["baseline", "ensemble", "pairs"] and overlap.rows[-1][1:] == ["75"] * 4
     cells = [float(cell) for cell in words.rows[1][1:]]
     assert np.mean(cells) == pytest.approx(read_json(Path("metrics/paraphrase/ensemble.json"))["accuracy"], abs=1e-3)
-    assert slices.slice_tables([]) == [] and slices.ensemble_table({}) == []
+    assert tables.slice_tables([]) == [] and tables.ensemble_table({}) == []
 
 
 def test_slices_of_other_bins_are_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,23 +170,22 @@ def test_slices_of_other_bins_are_refused(project: Path, tmp_path: Path, monkeyp
     path = Path("plots/slices/paraphrase/apt.csv")
     path.write_text(path.read_text().replace("0.166667", "0.266667"))
     with pytest.raises(InputError, match="apt.csv: other bins than those of baseline"):
-        slices.slice_tables(["baseline", "apt"])
+        tables.slice_tables(["baseline", "apt"])
 
 
 def test_calibration_panel_draws_the_row_over_the_baseline(project: Path) -> None:
-    dev = evidence.dev_predictions("paraphrase", ["baseline", "apt"])
-    alone = calibration.panel("baseline", dev["baseline"], None, 0.95)
-    both = calibration.panel("apt", dev["apt"], dev["baseline"], 0.95)
+    dev = dev_predictions()
+    alone = figures.calibration_panel("baseline", dev["baseline"], None, 0.95)
+    both = figures.calibration_panel("apt", dev["apt"], dev["baseline"], 0.95)
     assert both.count("<path") > alone.count("<path") and ">recall<" in both and ">confidence<" in both
     area = read_json(Path("metrics/paraphrase/apt.json"))["average_precision"]
     assert f"average precision {area:.4f}" in both and "#0102" not in both
-    recall, precision = calibration.precision_recall(dev["apt"])
-    assert len(recall) == len(precision) <= 200 and recall[-1] == 1
+    curve = figures.precision_recall(dev["apt"])
+    assert len(curve) <= 200 and curve["recall"].iloc[-1] == 1
 
 
 def test_surest_mistakes_come_first(project: Path) -> None:
-    dev = evidence.dev_predictions("paraphrase", ["baseline"])["baseline"]
-    found = evidence.mistakes(dev, evidence.pair_texts())
+    found = excerpts.mistakes(dev_predictions()["baseline"], excerpts.dev_texts("paraphrase"))
     sureness = [mistake.confidence for mistake in found]
     assert len(found) == 5 and sureness == sorted(sureness, reverse=True)
     assert all(mistake.actual != mistake.predicted for mistake in found)
@@ -189,13 +197,12 @@ def test_tables_show_what_is_there() -> None:
     data = tables.data_table({"sst": {"train": {"rows": 8544, "label_0": 0.25, "dropped": 0}}, "seed": 3})
     assert data.rows == [["all", "–", "seed 3"], ["sst train", "8,544", "label 0 0.2500"]]
     assert "a\\|b &lt;i>" in tables.markdown(tables.Table("t", ["Row"], [["a|b <i>"]]))
-    assert notes.hidden_path("C:\\Users\\me\\data") == "data" and notes.hidden_path("data/sample") == "data/sample"
+    assert hidden_path("C:\\Users\\me\\data") == "data" and hidden_path("data/sample") == "data/sample"
 
 
 def test_ranking_keeps_datasets_together() -> None:
-    rows = [Row(name, group, value, None, None, None, {}) for name, group, value in
-            (("a", "x", 0.1), ("b", "y", 0.9), ("c", "x", 0.5))]  # fmt: skip
-    assert [row.name for row in page.ranked(rows)] == ["c", "a", "b"]
+    rows = pd.DataFrame({"name": ["a", "b", "c"], "group": ["x", "y", "x"], "value": [0.1, 0.9, 0.5]})
+    assert list(results.ranked(rows)["name"]) == ["c", "a", "b"]
 
 
 def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,18 +213,17 @@ def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypat
         load_results(read_params())
     write_text(Path("plots/curves/paraphrase/baseline/train_loss.tsv"), "step\ttrain_loss\n1\n")
     with pytest.raises(InputError, match="train_loss.tsv"):
-        evidence.curves("paraphrase", "baseline")
+        results.curves_of("paraphrase", "baseline")
 
 
-@pytest.mark.parametrize("module", [report, show])
-def test_arguments_are_refused(module: ModuleType) -> None:
+def test_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="usage"):
-        module.main(["surprise"])
+        report.main(["surprise"])
 
 
 def test_no_deep_learning_library_is_loaded() -> None:
     names = "ensemble evaluate_sentiment evaluate_paraphrase evaluate_sonnets evaluate_floors report".split()
-    heavy = "{'torch', 'transformers', 'sklearn', 'matplotlib', 'scipy', 'sacrebleu', 'jinja2'}"
+    heavy = "{'torch', 'transformers', 'sklearn', 'vl_convert', 'scipy', 'sacrebleu', 'jinja2'}"
     code = f"import sys, {', '.join(f'pipeline.stages.{name}' for name in names)}; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

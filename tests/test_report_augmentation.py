@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from report_project import HOSTILE
 
@@ -9,11 +10,11 @@ from pipeline.augment import adversarial
 from pipeline.config.base import read_params
 from pipeline.files import read_json
 from pipeline.report import augmentation
-from pipeline.report.results import Row
 
 
 def test_funnels_end_in_what_was_accepted(project: Path) -> None:
-    funnels = augmentation.funnels(augmentation.load_augmentation(read_params()))
+    table = augmentation.funnels(augmentation.load_augmentation(read_params()))
+    funnels = {source: list(zip(part["step"], part["left"], strict=True)) for source, part in table.groupby("source")}
     for language in read_params()["back_translation"]["languages"]:
         accepted = read_json(Path(f"metrics/augmentation/{language}.json"))["accepted"]
         steps = funnels[f"Back-translation, {language}"]
@@ -62,4 +63,4 @@ def test_page_and_summary_name_the_gates_and_show_the_tables(project: Path) -> N
 
 
 def test_no_robustness_table_without_human_pairs() -> None:
-    assert augmentation.robustness_tables([Row("baseline", "", 0.7, 0.6, 0.8, None, {"accuracy": 0.7})], 0.95) == []
+    assert augmentation.robustness_tables(pd.DataFrame({"name": ["baseline"], "accuracy": [0.7]}), 0.95) == []

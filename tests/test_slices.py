@@ -12,10 +12,11 @@ from sklearn.calibration import calibration_curve
 from small_project import evaluation_words
 
 from pipeline.errors import InputError
-from pipeline.evaluation import calibration, classification, precision_recall
+from pipeline.evaluation import classification, probabilities, significance
+from pipeline.evaluation.classification import by_quantile, slices
 from pipeline.evaluation.predictions import Floats, Integers, Predictions, write_predictions
-from pipeline.evaluation.slices import by_quantile, slices
 from pipeline.files import read_csv, read_json
+from pipeline.report.figures import precision_recall
 from pipeline.stages import evaluate_paraphrase
 from pipeline.text.prepared import PREPARED, Pair, write_pairs
 
@@ -31,44 +32,34 @@ def predictions(labels: Integers, positive: Floats) -> Predictions:
     return Predictions([f"q{index}" for index in range(len(labels))], labels, np.stack([1 - positive, positive], 1))
 
 
-def test_curve_is_that_of_scikit_learn() -> None:
-    labels, positive = scored(500)
-    threshold, precision, recall = precision_recall.curve(labels, positive)
-    theirs = reference.precision_recall_curve(labels, positive)
-    for own, other in zip((precision, recall, threshold), theirs, strict=True):
-        assert own == pytest.approx(other[::-1][-len(own) :])
-
-
 def test_a_drawn_curve_is_bounded_and_even_in_recall() -> None:
     labels, _ = scored(30_000)
     positive = np.random.default_rng(1).permutation(30_000) / 30_000 * 0.5 + 0.4 * labels
-    recall = precision_recall.curve(labels, positive)[2]
-    kept = recall[precision_recall.thinned(recall, 200)]
-    assert 190 <= len(kept) <= 200
-    assert kept[0] == recall[0] and kept[-1] == 1
-    assert np.diff(kept).max() < 2 / 200 and (np.diff(kept) > 0).all()
-    nothing = precision_recall.curve(np.array([0]), np.array([0.3]))[2]
-    assert len(precision_recall.thinned(nothing, 200)) == 0
+    recall = precision_recall(predictions(labels, positive), 200)["recall"].to_numpy()
+    assert 190 <= len(recall) <= 200
+    assert recall[0] == 1 / labels.sum() and recall[-1] == 1
+    assert np.diff(recall).max() < 2 / 200 and (np.diff(recall) > 0).all()
+    assert len(precision_recall(predictions(np.array([0]), np.array([0.3])))) == 0
 
 
 def test_threshold_by_hand() -> None:
     # Right at .3, .6: q of 3 in 4; between .6 and .8 all four are right: the middle.
     labels, positive = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.8, 0.9])
-    assert precision_recall.best_threshold(labels, positive) == 0.7
+    assert probabilities.best_threshold(labels, positive) == 0.7
     # Both 0.05 and 0.75 are right 3 times of 4; the nearer to 0.5 is taken.
-    assert precision_recall.best_threshold(np.array([1, 0, 1, 1]), np.array([0.1, 0.7, 0.8, 0.9])) == 0.75
-    assert precision_recall.best_threshold(np.array([0, 0]), np.array([0.4, 1.0])) > 1  # never answer 1
-    assert precision_recall.best_threshold(np.array([1, 1]), np.array([0.0, 0.2])) == 0  # always answer 1
+    assert probabilities.best_threshold(np.array([1, 0, 1, 1]), np.array([0.1, 0.7, 0.8, 0.9])) == 0.75
+    assert probabilities.best_threshold(np.array([0, 0]), np.array([0.4, 1.0])) > 1  # never answer 1
+    assert probabilities.best_threshold(np.array([1, 1]), np.array([0.0, 0.2])) == 0  # always answer 1
     # A middle of 7 decimals is rounded up, so that the rounded threshold still cuts between the two.
-    assert precision_recall.best_threshold(np.array([0, 1]), np.array([0.500001, 0.500002])) == 0.500002
+    assert probabilities.best_threshold(np.array([0, 1]), np.array([0.500001, 0.500002])) == 0.500002
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1_000_000)), min_size=1, max_size=30))
 def test_no_threshold_is_right_more_often(rows: list[tuple[int, int]]) -> None:
     labels = np.array([label for label, _ in rows])
     positive = np.array([float(f"{millionths / 1e6:.6f}") for _, millionths in rows])
-    threshold = precision_recall.best_threshold(labels, positive)
-    found = precision_recall.scores_at(threshold, labels, positive)["accuracy_at_threshold"]
+    threshold = probabilities.best_threshold(labels, positive)
+    found = probabilities.scores_at(threshold, labels, positive)["accuracy_at_threshold"]
     tried = [np.mean((positive >= other) == labels) for other in (*positive, 2.0)]
     assert found == pytest.approx(max(tried))
     assert threshold == float(f"{threshold:.6f}")  # as the metric file has it
@@ -76,7 +67,7 @@ def test_no_threshold_is_right_more_often(rows: list[tuple[int, int]]) -> None:
 
 def test_scores_at_a_threshold_agree_with_scikit_learn() -> None:
     labels, positive = scored(400, seed=2)
-    found = precision_recall.scores_at(0.37, labels, positive)
+    found = probabilities.scores_at(0.37, labels, positive)
     answers = positive >= 0.37
     assert found["accuracy_at_threshold"] == pytest.approx(reference.accuracy_score(labels, answers))
     assert found["macro_f1_at_threshold"] == pytest.approx(reference.f1_score(labels, answers, average="macro"))
@@ -85,7 +76,7 @@ def test_scores_at_a_threshold_agree_with_scikit_learn() -> None:
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_wilson_interval_is_that_of_scipy(level: float) -> None:
     hits, rows = np.array([0, 3, 7, 950]), np.array([4, 11, 7, 1000])
-    low, high = classification.wilson_interval(hits, rows, level)
+    low, high = significance.wilson_interval(hits, rows, level)
     for place in range(4):
         theirs = binomtest(int(hits[place]), int(rows[place])).proportion_ci(level, method="wilson")
         assert (low[place], high[place]) == pytest.approx((theirs.low, theirs.high))
@@ -94,20 +85,19 @@ def test_wilson_interval_is_that_of_scipy(level: float) -> None:
 def test_reliability_is_that_of_scikit_learn() -> None:
     labels, positive = scored(900, seed=5)
     dev = predictions(labels, positive)
-    bins = calibration.reliability(dev, 0.95, bins=10)
+    bins = probabilities.reliability(dev, 0.95, bins=10)
     top = dev.probabilities.max(axis=1)
     # Where a probability lies on an edge the two differ: 2 decimals and 10 bins have such, so compare without them.
     off_edges = np.abs(top * 10 - np.round(top * 10)) > 1e-9
     inner = predictions(labels[off_edges], positive[off_edges])
     theirs = calibration_curve(inner.predicted == inner.labels, inner.probabilities.max(axis=1), n_bins=10)
-    ours = calibration.reliability(inner, 0.95, bins=10)
-    assert [part.accuracy for part in ours] == pytest.approx(theirs[0].tolist())
-    assert [part.confidence for part in ours] == pytest.approx(theirs[1].tolist())
-    assert sum(part.rows for part in bins) == 900
-    assert all(part.low <= part.confidence <= part.high + 1e-12 for part in bins)
-    assert all(part.accuracy_low <= part.accuracy <= part.accuracy_high for part in bins)
-    error = sum(part.rows / 900 * abs(part.accuracy - part.confidence) for part in bins)
-    assert calibration.expected_calibration_error(dev, bins=10) == pytest.approx(error)
+    ours = probabilities.reliability(inner, 0.95, bins=10)
+    assert ours["accuracy"].tolist() == pytest.approx(theirs[0].tolist())
+    assert ours["confidence"].tolist() == pytest.approx(theirs[1].tolist())
+    assert bins["rows"].sum() == 900
+    assert (bins["accuracy_low"] <= bins["accuracy"]).all() and (bins["accuracy"] <= bins["accuracy_high"]).all()
+    error = (bins["rows"] / 900 * (bins["accuracy"] - bins["confidence"]).abs()).sum()
+    assert probabilities.expected_calibration_error(dev, bins=10) == pytest.approx(error)
 
 
 def test_slices_by_hand() -> None:
@@ -116,35 +106,34 @@ def test_slices_by_hand() -> None:
     right = np.array([True, True, False, True])
     parts = slices(pairs, right, 0.95)
     # Words in common over all words, lower-cased: 3/3 and 2/5; words of both sentences: 6 and 7.
-    found = [(part.slice, part.low, part.high, part.rows, part.accuracy) for part in parts]
-    assert found == [
-        ("word_overlap", 0.4, 0.4, 2, 0.5),
-        ("word_overlap", 1, 1, 2, 1),
-        ("words", 6, 6, 2, 1),
-        ("words", 7, 7, 2, 0.5),
+    assert parts[["slice", "low", "high", "rows", "accuracy"]].to_numpy().tolist() == [
+        ["word_overlap", 0.4, 0.4, 2, 0.5],
+        ["word_overlap", 1, 1, 2, 1],
+        ["words", 6, 6, 2, 1],
+        ["words", 7, 7, 2, 0.5],
     ]
 
 
 def test_deciles_hold_a_tenth_each() -> None:
     rng = np.random.default_rng(0)
     values, right = rng.permutation(1000).astype(float), rng.random(1000) < 0.7
-    parts = by_quantile("words", values, right, 0.95)
-    assert [(part.bin, part.low, part.high, part.rows) for part in parts] == [
-        (place + 1, 100 * place, 100 * place + 99, 100) for place in range(10)
+    parts = by_quantile(values, right, 0.95)
+    assert parts[["bin", "low", "high", "rows"]].to_numpy().tolist() == [
+        [place + 1, 100 * place, 100 * place + 99, 100] for place in range(10)
     ]
-    assert sum(part.accuracy * part.rows for part in parts) == pytest.approx(right.sum())
+    assert (parts["accuracy"] * parts["rows"]).sum() == pytest.approx(right.sum())
     third = right[(values >= 200) & (values < 300)]
     ends = binomtest(int(third.sum()), 100).proportion_ci(0.95, method="wilson")
-    assert (parts[2].accuracy_low, parts[2].accuracy_high) == pytest.approx((ends.low, ends.high))
+    assert parts.loc[2, ["accuracy_low", "accuracy_high"]].tolist() == pytest.approx([ends.low, ends.high])
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=60))
 def test_equal_values_share_a_bin_and_every_row_is_in_one(values: list[int]) -> None:
-    parts = by_quantile("words", np.array(values, dtype=float), np.ones(len(values), dtype=bool), 0.95)
-    assert sum(part.rows for part in parts) == len(values)
-    for before, after in zip(parts, parts[1:], strict=False):
-        assert before.high < after.low and before.bin < after.bin
-    assert all(part.rows == sum(part.low <= value <= part.high for value in values) for part in parts)
+    parts = by_quantile(np.array(values, dtype=float), np.ones(len(values), dtype=bool), 0.95)
+    assert parts["rows"].sum() == len(values) and parts["bin"].is_monotonic_increasing
+    assert (parts["high"].to_numpy()[:-1] < parts["low"].to_numpy()[1:]).all()
+    for part in parts.itertuples():
+        assert part.rows == sum(part.low <= value <= part.high for value in values)
 
 
 def test_order_flips() -> None:

@@ -49,7 +49,9 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
         "stages/__main__": "from pipeline import errors",
         "errors": "x = 1",
         "stages/train": "import importlib\ndef late():\n    from pipeline.shared import helper",
-        "objectives/new": "import pipeline.shared.helper as h",
+        "objectives/new": "import pipeline.shared.helper as h\nclass Options: ...",
+        "decoding/also_new": "class Options: ...",
+        "decoding/shared": "x = 1",
         "shared/helper": "from pipeline.shared import deeper",
         "shared/deeper": "x = 1",
         "shared/other": "x = 1",
@@ -66,7 +68,8 @@ def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest
             *helpers,
             *(f"pipeline/stages/{name}.py" for name in ("__init__", "__main__", "train")),
         ],
-        "objectives/new.txt": [*helpers, "pipeline/objectives/new.py"],
+        "objectives/new.txt": ["pipeline/objectives/new.py", *helpers],
+        "decoding/also_new.txt": ["pipeline/decoding/also_new.py"],
     }
     Path("pipeline/shared/other.py").write_text("x = 2")
     Path("pipeline/shared/deeper.py").write_text("# one\n\nx = 1  # still\n")

@@ -1,19 +1,16 @@
 """Verse: lines that must rhyme do, nothing forbidden is used, and a poem does not depend on the others."""
 
-from functools import partial
+from collections.abc import Sequence
 
 import pytest
 import torch
-from tiny import END, tiny_model
+from tiny import END, options, tiny_model
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.config.sonnet import Verse
 from pipeline.decoding import verse as module
-from pipeline.decoding.constraints import Constraints
-from pipeline.decoding.top_p import top_p
-from pipeline.decoding.verse import PARTNERS, Line, Reader, Rhymes, split, verse
-from pipeline.decoding.write import generate
+from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
+from pipeline.decoding.writer import Writer
 from pipeline.evaluation.verse import rhymes
 from pipeline.text.prepared import Poem
 from pipeline.training.pretrain import train_tokenizer
@@ -44,12 +41,10 @@ def model(tokenizer: Tokenizer) -> GPT2LMHeadModel:
     return found
 
 
-def write(
-    model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbidden: set[str] | None = None
-) -> list[str]:
-    choose = partial(top_p, p=0.95, temperature=1.0)
-    short = Constraints(tokenizer, ["and the night", "I saw the moon that wandered in the night"], True, True, None)
-    return verse(model, tokenizer, poems, 6, choose, 5, forbidden or set(), short)
+def write(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbidden: Sequence[str] = ()) -> list[str]:
+    short = ["and the night", "I saw the moon that wandered in the night"]
+    system = options("verse", candidates=6, top_p=0.95, exact_lines=True, line_length=True)
+    return verse(Writer(model, tokenizer, 5, lambda: [*short, *forbidden]), poems, system)
 
 
 def test_words_that_rhyme_are_found(tokenizer: Tokenizer) -> None:
@@ -85,7 +80,7 @@ def test_a_poem_depends_on_its_own_prompt_alone(model: GPT2LMHeadModel, tokenize
 
 def test_forbidden_lines_are_not_used(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
     lines = write(model, tokenizer, POEMS)[0].split("\n")
-    others = write(model, tokenizer, POEMS, {lines[3], lines[5]})[0].split("\n")
+    others = write(model, tokenizer, POEMS, [lines[3], lines[5]])[0].split("\n")
     assert others[:3] == lines[:3] and not {lines[3], lines[5]} & set(others)
 
 
@@ -94,9 +89,8 @@ def test_likelihoods_are_those_of_a_pass_without_a_cache(
     model: GPT2LMHeadModel, tokenizer: Tokenizer, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ROWS", rows)
-    reader = Reader(model, module.output_head(model), tokenizer, Rhymes(tokenizer))
     prompt, texts = [0, 7, 90, 33], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
-    sums, following = module._read(reader, prompt, texts)
+    sums, following = Critic(model, tokenizer).read(prompt, texts)
     for text, total, last in zip(texts, sums, following, strict=True):
         with torch.inference_mode():
             plain = model(torch.tensor([prompt + text])).logits[0].log_softmax(-1)
@@ -118,8 +112,7 @@ def test_a_context_that_ends_ends_the_poem(tokenizer: Tokenizer) -> None:
 
 
 def test_a_system_writes_it(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    options = {"exact_lines": True, "line_length": True, "no_copy_words": None, "max_new_tokens": None}
-    system = Verse(model="backbone", decoder="verse", candidates=4, top_p=0.9, temperature=1.0, **options)
-    written = generate(model, tokenizer, POEMS, system, 1, [PROMPTS[0].split("\n")[0]])
-    assert [poem.id for poem in written.poems] == [0, 1] and written.pool == []
+    system = options("verse", exact_lines=True, line_length=True)
+    written = system.module.write(Writer(model, tokenizer, 1, lambda: [PROMPTS[0].split("\n")[0]]), POEMS, system)
+    assert [poem.id for poem in written.poems] == [0, 1] and not written.pool
     assert all(len(poem.lines) == 14 for poem in written.poems)

@@ -10,7 +10,9 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
+from pipeline.config.base import method
 from pipeline.config.training import Training
+from pipeline.decoding.running import Limits
 from pipeline.text.prepared import Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
 
 END = "<|endoftext|>"
@@ -20,6 +22,36 @@ TEXT = [
     "A lovely, moving story about a clever teacher; the ending is dull and the songs are stale.",
     "Shall the warm summer river carry me away\nAnd paint the cold grey morning into gold,\nI would forget to answer",
 ]
+
+NEWLINES = [0] * 32 + [1] * 6 + [2, 0]  # line breaks in each token of a vocabulary of 40
+QUIET = Limits([0] * 40)  # texts end with the context alone
+PLAIN: dict[str, Any] = {
+    "model": "sonnet/any", "exact_lines": False, "line_length": False, "no_copy_words": None, "max_new_tokens": None,
+}  # fmt: skip
+BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 0}
+POOL = {"samples": 6, "epsilon": 0.01, "temperature": 1.0}
+DECODERS: dict[str, dict[str, Any]] = {
+    "top_p": {"top_p": 0.9, "temperature": 1.2, "draws": 2},
+    "top_k": {"top_k": 5, "temperature": 1.2, "draws": 2},
+    "min_p": {"min_p": 0.3, "temperature": 1.2, "draws": 2},
+    "epsilon": {"epsilon": 0.01, "temperature": 1.2, "draws": 2},
+    "contrastive_search": {
+        "k": 4, "alpha": 0.6, "dynamic_alpha": False, "mean_similarity": False, "repetition_penalty": 1.0,
+        "no_repeat_ngram": 0,
+    },
+    "contrastive_decoding": {"alpha": 0.1, "no_repeat_ngram": 3},
+    "beam_search": BEAMS,
+    "beam_mbr": BEAMS,
+    "sampled_mbr": POOL | {"aggregated": False},
+    "line_mbr": POOL | {"sweeps": 3},
+    "ensemble_mbr": BEAMS | {"samples": 4, "top_p": 0.9, "temperature": 1.0, "k": 4, "alpha": 0.6},
+    "verse": {"candidates": 4, "top_p": 0.9, "temperature": 1.0},
+}  # fmt: skip
+
+
+def options(decoder: str, **values: object) -> Any:  # noqa: ANN401 - of the decoder's own class
+    """A system with that decoder: the values above, changed by `values`."""
+    return method("decoding", decoder).Options(decoder=decoder, **(PLAIN | DECODERS[decoder] | values))
 
 
 @cache

@@ -23,14 +23,11 @@ ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, it
     "mtan": ("multitask", {"weighting": "dwa", "temperature": 2.0, "interval": 2}, MTAN),
 }  # fmt: skip
 SYSTEMS: dict[str, dict[str, Any]] = {
-    "top_p": {"decoder": "top_p", "top_p": 0.9, "temperature": 1.0, "draws": 3},
-    "contrastive": {
-        "decoder": "contrastive_search", "k": 3, "alpha": 0.5, "no_repeat_ngram": 3, "dynamic_alpha": False,
-        "mean_similarity": False, "repetition_penalty": 1.0,
-    },
-    "contrastive_decoding": {"decoder": "contrastive_decoding", "alpha": 0.1, "no_repeat_ngram": 3},
-    "beam_mbr": {"decoder": "beam_mbr", "beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 3},
-}  # fmt: skip
+    "top_p": {"temperature": 1.0, "draws": 3},
+    "contrastive_search": {"k": 3, "alpha": 0.5, "no_repeat_ngram": 3},
+    "contrastive_decoding": {},
+    "beam_mbr": {"no_repeat_ngram": 3},
+}
 
 
 @in_processes
@@ -145,29 +142,21 @@ def _train(
 def written() -> dict[str, Any]:
     """By system: poems with their likelihoods, and the candidates; and the predictions of a fresh classifier."""
     import torch
-    from tiny import tiny_tokenizer
+    from tiny import options, tiny_tokenizer
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-    from pipeline.config import sonnet
-    from pipeline.decoding.poems import encode_prompts, with_nll
-    from pipeline.decoding.write import generate
+    from pipeline.decoding.likelihood import with_nll
+    from pipeline.decoding.writer import Writer, encode_prompts
     from pipeline.models.classifier import build_classifier
     from pipeline.text.prepared import read_poems
     from pipeline.training.predict import predict
 
-    kinds = (sonnet.TopP, sonnet.Contrastive, sonnet.ContrastiveDecoding, sonnet.BeamMBR)
-    shared = {
-        "model": "sonnet/any",
-        "exact_lines": False,
-        "line_length": False,
-        "no_copy_words": None,
-        "max_new_tokens": None,
-    }
     model = GPT2LMHeadModel.from_pretrained("models/backbone").eval()
     poems = read_poems(Path("data/prepared/sonnets/dev.jsonl"))[:5]
     tokenizer, found = tiny_tokenizer(), {}
-    for kind, (name, values) in zip(kinds, SYSTEMS.items(), strict=True):
-        texts, pool = generate(model, tokenizer, poems, kind.model_validate(values | shared), 5, [], model)
+    for name, values in SYSTEMS.items():
+        system = options(name, **values)
+        texts, pool = system.module.write(Writer(model, tokenizer, 5, backbone=lambda: model), poems, system)
         found[name] = (with_nll(model, tokenizer, texts), pool)
     torch.manual_seed(5)
     classifier = build_classifier(Path("models/backbone"), 2, "last", 0.0, 0.0)

@@ -17,6 +17,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.hub import loading
 from pipeline.config.augmentation import Checkpoint, Sampling
+from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
@@ -60,9 +61,7 @@ class LanguageModel:
             [[end, *code.ids][-room:] for code in encoded for _ in range(count)],
             [stream_seed(seed, question, retry, number) for question in questions for number in range(count)],
             partial(_choose, k_p=widened(sampling, retry)),
-            torch.zeros(self.tokenizer.get_vocab_size(), dtype=torch.int64),  # questions have no lines to count
-            1,
-            sampling.max_new_tokens,
+            Limits([0] * self.tokenizer.get_vocab_size(), new_tokens=sampling.max_new_tokens),  # no lines to count
         )
         texts = [finished(self.tokenizer.decode(tokens)) for tokens in written]
         return [texts[start : start + count] for start in range(0, len(texts), count)]

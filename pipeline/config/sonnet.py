@@ -1,12 +1,14 @@
 """Block `sonnet`: fine-tuned language models (`methods`) and what writes with them (`systems`)."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from types import ModuleType
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from pipeline.config.base import PARAMS, Block, Name, check, entry
+from pipeline.config.base import PARAMS, Block, Name, check, entry, method, methods_in
 from pipeline.config.tasks import Tables
 from pipeline.config.training import Adapter, Training
 
@@ -19,8 +21,13 @@ class Sonnet(Training):
     select_draws: int = Field(ge=1)  # sampled continuations per held-out sonnet in that chrF
 
 
-class Writer(Block):
-    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py)."""
+class System(Block):
+    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py).
+
+    A system's `decoder` names a file of pipeline/decoding with
+        Options   a System: what an entry of sonnet.systems must hold, `decoder` among it
+        write(writer, poems, options) -> Written   (pipeline/decoding/writer.py)
+    """
 
     model: str = Field(min_length=1)  # a folder of models/: `backbone` or `sonnet/<a key of sonnet.methods>`
     exact_lines: bool  # a poem ends with its 14th line, and not before
@@ -28,154 +35,25 @@ class Writer(Block):
     no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
     max_new_tokens: int | None = Field(ge=1)  # after the prompt, as the report's 128; null: up to the context
 
+    @property
+    def module(self) -> ModuleType:
+        """The decoder's file."""
+        return sys.modules[type(self).__module__]
 
-class Sampler(Writer):
+    def once(self) -> Self:
+        """The same system, with one poem a prompt."""
+        return self
+
+
+class Sampler(System):
     """What all samplers share."""
 
     temperature: float = Field(gt=0)
     draws: int = Field(ge=1)  # independent poems per prompt
 
-
-class TopP(Sampler):
-    """pipeline/decoding/top_p.py."""
-
-    decoder: Literal["top_p"]
-    top_p: float = Field(gt=0, le=1)
-
-
-class TopK(Sampler):
-    """pipeline/decoding/top_k.py."""
-
-    decoder: Literal["top_k"]
-    top_k: int = Field(ge=1)
-
-
-class MinP(Sampler):
-    """pipeline/decoding/min_p.py."""
-
-    decoder: Literal["min_p"]
-    min_p: float = Field(gt=0, le=1)
-
-
-class Epsilon(Sampler):
-    """pipeline/decoding/epsilon.py."""
-
-    decoder: Literal["epsilon"]
-    epsilon: float = Field(gt=0, lt=1)
-
-
-class Contrastive(Writer):
-    """pipeline/decoding/contrastive_search.py."""
-
-    decoder: Literal["contrastive_search"]
-    k: int = Field(ge=1)
-    alpha: float = Field(ge=0, le=1)
-    dynamic_alpha: bool
-    mean_similarity: bool
-    repetition_penalty: float = Field(ge=1)
-    no_repeat_ngram: int = Field(ge=0)
-
-
-class Beams(Writer):
-    """What beam search and MBR over its texts share."""
-
-    beams: int = Field(ge=1)
-    length_penalty: float
-    no_repeat_ngram: int = Field(ge=0)
-
-
-class Beam(Beams):
-    """pipeline/decoding/beam_search.py."""
-
-    decoder: Literal["beam_search"]
-
-
-class ContrastiveDecoding(Writer):
-    """pipeline/decoding/contrastive_decoding.py: `model` is the expert, the backbone the amateur."""
-
-    model: str = Field(pattern=r"^sonnet/")
-    decoder: Literal["contrastive_decoding"]
-    alpha: float = Field(gt=0, le=1)
-    no_repeat_ngram: int = Field(ge=0)
-
-
-class Sampled(Writer):
-    """A pool of epsilon samples to choose from."""
-
-    samples: int = Field(ge=1)  # per prompt
-    epsilon: float = Field(gt=0, lt=1)
-    temperature: float = Field(gt=0)
-
-
-class SampledMBR(Sampled):
-    """pipeline/decoding/mbr.py: the sample with the highest expected chrF."""
-
-    decoder: Literal["sampled_mbr"]
-    aggregated: bool  # references: exact costs N squared, aggregated N
-
-
-class LineMBR(Sampled):
-    """pipeline/decoding/mbr.py: put together line by line; chrF-optimal."""
-
-    decoder: Literal["line_mbr"]
-    sweeps: int = Field(ge=1)
-
-
-class BeamMBR(Beams):
-    """pipeline/decoding/mbr.py over the finished texts of a beam search."""
-
-    decoder: Literal["beam_mbr"]
-
-
-class EnsembleMBR(Beams):
-    """pipeline/decoding/mbr.py over the distinct texts of top-p sampling, contrastive search and beam search."""
-
-    decoder: Literal["ensemble_mbr"]
-    samples: int = Field(ge=1)  # of top-p, per prompt
-    top_p: float = Field(gt=0, le=1)
-    temperature: float = Field(gt=0)
-    k: int = Field(ge=1)  # of contrastive search
-    alpha: float = Field(ge=0, le=1)
-
-
-class Verse(Writer):
-    """pipeline/decoding/verse.py: line by line, for rhyme, metre and likelihood, from top-p samples of each line."""
-
-    decoder: Literal["verse"]
-    max_new_tokens: None  # it writes whole lines
-    candidates: int = Field(ge=1)  # for each line
-    top_p: float = Field(gt=0, le=1)
-    temperature: float = Field(gt=0)
-
-
-System = (
-    TopP
-    | TopK
-    | MinP
-    | Epsilon
-    | Contrastive
-    | ContrastiveDecoding
-    | Beam
-    | SampledMBR
-    | LineMBR
-    | BeamMBR
-    | EnsembleMBR
-    | Verse
-)
-DECODERS: dict[str, type[System]] = {
-    "top_p": TopP,
-    "top_k": TopK,
-    "min_p": MinP,
-    "epsilon": Epsilon,
-    "contrastive_search": Contrastive,
-    "contrastive_decoding": ContrastiveDecoding,
-    "beam_search": Beam,
-    "beam_mbr": BeamMBR,
-    "sampled_mbr": SampledMBR,
-    "line_mbr": LineMBR,
-    "ensemble_mbr": EnsembleMBR,
-    "verse": Verse,
-}
+    def once(self) -> Self:
+        """The same sampler, with its first draw alone."""
+        return self.model_copy(update={"draws": 1})
 
 
 class SonnetTables(Tables):
@@ -202,11 +80,13 @@ class SonnetTables(Tables):
                 yield f"{key}: metrics/sonnets/floors.json holds the model-free floors; choose another name"
             if system.get("model") not in models:
                 yield f"{key}.model: expected one of {', '.join(models)}, got {system.get('model')!r}"
-            if system.get("decoder") not in DECODERS:
-                yield f"{key}.decoder: expected one of {', '.join(DECODERS)}, got {system.get('decoder')!r}"
+            if system.get("decoder") not in (decoders := methods_in("decoding")):
+                expected = f"expected a file of pipeline/decoding ({', '.join(decoders)})"
+                yield f"{key}.decoder: {expected}, got {system.get('decoder')!r}"
 
     def system(self, name: str, path: Path = PARAMS) -> System:
-        """The checked entry of `systems`."""
+        """The entry of `systems`, checked against the Options of its decoder."""
         values = entry(self.systems, name, "sonnet.systems")
-        system: System = check(values, DECODERS[values["decoder"]], f"sonnet.systems.{name}", path)
+        options = method("decoding", values["decoder"]).Options
+        system: System = check(values, options, f"sonnet.systems.{name}", path)
         return system

@@ -11,27 +11,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from pydantic import Field
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import begin, output_head, positions
+from pipeline.config.sonnet import System
+from pipeline.decoding.cache import Reader
 from pipeline.decoding.constraints import ban_repeated
-from pipeline.decoding.sampling import Constrain
+from pipeline.decoding.running import Limits, in_place
+from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
+from pipeline.text.prepared import Generated, Poem
 
-BLOCK = 128  # tokens
 
+class Beams(System):
+    """What beam search and MBR over its texts share."""
 
-@dataclass(frozen=True)
-class BeamSearch:
-    """Options. no_repeat_ngram: no n-gram of so many tokens occurs twice, prompt included; 0 allows all."""
-
-    beams: int
+    beams: int = Field(ge=1)
     length_penalty: float
-    no_repeat_ngram: int = 0
+    no_repeat_ngram: int = Field(ge=0)  # no n-gram of so many tokens occurs twice, prompt included; 0 allows all
+
+
+class Options(Beams):
+    """The same."""
+
+    decoder: Literal["beam_search"]
+
+
+def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+    """The best text of each prompt."""
+    return Written([text for text in candidates(writer, poems, options) if text.draw == 0])
+
+
+def candidates(writer: Writer, poems: Sequence[Poem], options: Beams) -> list[Generated]:
+    """The finished texts of each prompt, best first."""
+    limits = writer.limits(options)
+    return writer.search(poems, lambda prompts: beam_search(writer.model, prompts, options, limits))
 
 
 class _Text(NamedTuple):
@@ -54,74 +71,37 @@ class _Search:
 
 @torch.inference_mode()
 def beam_search(
-    model: GPT2LMHeadModel,
-    prompts: Sequence[list[int]],
-    options: BeamSearch,
-    newlines: Tensor,
-    max_lines: int,
-    constrain: Constrain | None = None,
-    max_new_tokens: int | None = None,
+    model: GPT2LMHeadModel, prompts: Sequence[list[int]], options: Beams, limits: Limits
 ) -> list[list[list[int]]]:
     """The finished texts of each prompt, best first: at least one, at most 2 * beams.
 
-    Args:
-        model: in evaluation mode.
-        prompts: token ids; none empty.
-        newlines: (vocabulary,) int64, the line breaks in each token.
-        max_lines: a text ends with this many line breaks, those of its prompt included.
-        constrain: see pipeline/decoding/constraints.py.
-        max_new_tokens: stop earlier than the context does.
-
-    Returns:
-        New tokens without the end-of-text token; a prompt that is at its limit gives one empty text.
+    They are new tokens without the end-of-text token; a prompt that is at its limit gives one empty text. `model` is in
+    evaluation mode, no prompt is empty.
     """
-    breaks = newlines.tolist()
     context = text_length(model)
     searches = [
-        _Search(
-            list(prompt),
-            min(context - len(prompt), max_new_tokens or context),
-            [_Text([], 0.0, max_lines - sum(breaks[token] for token in prompt))],
-        )
-        for prompt in prompts
+        _Search(prompt, limits.room(prompt, context), [_Text([], 0.0, limits.open_lines(prompt))]) for prompt in prompts
     ]
     active = [search for search in searches if search.running[0].open_lines > 0 and search.room > 0]
     if active:
-        _run(model, active, options, breaks, constrain)
+        _run(model, active, options, limits)
     return [[text for text, _ in sorted(search.finished, key=lambda item: -item[1])] or [[]] for search in searches]
 
 
-def _run(
-    model: GPT2LMHeadModel,
-    active: list[_Search],
-    options: BeamSearch,
-    breaks: list[int],
-    constrain: Constrain | None,
-) -> None:
-    device, end = model.device, model.config.eos_token_id
-    head = output_head(model)
-    ids, mask, cache = begin(model, [search.prompt for search in active])
+def _run(model: GPT2LMHeadModel, active: list[_Search], options: Beams, limits: Limits) -> None:
+    reader = Reader(model, [search.prompt for search in active])
     while active:
-        hidden = model.transformer(
-            ids,
-            attention_mask=mask,
-            position_ids=positions(mask, ids.shape[1]),
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state[:, -1]
-        logits = head(hidden)
+        logits = reader.logits()
         normaliser = logits.logsumexp(-1, keepdim=True)
-        if constrain or options.no_repeat_ngram:
-            texts = [search.prompt + text.tokens for search in active for text in search.running]
-            logits = constrain(logits, texts) if constrain else logits
-            logits = ban_repeated(logits, texts, options.no_repeat_ngram) if options.no_repeat_ngram else logits
+        texts = [search.prompt + text.tokens for search in active for text in search.running]
+        logits = ban_repeated(limits.allowed(logits, texts), texts, options.no_repeat_ngram)
         # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
-        values, places = likeliest(logits, min(2 * options.beams, logits.shape[1]))
-        scores, candidates = (values - normaliser).tolist(), places.tolist()
+        values, places = logits.topk(min(2 * options.beams, logits.shape[1]))
+        scores, following = (values - normaliser).tolist(), places.tolist()
         parents, tokens, first, going = [], [], 0, []
         for search in active:
             rows = slice(first, first + len(search.running))
-            chosen = _step(search, scores[rows], candidates[rows], options, breaks, end)
+            chosen = _step(search, scores[rows], following[rows], options, limits.breaks, model.config.eos_token_id)
             if chosen:
                 going.append(search)
                 parents += [first + parent for parent, _ in chosen]
@@ -129,35 +109,15 @@ def _run(
             first = rows.stop
         active = going
         if active:
-            kept = torch.tensor(parents, device=device)
-            cache.batch_select_indices(kept)
-            ids = torch.tensor(tokens, device=device)[:, None]
-            mask = torch.cat([mask[kept], mask.new_ones(len(kept), 1)], 1)
-
-
-def likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of each row of (rows, vocabulary) and their places, both (rows, count), as torch.topk.
-
-    They lie in the `count` blocks of tokens with the largest maxima, which are found faster, or behind the last block.
-    """
-    blocks = logits.shape[1] // BLOCK
-    if blocks <= count:
-        found = logits.topk(count)
-        return found.values, found.indices
-    best = logits[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).amax(-1).topk(count).indices
-    inside = torch.arange(BLOCK, device=logits.device)
-    rest = torch.arange(blocks * BLOCK, logits.shape[1], device=logits.device).expand(len(logits), -1)
-    places = torch.cat([(best[..., None] * BLOCK + inside).flatten(1), rest], 1)
-    found = logits.gather(1, places).topk(count)
-    return found.values, places.gather(1, found.indices)
+            reader.go_on(torch.tensor(tokens, device=model.device), parents)
 
 
 def _step(
     search: _Search,
     scores: Sequence[list[float]],
     candidates: Sequence[list[int]],
-    options: BeamSearch,
-    breaks: list[int],
+    options: Beams,
+    breaks: Sequence[int],
     end: int,
 ) -> list[tuple[int, int]]:
     """Extend one prompt's running texts by the candidates of each; (parent, token) of those that go on."""
@@ -180,16 +140,6 @@ def _step(
         elif len(running) < options.beams:
             running.append(_Text(written, total, open_lines))
             chosen.append((parent, token))
-    order = _in_place([parent for parent, _ in chosen])
+    order = in_place([parent for parent, _ in chosen])
     search.running = [running[place] for place in order]
     return [] if len(search.finished) >= options.beams else [chosen[place] for place in order]
-
-
-def _in_place(parents: Sequence[int]) -> list[int]:
-    """An order of the texts that go on in which as many as can be stay in the row of their parent."""
-    rows: dict[int, int] = {}  # row -> text
-    for text, parent in enumerate(parents):
-        if parent < len(parents):
-            rows.setdefault(parent, text)
-    others = iter(sorted(set(range(len(parents))) - set(rows.values())))
-    return [rows[row] if row in rows else next(others) for row in range(len(parents))]

@@ -1,4 +1,4 @@
-"""Keys and values of many texts at once, and how every decoder begins: left-padded prompts over an empty cache.
+"""How decoders read: many texts at once over one cache of keys and values.
 
 transformers' DynamicCache copies all of it for every new token, which for hundreds of texts costs more than the model.
 Here a layer reserves room ahead. Its content and the numbers that come out are the same.
@@ -7,6 +7,7 @@ Here a layer reserves room ahead. Its content and the numbers that come out are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,35 +82,57 @@ class ReservingLayer(DynamicLayer):
             self.buffers[name] = (kept, buffer)
 
 
-def begin(model: GPT2LMHeadModel | PeftModel, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor, DynamicCache]:
-    """Left-padded prompts and what comes before them.
+class Reader:
+    """A model that reads many texts at once, token by token, over one cache that begins with its prefix, if it has one.
 
-    Returns:
-        ids: (rows, longest) int64.
-        mask: (rows, prefix + longest) int64, 0 for padding; positions follow from it (see `positions`).
-        cache: holds the model's prefix, if it has one.
+    The prompts are padded on the left; `mask` (rows, prefix + tokens), int64, is 0 for padding.
     """
-    ids, mask = left_padded(prompts, model.device)
-    cache = DynamicCache(config=model.config)
-    cache.layers = [ReservingLayer() for _ in cache.layers]
-    prefix = prefix_cache(model, len(prompts))
-    if prefix is not None:
-        for layer, learnt in zip(cache.layers, prefix.layers, strict=True):
-            layer.update(learnt.keys, learnt.values)
-    return ids, torch.cat([mask.new_ones(len(mask), prefix_length(model)), mask], 1), cache
 
+    def __init__(self, model: GPT2LMHeadModel | PeftModel, prompts: Sequence[list[int]]) -> None:
+        longest, ones = max(map(len, prompts)), [1] * prefix_length(model)
+        padded = [[0] * (longest - len(prompt)) for prompt in prompts]
+        masks = [ones + zeros + [1] * len(prompt) for zeros, prompt in zip(padded, prompts, strict=True)]
+        rows = [zeros + prompt for zeros, prompt in zip(padded, prompts, strict=True)]
+        self.model = model
+        self.ids, self.mask = (torch.tensor(numbers, device=model.device) for numbers in (rows, masks))
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [ReservingLayer() for _ in self.cache.layers]
+        prefix = prefix_cache(model, len(prompts))
+        if prefix is not None:
+            for layer, learnt in zip(self.cache.layers, prefix.layers, strict=True):
+                layer.update(learnt.keys, learnt.values)
 
-def positions(mask: Tensor, tokens: int) -> Tensor:
-    """(rows, tokens) int64: the positions of the last `tokens` places of `mask`; those of padding do not matter."""
-    return (mask.cumsum(1) - 1).clamp(min=0)[:, -tokens:]
+    @cached_property
+    def head(self) -> Callable[[Tensor], Tensor]:
+        """See `output_head`."""
+        return output_head(self.model)
 
+    def states(self) -> Tensor:
+        """Read the tokens that were not read yet: their last hidden states (rows, tokens, width)."""
+        positions = (self.mask.cumsum(1) - 1).clamp(0, self.model.config.n_positions - 1)  # padding's do not matter
+        return self.model.transformer(
+            self.ids,
+            attention_mask=self.mask,
+            position_ids=positions[:, -self.ids.shape[1] :],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
 
-def left_padded(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(rows, longest) token ids and attention mask, both int64."""
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    return ids, mask
+    def logits(self) -> Tensor:
+        """The logits (rows, vocabulary) after all tokens."""
+        return self.head(self.states()[:, -1])
+
+    def select(self, rows: list[int]) -> None:
+        """Row i becomes what row rows[i] was."""
+        if rows != list(range(len(self.mask))):
+            self.mask = self.mask[rows]
+            self.cache.batch_select_indices(torch.tensor(rows, device=self.mask.device))
+
+    def go_on(self, tokens: Tensor, rows: list[int]) -> None:
+        """Row i goes on with tokens[i], one or several, after what row rows[i] was; of (rows,) or (rows, tokens)."""
+        self.select(rows)
+        self.ids = tokens.view(len(rows), -1)
+        self.mask = torch.cat([self.mask, torch.ones_like(self.ids)], 1)
 
 
 ALIGN, TILE = 64, 4096  # columns

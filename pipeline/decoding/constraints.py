@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
 from pipeline.text.prepared import SONNET_LINES, words_of
 from pipeline.text.prompts import end_of_text
@@ -16,24 +17,29 @@ from pipeline.text.prompts import end_of_text
 def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tensor:
     """Logits (rows, vocabulary) with minus infinity for each token that would repeat an n-gram of its text.
 
-    A row in which no other token is left keeps its logits: something must be written.
+    A row in which no other token is left keeps its logits: something must be written. Order 0 allows all.
     """
-    banned = logits.clone()
-    for row, text in enumerate(texts):
-        tokens = repeating(text, order)
-        banned[row, tokens] = -float("inf")
-        if tokens and banned[row].max() == -float("inf"):
-            banned[row] = logits[row]
-    return banned
+    if not order:
+        return logits
+    banned: Tensor = NoRepeatNGramLogitsProcessor(order)(_padded(logits, texts), logits)
+    return banned.where(banned.amax(1, keepdim=True) > -torch.inf, logits)
 
 
-def repeating(text: Sequence[int], order: int) -> list[int]:
-    """The tokens that would complete an n-gram which `text` holds already."""
-    if len(text) < order:
-        return []
-    last = tuple(text[len(text) - order + 1 :])
-    grams = (tuple(text[start : start + order]) for start in range(len(text) - order + 1))
-    return sorted({gram[-1] for gram in grams if gram[:-1] == last})
+def penalised(logits: Tensor, texts: Sequence[list[int]], penalty: float) -> Tensor:
+    """Logits (rows, vocabulary), lowered by CTRL's penalty for each token that its text holds.
+
+    A positive logit is divided and a negative one multiplied, so that either becomes less likely (Keskar et al. 2019,
+    https://arxiv.org/abs/1909.05858, states the positive case only).
+    """
+    lowered: Tensor = RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
+    return lowered
+
+
+def _padded(logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
+    """Texts (rows, longest), padded on the left with a token that no vocabulary has and transformers does not count."""
+    longest = max(map(len, texts))
+    padding = logits.shape[1]
+    return torch.tensor([[padding] * (longest - len(text)) + text for text in texts], device=logits.device)
 
 
 class Constraints:

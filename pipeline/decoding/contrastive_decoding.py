@@ -7,77 +7,47 @@ The paper searches with beams; this is its greedy case. All prompts run in one b
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
-import torch
+from pydantic import Field
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import begin, output_head, positions
+from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import ban_repeated
-from pipeline.decoding.sampling import Constrain
-from pipeline.models.adapters import text_length
+from pipeline.decoding.running import Limits, Running, decode
+from pipeline.decoding.writer import Writer, Written
+from pipeline.text.prepared import Poem
 
 
-@torch.inference_mode()
+class Options(System):
+    """`model` is the expert."""
+
+    model: str = Field(pattern=r"^sonnet/")
+    decoder: Literal["contrastive_decoding"]
+    alpha: float = Field(gt=0, le=1)  # plausibility of a token relative to the expert's likeliest one
+    no_repeat_ngram: int = Field(ge=0)  # no n-gram of so many tokens occurs twice, prompt included; 0 allows all
+
+
+def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+    """One poem for each prompt."""
+    assert writer.backbone
+    models, limits = (writer.model, writer.backbone()), writer.limits(options)
+    return Written(
+        writer.search(poems, lambda own: [[text] for text in contrastive_decoding(models, own, options, limits)])
+    )
+
+
 def contrastive_decoding(
-    expert: GPT2LMHeadModel,
-    amateur: GPT2LMHeadModel,
-    prompts: Sequence[list[int]],
-    alpha: float,
-    no_repeat_ngram: int,
-    newlines: Tensor,
-    max_lines: int,
-    constrain: Constrain | None = None,
-    max_new_tokens: int | None = None,
+    models: tuple[GPT2LMHeadModel, GPT2LMHeadModel], prompts: Sequence[list[int]], options: Options, limits: Limits
 ) -> list[list[int]]:
-    """Continue each prompt until the end-of-text token, the line limit or the end of the expert's context.
+    """The new tokens of each prompt; an expert and its amateur write. A banned token is not plausible."""
 
-    Args:
-        expert, amateur: in evaluation mode, with one vocabulary.
-        prompts: token ids; none empty.
-        alpha: plausibility of a token relative to the expert's likeliest one, in (0, 1].
-        no_repeat_ngram: no n-gram of so many tokens occurs twice, prompt included; 0 allows all.
-        newlines: (vocabulary,) int64, the line breaks in each token.
-        max_lines: a text ends with this many line breaks, those of its prompt included.
-        constrain: see pipeline/decoding/constraints.py; what it bans is not plausible.
-        max_new_tokens: stop earlier than the context does.
+    def choose(texts: Running, expert: Tensor, amateur: Tensor) -> Tensor:
+        scores = contrast(limits.allowed(expert, texts.so_far()), amateur, options.alpha)
+        return ban_repeated(scores, texts.so_far(), options.no_repeat_ngram).argmax(1)
 
-    Returns:
-        The new tokens of each prompt, without the end-of-text token.
-    """
-    written: list[list[int]] = [[] for _ in prompts]
-    if not prompts:
-        return written
-    device, end, context = expert.device, expert.config.eos_token_id, min(map(text_length, (expert, amateur)))
-    newlines = newlines.to(device)
-    texts = [list(prompt) for prompt in prompts]
-    own, other = _Reader(expert, prompts), _Reader(amateur, prompts)
-    rows = torch.arange(len(prompts), device=device)
-    open_lines = torch.tensor([max_lines - int(newlines[prompt].sum()) for prompt in prompts], device=device)
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    going = ((open_lines > 0) & (lengths < context)).nonzero()[:, 0]
-    own.keep(going)
-    other.keep(going)
-    for _ in range(max_new_tokens or context):
-        if not len(going):
-            break
-        rows, open_lines, lengths = rows[going], open_lines[going], lengths[going]
-        so_far = [texts[row] for row in rows.tolist()]
-        logits = own.logits()
-        scores = contrast(constrain(logits, so_far) if constrain else logits, other.logits(), alpha)
-        if no_repeat_ngram:
-            scores = ban_repeated(scores, so_far, no_repeat_ngram)
-        chosen = scores.argmax(1)
-        for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
-            if token != end:
-                texts[row].append(token)
-                written[row].append(token)
-        open_lines, lengths = open_lines - newlines[chosen], lengths + 1
-        going = ((chosen != end) & (open_lines > 0) & (lengths < context)).nonzero()[:, 0]
-        for reader in (own, other):
-            reader.write(chosen)
-            reader.keep(going)
-    return written
+    return decode(models, prompts, limits, choose)
 
 
 def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
@@ -85,32 +55,3 @@ def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
     own = expert.log_softmax(-1)
     plausible = own >= own.amax(-1, keepdim=True) + math.log(alpha)
     return (own - amateur.log_softmax(-1)).masked_fill(~plausible, float("-inf"))
-
-
-class _Reader:
-    """A model over its own cache."""
-
-    def __init__(self, model: GPT2LMHeadModel, prompts: Sequence[list[int]]) -> None:
-        self.model, self.head = model, output_head(model)
-        self.ids, self.mask, self.cache = begin(model, prompts)
-
-    def logits(self) -> Tensor:
-        """(rows, vocabulary) after all that was written."""
-        hidden = self.model.transformer(
-            self.ids,
-            attention_mask=self.mask,
-            position_ids=positions(self.mask, self.ids.shape[1]),
-            past_key_values=self.cache,
-            use_cache=True,
-        ).last_hidden_state
-        return self.head(hidden[:, -1])
-
-    def write(self, tokens: Tensor) -> None:
-        """Go on with one token (rows,) each."""
-        self.ids, self.mask = tokens[:, None], torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
-        self.ids, self.mask = self.ids[rows], self.mask[rows]
-        if self.cache.get_seq_length():
-            self.cache.batch_select_indices(rows)

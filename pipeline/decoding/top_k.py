@@ -1,6 +1,34 @@
-"""Top-k filtering, Fan et al. 2018 (https://arxiv.org/abs/1805.04833): only the k likeliest tokens may be sampled."""
+"""Top-k sampling, Fan et al. 2018 (https://arxiv.org/abs/1805.04833): only the k likeliest tokens may be drawn."""
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor
+
+from pipeline.config.sonnet import Sampler
+from pipeline.decoding.top_p import top_p
+from pipeline.decoding.writer import Writer, Written
+from pipeline.text.prepared import Poem
+
+
+class Options(Sampler):
+    """How many."""
+
+    decoder: Literal["top_k"]
+    top_k: int = Field(ge=1)
+
+
+def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+    """Sampled poems."""
+    choose = partial(top_k, k=options.top_k, temperature=options.temperature)
+    return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
+
+
+def top_k(logits: Tensor, uniforms: Tensor, k: int, temperature: float) -> Tensor:
+    """Sample one token a row, as `top_p` does."""
+    return top_p(keep_top_k(logits / temperature, k), uniforms, 1.0, 1.0)
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:

@@ -1,28 +1,26 @@
-"""Scores of a classifier, computed from its prediction files alone.
+"""Scores of a classifier's answers, and where it is right; nothing but its prediction files is read.
 
-Everything with an interval is a function of the confusion counts. Resampling n rows with replacement and counting
-them is one draw from a multinomial over the cells of the confusion matrix, so the bootstrap draws counts instead of
-rows: the same distribution, at a cost that does not grow with n.
+The bootstrap resamples confusion counts: n rows drawn with replacement and counted are one draw from a multinomial
+over the cells of the confusion matrix. That is the same distribution, at a cost that does not grow with n.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Floats, Integers, Predictions
+from pipeline.evaluation.significance import percentile_interval, student_interval, wilson_interval
+from pipeline.text.prepared import Pair, jaccard
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
+SLICES = Path("plots/slices/paraphrase")
+SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
+SLICE_BINS = 10
+_WORD = re.compile(r"\w+")
 
 
 def confusion(predictions: Predictions) -> Integers:
@@ -49,59 +47,35 @@ def macro_f1(counts: NDArray[np.integer]) -> Floats:
     return class_f1(counts).mean(axis=-1)
 
 
+SCORES = {"accuracy": accuracy, "macro_f1": macro_f1}
+
+
 def resampled(counts: Integers, resamples: int, rng: np.random.Generator) -> Integers:
     """Confusion counts of `resamples` bootstrap samples, shape (resamples, classes, classes)."""
     rows = int(counts.sum())
     return rng.multinomial(rows, counts.ravel() / rows, size=resamples).reshape(resamples, *counts.shape)
 
 
-def percentile_interval(value: float, samples: Floats, confidence: float) -> Interval:
-    """Percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3) of `value` from samples (resamples,)."""
-    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, float(low), float(high))
-
-
-def wilson_interval(hits: NDArray[np.integer], rows: NDArray[np.integer], confidence: float) -> tuple[Floats, Floats]:
-    """Ends of the interval of each share hits / rows, all of shape (n,), rows > 0 (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = hits / rows
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    margin = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-    return np.maximum(centre - margin, 0.0), np.minimum(centre + margin, 1.0)
-
-
 def scores(predictions: Predictions, resamples: int, confidence: float, seed: int) -> dict[str, float]:
     """Scores of any classifier, in the order in which they are written."""
     counts = confusion(predictions)
     samples = resampled(counts, resamples, np.random.default_rng(seed))
-    hits = percentile_interval(float(accuracy(counts)), accuracy(samples), confidence)
-    macro = percentile_interval(float(macro_f1(counts)), macro_f1(samples), confidence)
-    return {
-        "rows": len(predictions.ids),
-        "accuracy": hits.value,
-        "accuracy_low": hits.low,
-        "accuracy_high": hits.high,
-        "macro_f1": macro.value,
-        "macro_f1_low": macro.low,
-        "macro_f1_high": macro.high,
-    }
+    found: dict[str, float] = {"rows": len(predictions.ids)}
+    for name, score in SCORES.items():
+        interval = percentile_interval(float(score(counts)), score(samples), confidence)
+        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return found
 
 
 def seed_scores(runs: Sequence[Predictions], confidence: float) -> dict[str, float]:
-    """Mean and standard deviation (n - 1) over trainings with different seeds, two at least, on the same rows.
+    """Scores over trainings with different seeds, two at least, on the same rows.
 
-    The interval is Student's, of the mean over all seeds: the spread of training, not that of the sample of rows.
+    The interval is of the mean over all seeds: the spread of training, not that of the sample of rows.
     """
-    from scipy.stats import t  # only where a row has several seeds
-
     found: dict[str, float] = {"seeds": len(runs)}
-    for name, score in (("accuracy", accuracy), ("macro_f1", macro_f1)):
-        values = np.array([float(score(confusion(run))) for run in runs])
-        sd = float(values.std(ddof=1))
-        margin = float(t.ppf((1 + confidence) / 2, len(runs) - 1)) * sd / len(runs) ** 0.5
-        mean = float(values.mean())
-        found |= {f"seeds_{name}": mean, f"seeds_{name}_sd": sd}
-        found |= {f"seeds_{name}_low": mean - margin, f"seeds_{name}_high": mean + margin}
+    for name, score in SCORES.items():
+        mean, sd, low, high = student_interval([float(score(confusion(run))) for run in runs], confidence)
+        found |= {f"seeds_{name}": mean, f"seeds_{name}_sd": sd, f"seeds_{name}_low": low, f"seeds_{name}_high": high}
     return found
 
 
@@ -126,3 +100,34 @@ def order_flip_rate(predictions: Predictions, swapped: Predictions) -> float:
 def majority_accuracy(predictions: Predictions) -> float:
     """Accuracy of always answering the most frequent class of these rows: the floor of the table."""
     return float(np.bincount(predictions.labels).max() / len(predictions.labels))
+
+
+def slices(pairs: Sequence[Pair], right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
+    """Accuracy by deciles of word overlap (Jaccard) and of length (words of both sentences); right is (pairs,).
+
+    Columns: SLICE_COLUMNS. `low` and `high` are the lowest and the highest value in the bin, accuracy_low and
+    accuracy_high the ends of the accuracy's Wilson interval.
+    """
+    measures = {
+        "word_overlap": [jaccard(pair) for pair in pairs],
+        "words": [float(len(_WORD.findall(f"{pair.sentence1} {pair.sentence2}"))) for pair in pairs],
+    }
+    return pd.concat(
+        [by_quantile(np.array(values), right, confidence).assign(slice=name) for name, values in measures.items()]
+    )[SLICE_COLUMNS]
+
+
+def by_quantile(values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
+    """Accuracy in bins of about equally many rows; equal values share a bin. values and right are (n,).
+
+    `bin` is 1 to SLICE_BINS; a bin without pairs, where many pairs tie, is left out.
+    """
+    edges = np.quantile(values, np.arange(1, SLICE_BINS) / SLICE_BINS)
+    place = np.searchsorted(edges, values) + 1  # a value on an edge belongs below it
+    found = pd.DataFrame({"bin": place, "value": values, "right": right}).groupby("bin", as_index=False)
+    parts = found.agg(
+        low=("value", "min"), high=("value", "max"), rows=("right", "size"), hits=("right", "sum"),
+        accuracy=("right", "mean"),
+    )  # fmt: skip
+    low, high = wilson_interval(parts["hits"].to_numpy(), parts["rows"].to_numpy(), confidence)
+    return parts.assign(accuracy_low=low, accuracy_high=high)

@@ -18,11 +18,6 @@ def mixed(weights: Floats, probabilities: Floats) -> Floats:
     return np.tensordot(weights, probabilities, axes=1)
 
 
-def log_loss(probabilities: Floats, labels: Integers) -> float:
-    """Mean negative log probability of the labels (n,) in nats; probabilities are (n, classes)."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], FLOOR)).mean())
-
-
 def fit_weights(probabilities: Floats, labels: Integers) -> Floats:
     """Weights (members,) on the simplex that minimise the log loss of the mixture: maximum likelihood by EM.
 

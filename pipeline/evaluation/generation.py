@@ -1,4 +1,4 @@
-"""Scores of generated sonnets: chrF against the real poems, form, variety and copying.
+"""Scores of generated sonnets: chrF against the real poems and its floors, form, variety and copying.
 
 chrF is Popovic 2015 as sacrebleu computes it for a corpus: character n-grams up to 6, no word n-grams, beta 2 (recall
 counts twice as much as precision), white space removed, from 0 to 100. The headline is the whole poem including its
@@ -8,16 +8,18 @@ prompt) and then averaged over draws: the best draw is not a score, since no one
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.evaluation.significance import student_interval
 from pipeline.files import read_jsonl
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word_matches, words_of
+
+RANDOM_DRAWS = 20  # of training tails
 
 
 def read_generated(path: Path) -> dict[int, list[Generated]]:
@@ -31,10 +33,20 @@ def read_generated(path: Path) -> dict[int, list[Generated]]:
     expected = Counter(poem.id for poem in next(iter(draws.values())))
     for draw, members in draws.items():
         if Counter(poem.id for poem in members) != expected or max(expected.values()) > 1:
-            raise InputError(
-                f"{path}: draw {draw} does not hold each prompt exactly once; delete it and run `dvc repro`"
-            )
+            raise InputError(f"{path}: draw {draw} does not hold each prompt once; delete it and run `dvc repro`")
     return dict(sorted(draws.items()))
+
+
+def _generated(path: Path, number: int, row: dict[str, Any]) -> Generated:
+    try:
+        poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
+        continues = poem.text.startswith(poem.prompt)
+    except (KeyError, TypeError, AttributeError):
+        message = f"{path}:{number}: expected id, draw, prompt and text; delete it and run `dvc repro`"
+        raise InputError(message) from None
+    if not continues:
+        raise InputError(f"{path}:{number}: the text does not begin with its prompt; delete it and run `dvc repro`")
+    return poem
 
 
 def references_for(poems: Sequence[Generated], real: Mapping[int, Poem], path: Path) -> list[Poem]:
@@ -42,9 +54,8 @@ def references_for(poems: Sequence[Generated], real: Mapping[int, Poem], path: P
     unknown = sorted({poem.id for poem in poems} - set(real))
     missing = sorted(set(real) - {poem.id for poem in poems})
     if unknown or missing:
-        raise InputError(
-            f"{path}: prompts differ from the dev poems (unknown {unknown}, missing {missing}); run `dvc repro`"
-        )
+        differing = f"unknown {unknown}, missing {missing}"
+        raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
     return [real[poem.id] for poem in poems]
 
 
@@ -58,9 +69,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 def full_text(poem: Poem) -> str:
     """The text of a poem that must have one."""
     if poem.text is None or not poem.text.startswith(poem.prompt):
-        raise InputError(
-            f"sonnet {poem.id}: expected a whole poem that begins with its prompt; run `dvc repro prepare`"
-        )
+        raise InputError(f"sonnet {poem.id}: expected a poem that begins with its prompt; run `dvc repro prepare`")
     return poem.text
 
 
@@ -74,14 +83,10 @@ def draw_summary(name: str, values: Sequence[float], confidence: float) -> dict[
 
     The interval answers "how would more draws for these same prompts change the mean"; it does not cover other prompts.
     """
-    from scipy.special import stdtrit
-
-    mean = float(np.mean(values))
     if len(values) < 2:
-        return {f"{name}_mean": mean}
-    deviation = float(np.std(values, ddof=1))
-    margin = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * deviation / len(values) ** 0.5
-    return {f"{name}_mean": mean, f"{name}_sd": deviation, f"{name}_low": mean - margin, f"{name}_high": mean + margin}
+        return {f"{name}_mean": float(np.mean(values))}
+    mean, sd, low, high = student_interval(values, confidence)
+    return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
 
 
 def chrf_scores(
@@ -124,31 +129,22 @@ class Copying:
         texts = [full_text(poem) for poem in poems]
         self._lines = {" ".join(words_of(line)) for text in texts for line in lines_of(text)}
         self._index: dict[str, int] = {}
-        # -1 between poems, so that no run of words spans two of them
-        numbers = [number for text in texts for number in [*(self._number(word) for word in words_of(text)), -1]]
-        self._corpus: NDArray[np.int64] = np.array(numbers, dtype=np.int64)
+        words = [word for text in texts for word in [*words_of(text), ""]]  # "": no run of words spans two poems
+        self._corpus = np.array([self._index.setdefault(word, len(self._index)) for word in words], dtype=np.int64)
 
     def is_copied(self, line: str) -> bool:
         """Whether a line occurs in a training poem, up to case and punctuation."""
         return " ".join(words_of(line)) in self._lines
 
     def longest_shared(self, text: str) -> int:
-        """Words in the longest run that also occurs in one training poem (longest common substring, O(n m))."""
-        run = np.zeros(len(self._corpus) + 1, dtype=np.int64)
-        longest = 0
-        for word in words_of(text):
-            run[1:] = np.where(self._corpus == self._index.get(word, -2), run[:-1] + 1, 0)
-            longest = max(longest, int(run.max()))
-        return longest
+        """Words in the longest run that also occurs in one training poem."""
+        return max(self._shared(words_of(text)), default=0)
 
     def shared_spans(self, text: str, words: int) -> list[tuple[int, int]]:
         """Where a text (begin, end) shares a run of at least `words` words with a training poem; none overlap."""
         matches = word_matches(text)
         copied = [False] * len(matches)
-        run = np.zeros(len(self._corpus) + 1, dtype=np.int64)
-        for place, match in enumerate(matches):
-            run[1:] = np.where(self._corpus == self._index.get(match.group().lower(), -2), run[:-1] + 1, 0)
-            longest = int(run.max())
+        for place, longest in enumerate(self._shared([match.group().lower() for match in matches])):
             if longest >= words:
                 copied[place - longest + 1 : place + 1] = [True] * longest
         spans: list[tuple[int, int]] = []
@@ -159,8 +155,12 @@ class Copying:
                 spans.append(match.span())
         return spans
 
-    def _number(self, word: str) -> int:
-        return self._index.setdefault(word, len(self._index))
+    def _shared(self, words: Sequence[str]) -> Iterator[int]:
+        """For each word, the length of the longest shared run that ends there (longest common substring, O(n m))."""
+        run = np.zeros(len(self._corpus) + 1, dtype=np.int64)
+        for word in words:
+            run[1:] = np.where(self._corpus == self._index.get(word, -2), run[:-1] + 1, 0)
+            yield int(run.max())
 
 
 def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[str, float]:
@@ -186,14 +186,32 @@ def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[
     return scores
 
 
-def _generated(path: Path, number: int, row: dict[str, Any]) -> Generated:
-    try:
-        poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
-        continues = poem.text.startswith(poem.prompt)
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(
-            f"{path}:{number}: expected id, draw, prompt and text; delete it and run `dvc repro`"
-        ) from None
-    if not continues:
-        raise InputError(f"{path}:{number}: the text does not begin with its prompt; delete it and run `dvc repro`")
-    return poem
+def floors(train: Sequence[Poem], dev: Sequence[Poem], confidence: float, seed: int) -> dict[str, float]:
+    """The three floors: the prompt alone, a random training tail (seeded draws), one consensus training tail."""
+    rng = np.random.default_rng(seed)
+    tails = [tail(poem) for poem in train]
+    picks = rng.integers(len(tails), size=(RANDOM_DRAWS, len(dev)))
+    random_draws = [_tail_scores([tails[pick] for pick in row], dev) for row in picks]
+    whole, completion = _tail_scores([consensus(tails)] * len(dev), dev)
+    return {
+        "prompt_only_chrf": chrf([poem.prompt for poem in dev], [full_text(poem) for poem in dev]),
+        **draw_summary("random_train_tail_chrf", [first for first, _ in random_draws], confidence),
+        **draw_summary("random_train_tail_chrf_completion", [second for _, second in random_draws], confidence),
+        "consensus_train_tail_chrf": whole,
+        "consensus_train_tail_chrf_completion": completion,
+    }
+
+
+def consensus(tails: Sequence[str]) -> str:
+    """The tail with the highest mean sentence chrF against all other tails: no dev poem is looked at."""
+    from fastchrf import pairwise_chrf
+
+    scores = np.array(pairwise_chrf([list(tails)], [list(tails)])[0])  # (N, N), [hypothesis, reference]
+    np.fill_diagonal(scores, 0)
+    return tails[int(scores.sum(axis=1).argmax())]
+
+
+def _tail_scores(tails: Sequence[str], dev: Sequence[Poem]) -> tuple[float, float]:
+    """chrF of whole poems and of completions when each dev prompt is continued with its tail."""
+    whole = chrf([poem.prompt + text for poem, text in zip(dev, tails, strict=True)], [full_text(poem) for poem in dev])
+    return whole, chrf(tails, [tail(poem) for poem in dev])

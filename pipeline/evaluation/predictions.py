@@ -6,18 +6,25 @@ Training stages and ensembles write them, everything after that reads them; no m
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.files import read_csv, write_csv, write_text
+from pipeline.files import read_frame, write_frame, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd  # 0.3 s to import, which those who only need a type need not wait for
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+METRICS = Path("metrics")
+SENTIMENT = Path("predictions/sentiment")
 PARAPHRASE = Path("predictions/paraphrase")
 ENSEMBLES = Path("predictions/paraphrase_ensembles")  # beside, not inside: an ensemble depends on all of PARAPHRASE
+SONNETS = Path("predictions/sonnets")
 PARAPHRASE_HEADER = "Predicted_Is_Paraphrase"  # of the course's submission file
 UNLABELLED = -1
 SUM_TOLERANCE = 1e-3  # probabilities are written with 6 decimals
@@ -47,9 +54,11 @@ def write_predictions(
         probabilities: (rows, classes).
         header: name of the prediction column in submission.csv.
     """
-    columns = ["id", "label", *(f"p_{index}" for index in range(probabilities.shape[1]))]
-    rows = zip(ids, labels, probabilities.tolist(), strict=True)
-    write_csv(folder / f"{name}.csv", columns, ([id_, label, *values] for id_, label, values in rows))
+    import pandas as pd
+
+    known = pd.array(list(labels), dtype="Int64")
+    columns = {f"p_{index}": values for index, values in enumerate(probabilities.T)}
+    write_frame(folder / f"{name}.csv", pd.DataFrame({"id": list(ids), "label": known, **columns}))
     if name == "test":
         write_text(folder / "submission.csv", submission(ids, probabilities.argmax(1).tolist(), header))
 
@@ -72,30 +81,29 @@ def read_predictions(path: Path) -> Predictions:
 
 def read_any_predictions(path: Path) -> Predictions:
     """Read predictions that may lack labels (test) or rows (AP_H where the data has no such file)."""
-    rows = read_csv(path, ["id", "label", "p_0", "p_1"])
-    columns = [name for name in rows[0] if str(name).startswith("p_")] if rows else ["p_0", "p_1"]
-    cells = [[_number(path, line, row, name) for name in columns] for line, row in enumerate(rows, 2)]
-    probabilities = np.array(cells, dtype=np.float64).reshape(len(rows), len(columns))
+    cells = read_frame(path, ["id", "label", "p_0", "p_1"], dtype=object, keep_default_na=False)
+    classes = [name for name in cells if name.startswith("p_")]
+    probabilities = np.stack([_numbers(path, cells[name]) for name in classes], axis=1)
     _check_probabilities(path, probabilities)
-    labels = [_label(path, line, row, len(columns)) for line, row in enumerate(rows, 2)]
-    return Predictions([row["id"] for row in rows], np.array(labels, dtype=np.int64), probabilities)
+    known = (cells["label"] != "").to_numpy()
+    labels = _numbers(path, cells["label"].where(known, str(UNLABELLED)))
+    wrong = known & ~np.isin(labels, range(len(classes)))
+    if wrong.any():
+        line = int(wrong.argmax())
+        raise InputError(f"{path}:{line + 2}: label {labels[line]:g} is not a class from 0 to {len(classes) - 1}")
+    return Predictions(cells["id"].tolist(), labels.astype(np.int64), probabilities)
 
 
-def _label(path: Path, line: int, row: dict[str, str], classes: int) -> int:
-    if row["label"] == "":
-        return UNLABELLED
-    label = _number(path, line, row, "label")
-    if label not in range(classes):
-        raise InputError(f"{path}:{line}: label {label:g} is not a class from 0 to {classes - 1}")
-    return int(label)
+def _numbers(path: Path, cells: "pd.Series") -> Floats:
+    """A column of text as numbers (rows,)."""
+    import pandas as pd
 
-
-def _number(path: Path, line: int, row: dict[str, str], column: str) -> float:
-    try:
-        return float(row[column])
-    except (KeyError, TypeError, ValueError):
-        found = row.get(column)
-        raise InputError(f"{path}:{line}: {column} is {found!r}, expected a number; run `dvc repro`") from None
+    numbers = pd.to_numeric(cells, errors="coerce")
+    broken = numbers.isna() & (cells != "nan")
+    if broken.any():
+        line = int(broken.argmax())
+        raise InputError(f"{path}:{line + 2}: {cells.name} is {cells[line]!r}, expected a number; run `dvc repro`")
+    return numbers.to_numpy(dtype=np.float64)
 
 
 def _check_probabilities(path: Path, probabilities: Floats) -> None:

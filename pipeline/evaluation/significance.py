@@ -1,17 +1,50 @@
-"""Is one classifier better than another on the same rows?
+"""How sure a score is, and whether one system is better than another on the same rows.
 
-Both tests see only the discordant rows: those that exactly one of the two classifiers gets right.
+The paired tests of classifiers see only the discordant rows: those that exactly one of the two gets right.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.classification import Interval, percentile_interval
+from pipeline.evaluation.predictions import Floats
 
 Booleans = NDArray[np.bool_]
+
+
+class Interval(NamedTuple):
+    """A value with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def percentile_interval(value: float, samples: Floats, confidence: float) -> Interval:
+    """Percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3) of `value` from samples (resamples,)."""
+    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def wilson_interval(hits: NDArray[np.integer], rows: NDArray[np.integer], confidence: float) -> tuple[Floats, Floats]:
+    """Ends of the interval of each share hits / rows, all of shape (n,), rows > 0 (Wilson 1927)."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / rows
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    margin = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
+    return np.maximum(centre - margin, 0.0), np.minimum(centre + margin, 1.0)
+
+
+def student_interval(values: Sequence[float], confidence: float) -> tuple[float, float, float, float]:
+    """Mean, standard deviation (n - 1) and the ends of Student's interval of the mean of at least two values."""
+    from scipy.special import stdtrit
+
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
+    margin = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * sd / len(values) ** 0.5
+    return mean, sd, mean - margin, mean + margin
 
 
 def discordant(correct_a: Booleans, correct_b: Booleans) -> tuple[int, int]:
@@ -19,23 +52,11 @@ def discordant(correct_a: Booleans, correct_b: Booleans) -> tuple[int, int]:
     return int(np.sum(correct_a & ~correct_b)), int(np.sum(~correct_a & correct_b))
 
 
-def mcnemar(only_a: int, only_b: int, mid_p: bool = False) -> float:
-    """Two-sided exact p-value of McNemar's test: only_a ~ Binomial(only_a + only_b, 1/2) under equal accuracy.
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Two-sided exact p-value of McNemar's test: only_a ~ Binomial(only_a + only_b, 1/2) under equal accuracy."""
+    from scipy.stats import binomtest
 
-    McNemar 1947; exact and mid-p forms as in Fagerland, Lydersen & Laake 2013, equations 2 and 3. The mid-p form
-    counts the observed table half and is less conservative.
-    """
-    from scipy.special import bdtr, gammaln
-
-    pairs, smaller = only_a + only_b, min(only_a, only_b)
-    if pairs == 0:
-        return 1.0
-    tails = 2 * float(bdtr(smaller, pairs, 0.5))
-    if mid_p:
-        log_point = gammaln(pairs + 1) - gammaln(smaller + 1) - gammaln(pairs - smaller + 1) - pairs * np.log(2)
-        # Equal counts: both tails hold the observed table, which one subtraction of the point leaves at p = 1.
-        return min(1.0, tails - float(np.exp(log_point)))
-    return min(1.0, tails)
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def paired_bootstrap(
@@ -65,19 +86,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in result]
 
 
-class ChrfTest(NamedTuple):
-    """A system against the baseline: both corpus chrF scores and the two-sided p-value of their difference."""
-
-    name: str
-    chrf: float
-    baseline: float
-    p_value: float
-
-
 def chrf_bootstrap(
     baseline: Sequence[str], systems: Mapping[str, Sequence[str]], references: Sequence[str], resamples: int
-) -> list[ChrfTest]:
-    """Resample the poems (with sacrebleu's fixed seed), the same ones for both systems.
+) -> list[tuple[str, float, float, float]]:
+    """Name, corpus chrF, its difference to the baseline and that one's two-sided p-value, of every system.
+
+    The poems are resampled (with sacrebleu's fixed seed), the same ones for both systems.
 
     Args:
         baseline, systems, references: one text a prompt, in one order.
@@ -89,10 +103,9 @@ def chrf_bootstrap(
     test = PairedTest(named, {"chrF": CHRF()}, [list(references)], test_type="bs", n_samples=resamples)
     _, columns = test()
     base, *others = next(values for key, values in columns.items() if key != "System")
-    return [
+    found = []
+    for name, own in zip(systems, others, strict=True):
         # sacrebleu counts resamples that differ MORE than the texts do: without any difference that is none of them.
-        ChrfTest(
-            name, float(found.score), float(base.score), 1.0 if found.score == base.score else float(found.p_value)
-        )
-        for name, found in zip(systems, others, strict=True)
-    ]
+        p_value = 1.0 if own.score == base.score else float(own.p_value)
+        found.append((name, float(own.score), float(own.score - base.score), p_value))
+    return found

@@ -1,14 +1,16 @@
 """The report's part on augmented data: what every check let through, who wrote the adversarial pairs, examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.augment.adversarial import ADVERSARIAL, VERDICTS, read_candidates
-from pipeline.files import read_json
-from pipeline.report.results import METRICS, Row
-from pipeline.report.tables import Table, number, span
+import pandas as pd
+
+from pipeline.augment.adversarial import ADVERSARIAL, VERDICTS
+from pipeline.evaluation.predictions import METRICS
+from pipeline.files import read_frame, read_json
+from pipeline.report.tables import Table, number, numbers, percent, spans, table_of
 
 CANDIDATES = Path("data/augmented/adversarial/candidates.csv")
 EXAMPLES = 20
@@ -19,7 +21,7 @@ QUALITY = {
     "Distinct-2": ("distinct_2", 3),
 }
 NOT_REASONS = {"backend", "candidates", "accepted", "acceptance_rate", *(key for key, _ in QUALITY.values())}
-REPORTED_GATES = ("generator", "meaning_gate", "surface_gate")
+GATES = ("generator", "meaning_gate", "surface_gate")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Augmentation:
     @property
     def gates(self) -> str:
         """The generator and the gates that were really used, in one line."""
-        return "; ".join(f"{key.replace('_', ' ')}: {self.apt[key]}" for key in REPORTED_GATES)
+        return "; ".join(f"{_words(key)}: {self.apt[key]}" for key in GATES)
 
 
 def load_augmentation(params: Mapping[str, Any]) -> Augmentation:
@@ -50,53 +52,61 @@ def augmentation_tables(augmentation: Augmentation) -> list[Table]:
     return [_sets(augmentation), _languages(augmentation), _verdicts(augmentation), _rounds(augmentation)]
 
 
-def funnels(augmentation: Augmentation) -> dict[str, list[tuple[str, int]]]:
-    """Title -> (what, how many) from all candidates down to the accepted ones, one reason after another."""
-    found = {}
+def funnels(augmentation: Augmentation) -> pd.DataFrame:
+    """Columns source, place, step, left: from all candidates (place 0) down to the accepted ones."""
+    found: dict[str, dict[str, int]] = {}
     for language, figures in augmentation.languages.items():
-        steps, left = [("candidates", figures["candidates"])], figures["candidates"]
+        left = figures["candidates"]
+        steps = found[f"Back-translation, {language}"] = {"candidates": left}
         for reason in _reasons(figures):
-            if figures[reason]:
-                left -= figures[reason]
-                steps.append((f"− {reason.replace('_', ' ')}", left))
-        found[f"Back-translation, {language}"] = steps
+            left -= figures[reason]
+            steps |= {f"− {_words(reason)}": left} if figures[reason] else {}
     apt = augmentation.apt
-    steps = [("candidates", apt["candidates"]), ("new and finished", apt["scored"])]
-    steps += [("same meaning", apt["adversarial"] + apt["ordinary"]), ("different words", apt["adversarial"])]
-    return found | {"Adversarial paraphrases": steps}
+    found["Adversarial paraphrases"] = {
+        "candidates": apt["candidates"],
+        "new and finished": apt["scored"],
+        "same meaning": apt["adversarial"] + apt["ordinary"],
+        "different words": apt["adversarial"],
+    }
+    lines = [[source, place, *step] for source, steps in found.items() for place, step in enumerate(steps.items())]
+    return pd.DataFrame(lines, columns=["source", "place", "step", "left"])
 
 
 def examples() -> Table:
     """Adversarial pairs in the order they were found, one a question."""
-    rows = [row for row in read_candidates(CANDIDATES) if row.verdict == ADVERSARIAL]
-    first = {row.question: row for row in reversed(rows)}
-    chosen = [row for row in rows if first[row.question] is row][:EXAMPLES]
-    lines = [
-        [row.question, row.candidate, row.origin.replace("_", " "), *(
-            number(value, 3) for value in (row.meaning_forward, row.meaning_backward, row.surface))]
-        for row in chosen
-    ]  # fmt: skip
-    header = ["Question", "Paraphrase", "Origin", "Meaning →", "Meaning ←", "Surface"]
-    return Table("Adversarial paraphrases: examples", header, lines, figures=False)
+    scores = ["meaning_forward", "meaning_backward", "surface"]
+    columns = ["question", "candidate", "origin", "verdict", *scores]
+    rows = read_frame(CANDIDATES, columns, keep_default_na=False, na_values=dict.fromkeys(scores, ""))
+    rows = rows[rows["verdict"] == ADVERSARIAL].drop_duplicates("question").head(EXAMPLES)
+    cells = {
+        "Question": rows["question"],
+        "Paraphrase": rows["candidate"],
+        "Origin": rows["origin"].map(_words),
+        "Meaning →": numbers(rows["meaning_forward"], 3),
+        "Meaning ←": numbers(rows["meaning_backward"], 3),
+        "Surface": numbers(rows["surface"], 3),
+    }
+    return table_of("Adversarial paraphrases: examples", cells, figures=False)
 
 
-def robustness_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
+def robustness_tables(rows: pd.DataFrame, confidence: float) -> list[Table]:
     """Accuracy on the held-out human adversarial pairs; no table where the data has none."""
-    scored = [row for row in rows if "ap_h_accuracy" in row.metrics]
-    if not scored:
+    if "ap_h_accuracy" not in rows:
         return []
-    lines = [
-        [
-            row.name,
-            number(row.metrics["ap_h_accuracy"]),
-            span(row.metrics["ap_h_accuracy_low"], row.metrics["ap_h_accuracy_high"]),
-            number(row.metrics["ap_h_macro_f1"]),
-            number(row.metrics["ap_h_recall"]),
-        ]
-        for row in scored
-    ]
-    title = f"Robustness: {scored[0].metrics['ap_h_rows']:,} held-out adversarial pairs by people (AP_H)"
-    return [Table(title, ["Row", "Accuracy", f"{confidence * 100:g} % interval", "Macro F1", "Recall"], lines)]
+    rows = rows[rows["ap_h_accuracy"].notna()]
+    title = f"Robustness: {rows['ap_h_rows'].iloc[0]:,.0f} held-out adversarial pairs by people (AP_H)"
+    columns = {
+        "Row": rows["name"],
+        "Accuracy": numbers(rows["ap_h_accuracy"]),
+        percent(confidence): spans(rows["ap_h_accuracy_low"], rows["ap_h_accuracy_high"]),
+        "Macro F1": numbers(rows["ap_h_macro_f1"]),
+        "Recall": numbers(rows["ap_h_recall"]),
+    }
+    return [table_of(title, columns)]
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
 
 
 def _reasons(figures: Mapping[str, Any]) -> list[str]:
@@ -104,49 +114,41 @@ def _reasons(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _languages(augmentation: Augmentation) -> Table:
-    reasons = _reasons(next(iter(augmentation.languages.values())))
-    header = [
-        "Language",
-        "Candidates",
-        "Accepted",
-        *(reason.replace("_", " ").capitalize() for reason in reasons),
-        *QUALITY,
-    ]
-    rows = [
-        [
-            language,
-            *(f"{figures[key]:,}" for key in ("candidates", "accepted", *reasons)),
-            *(number(figures.get(key), digits) for key, digits in QUALITY.values()),
-        ]
-        for language, figures in augmentation.languages.items()
-    ]
-    return Table("Back-translations, accepted and rejected by reason", header, rows)
+    languages = augmentation.languages
+    counts = ["candidates", "accepted", *_reasons(next(iter(languages.values())))]
+    columns = {_words(key).capitalize(): [f"{own[key]:,}" for own in languages.values()] for key in counts}
+    quality = {
+        heading: numbers((own.get(key) for own in languages.values()), digits)
+        for heading, (key, digits) in QUALITY.items()
+    }
+    title = "Back-translations, accepted and rejected by reason"
+    return table_of(title, {"Language": languages, **columns, **quality})
 
 
 def _verdicts(augmentation: Augmentation) -> Table:
     apt = augmentation.apt
     keys = ("questions", "questions_with_adversarial", "candidates", "scored", *VERDICTS)
     rates = ("meaning_gate_rate", "surface_gate_rate", "both_gates_rate")
-    rows = [[key.replace("_", " "), str(apt[key])] for key in REPORTED_GATES]
-    rows += [[key.replace("_", " "), f"{apt[key]:,}"] for key in keys]
-    rows += [[key.replace("_", " "), number(apt[key])] for key in rates]
+    rows = [[_words(key), str(apt[key])] for key in GATES]
+    rows += [[_words(key), f"{apt[key]:,}"] for key in keys]
+    rows += [[_words(key), number(apt[key])] for key in rates]
     return Table("Adversarial candidates by verdict", ["What", "Count or rate"], rows, figures=False)
 
 
 def _rounds(augmentation: Augmentation) -> Table:
     apt = augmentation.apt
-    names = [key.removesuffix("_scored") for key in apt if key.endswith("_scored")]
     rows = []
-    for name in names:
+    for name in [key.removesuffix("_scored") for key in apt if key.endswith("_scored")]:
         scored, found = apt[f"{name}_scored"], apt[f"{name}_adversarial"]
-        rows.append([name.replace("_", " "), f"{scored:,}", f"{found:,}", number(found / scored if scored else None)])
+        rows.append([_words(name), f"{scored:,}", f"{found:,}", number(found / scored if scored else None)])
     return Table("Acceptance by origin and retry", ["Part", "Scored", "Adversarial", "Rate"], rows)
 
 
 def _sets(augmentation: Augmentation) -> Table:
-    columns = {"Rows": 0, "Augmented": 0, "Available": 0, "Augmented share": 4, "Label 1": 4, "Label 1 before": 4}
-    rows = []
-    for name, figures in augmentation.sets.items():
-        values = [figures[column.lower().replace(" ", "_")] for column in columns]
-        rows.append([name, *(f"{value:,}" if isinstance(value, int) else number(value) for value in values)])
-    return Table("Training sets with augmented pairs", ["Set", *columns], rows)
+    sets = augmentation.sets
+    counts = {key: [f"{own[key.lower()]:,}" for own in sets.values()] for key in ("Rows", "Augmented", "Available")}
+    shares = {
+        key: numbers(own[key.lower().replace(" ", "_")] for own in sets.values())
+        for key in ("Augmented share", "Label 1", "Label 1 before")
+    }
+    return table_of("Training sets with augmented pairs", {"Set": sets, **counts, **shares})

@@ -1,127 +1,231 @@
-"""The page's figures.
+"""The page's figures: Vega-Lite specifications drawn as inline SVG that follows the page's colours, light or dark.
 
 Each is drawn at the width of a phone and laid out in a grid by the page, so that its text is readable on every screen.
+They are drawn with stand-in colours that are then replaced by CSS variables, and text stays text in the page's own
+font. All sizes and places are given and nothing is clipped, so the bytes depend neither on the fonts of the machine
+nor on ids.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from html import escape
+from types import MappingProxyType
+from typing import Any
 
-from pipeline.report.results import Row
-from pipeline.report.svg import ACCENT, INK, MUTED, PAPER, new_figure, style, to_svg
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.probabilities import average_precision, expected_calibration_error, reliability
+from pipeline.report.results import LOSSES, SCORES, Curves
 
-WIDTH = 5.2  # inches
+Spec = dict[str, Any]
+NO_FLOORS: Mapping[str, float | None] = MappingProxyType({})
+VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
+INK, MUTED, LINE, ACCENT, PAPER = "#010203", "#010204", "#010205", "#010206", "#010207"
+VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", PAPER: "paper"}
+CONFIG = {
+    "aria": False,
+    "view": {"stroke": None},
+    "text": {"color": INK, "fontSize": 10.5},
+    "line": {"strokeJoin": "round"},
+    "point": {"opacity": 1},
+    "tick": {"opacity": 1},
+    "axis": {
+        "title": None, "ticks": False, "tickRound": False, "translate": 0, "grid": False, "gridColor": LINE,
+        "gridWidth": 0.6, "domainColor": LINE, "domainWidth": 0.8, "labelColor": MUTED, "labelFontSize": 10,
+        "labelPadding": 4, "labelOverlap": False, "labelFlush": False, "labelLimit": 0,
+    },
+}  # fmt: skip
+CLEANING = (
+    (r"^.*?<g ", "<g "),  # the frame, for which `to_svg` has its own
+    (r'<path (?:class="(?:back|fore)ground" )?aria-hidden="true"[^>]*/>', ""),
+    (r' (?:class|role|aria-[a-z]+|pointer-events|font-family|stroke-miterlimit)="[^"]*"', ""),
+    (r' (?:opacity="1"|transform="translate\(0,0\)")', ""),
+    (r"(\d\.\d\d)\d+(?=[^<>]*>)", r"\1"),  # coordinates; figures shown as text lie between tags
+)
+FAINT = {"type": "rule", "color": ACCENT, "strokeWidth": 2.2, "strokeCap": "round", "opacity": 0.45}  # an interval
+BOLD: Spec = {"type": "line", "color": ACCENT, "strokeWidth": 1.8}
+DIAMOND = {"type": "point", "shape": "diamond", "size": 64, "fill": PAPER, "stroke": MUTED, "strokeWidth": 1}
+BANDS = {"paddingInner": 0.38, "paddingOuter": 0.19}
+BAR = {"type": "tick", "size": 9, "thickness": 1.6, "color": MUTED}
+THIN: Spec = {"type": "line", "color": MUTED, "strokeWidth": 1.1}
 
-LOSSES = ("train_loss", "select_loss")
-SCORES = ("select_accuracy", "select_chrf")
-Points = Sequence[tuple[float, float]]
-Mark = tuple[str, float, Row | None]  # a row, or a floor that has a value only
+
+def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str) -> str:
+    """A specification as an <svg> element with a description for screen readers; `box` is its view box."""
+    import vl_convert
+
+    body: str = vl_convert.vegalite_to_svg({"autosize": "none", "padding": 0, "config": CONFIG, **spec}, VEGA_LITE)
+    for pattern, replacement in CLEANING:
+        body = re.sub(pattern, replacement, body, flags=re.DOTALL)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    view = " ".join(f"{part:g}" for part in box)
+    return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{body}'
 
 
-def forest(rows: Sequence[Row], measure: str, digits: int, floors: Mapping[str, float] | None = None) -> str:
-    """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors."""
-    marks: list[Mark] = [(row.name, row.value, row) for row in rows]
-    marks += [(name, value, None) for name, value in (floors or {}).items()]
-    marks.sort(key=lambda mark: -mark[1])
-    salt = f"forest {measure} {' '.join(mark[0] for mark in marks)}"
-    with style(salt):
-        figure = new_figure(WIDTH, 0.62 + 0.31 * len(marks))
-        axes = figure.add_axes((0, 0, 1, 1))
-        for place, (_, value, row) in enumerate(marks):
-            _forest_mark(axes, place, value, row)
-        _forest_axes(axes, marks, measure, digits)
-        summary = "; ".join(f"{name} {value:.{digits}f}" for name, value, _ in marks)
-        return to_svg(figure, f"{measure} with intervals. {summary}")
+def forest(
+    rows: pd.DataFrame, measure: str, digits: int, floors: Mapping[str, float | None] = NO_FLOORS, width: float = 178
+) -> str:
+    """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors.
+
+    Args:
+        rows: with the columns name, value, low, high and reported.
+        width: of the plot between the names and the figures.
+    """
+    own = pd.DataFrame({"name": list(floors), "value": np.array([*floors.values()], dtype=float), "floor": True})
+    marks = pd.concat([rows[["name", "value", "low", "high", "reported"]].assign(floor=False), own])
+    marks = marks.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
+    marks = marks.assign(place=range(len(marks)), figure=[f"{value:.{digits}f}" for value in marks["value"]])
+    height, ends = 5.76 + 22.32 * len(marks), marks[["value", "low", "high", "reported"]].stack()
+    across = _axis(_padded(ends, 0.06), grid=True, tickCount=3, labelFontSize=9.5, labelPadding=5)
+    down: Spec = {"field": "place", "type": "quantitative", "axis": None, "scale": _scale([len(marks) - 0.4, -0.6])}
+    text = {"type": "text", "color": {"expr": f"datum.floor ? '{MUTED}' : '{INK}'"}}
+    italic = {"fontStyle": {"expr": "datum.floor ? 'italic' : 'normal'"}}
+    layers = [
+        _layer(FAINT, {"x": {**across, "field": "low"}, "x2": {"field": "high"}}, "isValid(datum.low)"),
+        _layer(DIAMOND, {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
+        _layer(_dot(33), {"x": {**across, "field": "value"}}, "!datum.floor"),
+        _layer(BAR, {"x": {**across, "field": "value"}}, "datum.floor"),
+        _layer({**text, **italic, "align": "left", "x": -144}, {"text": {"field": "name"}}),
+        _layer({**text, "align": "right", "x": width + 52.4}, {"text": {"field": "figure"}}),
+        _note(measure, width / 2, height + 25.7, align="center", fontSize=9.5, color=MUTED),
+    ]
+    spec = {"data": _data(marks), "width": width, "height": height, "encoding": {"y": down}, "layer": layers}
+    summary = "; ".join(f"{name} {figure}" for name, figure in zip(marks["name"], marks["figure"], strict=True))
+    return to_svg(spec, (-144, -7.2, width + 196.4, height + 38.9), f"{measure} with intervals. {summary}")
 
 
-def funnel(title: str, steps: Sequence[tuple[str, int]]) -> str:
+def funnel(title: str, steps: pd.DataFrame) -> str:
     """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
-    with style(f"funnel {title}"):
-        figure = new_figure(3.5, 0.1 + 0.3 * len(steps))
-        axes = figure.add_axes((0.4, 0, 0.46, 1))
-        counts = [count for _, count in steps]
-        axes.barh(range(len(steps)), counts, height=0.62, color=ACCENT)
-        for place, count in enumerate(counts):
-            axes.annotate(f"{count:,}", (count, place), (4, 0), textcoords="offset points", va="center", color=INK)
-        axes.set_yticks(range(len(steps)), [name for name, _ in steps], color=INK)
-        axes.set_xticks([])
-        axes.set_xlim(0, max(*counts, 1))
-        axes.spines["bottom"].set_visible(False)
-        axes.invert_yaxis()
-        return to_svg(figure, f"{title}: " + "; ".join(f"{name} {count:,}" for name, count in steps))
+    height = 7.2 + 21.6 * len(steps)
+    width, limits = 115.9, [0, max(int(steps["left"].max()), 1)]
+    across = {"field": "left", "type": "quantitative", "scale": _scale(limits), "axis": None}
+    down = {"field": "step", "type": "ordinal", "sort": None, "axis": None, "scale": BANDS}
+    layers = [
+        _layer({"type": "bar", "color": ACCENT}, {"x": across}),
+        _layer({"type": "text", "align": "left", "dx": 4}, {"x": across, "text": {"field": "left", "format": ","}}),
+        _layer({"type": "text", "align": "right", "x": -4}, {"text": {"field": "step"}}),
+    ]
+    spec = {"data": _data(steps), "width": width, "height": height, "encoding": {"y": down}, "layer": layers}
+    summary = "; ".join(f"{step} {left:,}" for step, left in zip(steps["step"], steps["left"], strict=True))
+    return to_svg(spec, (-100.8, 0, 252, height), f"{title}: {summary}")
 
 
-def curve_panel(name: str, curves: Mapping[str, Points], limits: Mapping[str, tuple[float, float]]) -> str:
+def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) -> str:
     """Loss of one row over its steps (train thin, select bold) and, below, its score on select where there is one."""
-    loss = {key: points for key, points in curves.items() if key in LOSSES and points}
-    score = {key: points for key, points in curves.items() if key in SCORES and points}
-    panels = [panel for panel in (loss, score) if panel]
-    height = 0.35 + 1.05 * len(panels)
-    with style(f"curves {name}"):
-        figure = new_figure(3.5, height)
-        all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        figure.subplots_adjust(left=0.13, right=0.97, top=0.97, bottom=0.28 / height, hspace=0.18)
-        for axes, panel in zip(all_axes, panels, strict=True):
-            _draw_curves(axes, panel, limits)
-        return to_svg(figure, f"Training curves of {name}: {', '.join([*loss, *score])}")
+    panels = [shown for names in (LOSSES, SCORES) if (shown := [key for key in names if len(curves.get(key, []))])]
+    drawn = [key for shown in panels for key in shown]
+    steps = _padded(pd.concat([curves[key]["step"] for key in drawn]), 0.05)
+    width, height, views = 211.7, 69, []
+    for shown in panels:
+        across = _axis(steps, "step", tickCount=3, tickMinStep=1, format="d", labels=shown is panels[-1])
+        down = _axis(limits[shown[0]], field="value", grid=True, tickCount=3, domain=False)
+        layers = []
+        for key in shown:
+            few = {"point": {"size": 12, "color": ACCENT}} if len(curves[key]) <= 12 else {}
+            mark = THIN if key == "train_loss" else {**BOLD, **few}
+            layers.append({"data": _data(curves[key]), **_layer(mark, {"x": across, "y": down})})
+        label = shown[0].split("_")[1].replace("chrf", "chrF")
+        # Losses fall and scores rise: the other corner is free.
+        corner = (3, "top") if label == "loss" else (height - 3, "bottom")
+        layers.append(_note(label, width - 2, corner[0], align="right", baseline=corner[1]))
+        views.append({"width": width, "height": height, "layer": layers})
+    spec = {"vconcat": views, "bounds": "flush", "spacing": 12.5}
+    whole = 25.5 + 75.4 * len(panels)
+    keys = sorted(drawn, key=lambda key: (key in SCORES, key))
+    return to_svg(spec, (-32.8, -5.3, 252, whole), f"Training curves of {name}: {', '.join(keys)}")
 
 
-def curve_limits(rows: Sequence[Mapping[str, Points]]) -> dict[str, tuple[float, float]]:
+def curve_limits(rows: Sequence[Curves]) -> dict[str, list[float]]:
     """The value range of each curve's panel over several rows, so that panels side by side can be compared."""
     limits = {}
     for names in (LOSSES, SCORES):
-        values = [value for row in rows for name in names for _, value in row.get(name, [])]
+        values = [row[name]["value"] for row in rows for name in names if name in row]
         if values:
-            margin = 0.06 * (max(values) - min(values)) or 0.05
-            limits.update(dict.fromkeys(names, (min(values) - margin, max(values) + margin)))
+            limits.update(dict.fromkeys(names, _padded(pd.concat(values), 0.06)))
     return limits
 
 
-def _forest_mark(axes: "Axes", place: int, value: float, row: Row | None) -> None:
-    if row is None:
-        axes.plot([value], [place], marker="|", markersize=9, markeredgewidth=1.6, color=MUTED)
-        return
-    if row.low is not None and row.high is not None:
-        axes.plot([row.low, row.high], [place, place], color=ACCENT, linewidth=2.2, solid_capstyle="round", alpha=0.45)
-    if row.reported is not None:
-        axes.plot([row.reported], [place], "D", markersize=6, markerfacecolor=PAPER, markeredgecolor=MUTED)
-    axes.plot([value], [place], "o", markersize=6.5, color=ACCENT, markeredgewidth=0)
+def calibration_panel(name: str, dev: Predictions, base: Predictions | None, confidence: float) -> str:
+    """Left: precision over recall (bold), that of `base` behind it (thin). Right: accuracy over confidence."""
+    width, height = 99, 92.2
+    down = _axis([0, 1.03], grid=True, values=[0, 0.5, 1], labelExpr="toString(datum.value)", domain=False)
+    recall = _axis([0, 1], field="recall", values=[0, 0.5, 1], labelExpr="toString(datum.value)")
+    sure = _axis([0.48, 1.02], field="confidence", values=[0.5, 0.75, 1], labelExpr="toString(datum.value)")
+    order = {"order": {"field": "threshold", "sort": "descending"}}
+    place = {"x": recall, "y": {**down, "field": "precision"}, **order}
+    left = [
+        {"data": _data(precision_recall(row)), **_layer(mark, place)}
+        for row, mark in ((base, THIN), (dev, BOLD))
+        if row is not None
+    ]
+    diagonal = pd.DataFrame({"confidence": [0.5, 1], "accuracy": [0.5, 1]})  # of two classes, the top one has half
+    ends = {"y": {**down, "field": "accuracy_low"}, "y2": {"field": "accuracy_high"}}
+    right = [
+        {"data": _data(diagonal), **_layer(THIN, {"x": sure, "y": {**down, "field": "accuracy"}})},
+        _layer(FAINT, {"x": sure, **ends}),
+        _layer(_dot(20), {"x": sure, "y": {**down, "field": "accuracy"}}),
+    ]
+    views = [
+        {"width": width, "height": height, "layer": [*layers, _note(label, width - 2, height - 4, align="right")]}
+        for label, layers in (("recall", left), ("confidence", right))
+    ]
+    spec = {"data": _data(reliability(dev, confidence)), "hconcat": views, "bounds": "flush", "spacing": 23.8}
+    area, error = average_precision(dev.labels, dev.probabilities[:, 1]), expected_calibration_error(dev)
+    text = f"Precision and recall of {name}, average precision {area:.4f}; calibration error {error:.4f}"
+    return to_svg(spec, (-25.2, -4.6, 252, 115.2), text)
 
 
-def _forest_axes(axes: "Axes", marks: Sequence[Mark], measure: str, digits: int) -> None:
-    height = 0.62 + 0.31 * len(marks)
-    axes.set_position((0.385, 0.44 / height, 0.475, 1 - 0.54 / height))
-    axes.set_ylim(len(marks) - 0.4, -0.6)
-    axes.set_yticks([])
-    axes.margins(x=0.06)
-    axes.grid(axis="x")
-    axes.locator_params(axis="x", nbins=4)
-    axes.set_xlabel(measure, fontsize=9.5, labelpad=4)
-    axes.tick_params(axis="x", labelsize=9.5)
-    for place, (name, value, row) in enumerate(marks):
-        colour = INK if row else MUTED
-        across = axes.get_yaxis_transform()
-        axes.text(
-            -0.81, place, name, transform=across, va="center", color=colour, fontstyle="normal" if row else "italic"
-        )
-        text = f"{value:.{digits}f}"
-        axes.text(1.295, place, text, transform=across, va="center", ha="right", color=colour)
+def precision_recall(dev: Predictions, points: int = 200) -> pd.DataFrame:
+    """At most `points` of the curve, about evenly spaced in recall, highest threshold first.
+
+    It ends where all positives are found: lower thresholds only lose precision. No points where no row is positive.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    if not dev.labels.any():
+        return pd.DataFrame(columns=["recall", "precision", "threshold"])
+    precision, recall, threshold = precision_recall_curve(dev.labels, dev.probabilities[:, 1])
+    curve = pd.DataFrame({"recall": recall[-2::-1], "precision": precision[-2::-1], "threshold": threshold[::-1]})
+    found = curve["recall"][: curve["recall"].searchsorted(1.0) + 1]
+    if len(found) <= points:
+        return curve[: len(found)]
+    places = found.searchsorted(np.linspace(found.iloc[0], 1.0, points))
+    return curve.iloc[np.unique(places)]
 
 
-def _draw_curves(axes: "Axes", panel: Mapping[str, Points], limits: Mapping[str, tuple[float, float]]) -> None:
-    for name, points in sorted(panel.items(), reverse=True):  # train under select
-        steps, values = zip(*points, strict=True)
-        bold = name != "train_loss"
-        marker = "o" if len(points) <= 12 else "None"
-        look: dict[str, Any] = {"color": ACCENT, "linewidth": 1.8} if bold else {"color": MUTED, "linewidth": 1.1}
-        axes.plot(steps, values, marker=marker, markersize=3, solid_joinstyle="round", **look)
-        axes.set_ylim(*limits[name])
-    label = next(iter(panel)).split("_")[1].replace("chrf", "chrF")
-    height = 0.96 if label == "loss" else 0.04  # losses fall and scores rise: the other corner is free
-    axes.text(0.99, height, label, transform=axes.transAxes, ha="right", va="top" if label == "loss" else "bottom")
-    axes.grid(axis="y")
-    axes.locator_params(axis="y", nbins=3)
-    axes.locator_params(axis="x", nbins=4, integer=True)
-    axes.tick_params(labelsize=10)
+def _data(frame: pd.DataFrame) -> Spec:
+    return {"values": json.loads(frame.to_json(orient="records"))}
+
+
+def _padded(values: pd.Series, share: float) -> list[float]:
+    """Their range with some room on both sides."""
+    margin = share * (values.max() - values.min()) or 0.05
+    return [float(values.min() - margin), float(values.max() + margin)]
+
+
+def _scale(domain: Sequence[float]) -> Spec:
+    return {"domain": list(domain), "zero": False, "nice": False}
+
+
+def _axis(ends: Sequence[float], field: str = "", **axis: Any) -> Spec:  # noqa: ANN401 - Vega-Lite's
+    """A quantitative position on a fixed scale, and the look of its axis."""
+    return {"field": field, "type": "quantitative", "scale": _scale(ends), "axis": axis}
+
+
+def _dot(size: float) -> Spec:
+    return {"type": "point", "filled": True, "size": size, "color": ACCENT}
+
+
+def _layer(mark: Spec, encoding: Spec, only: str = "") -> Spec:
+    """Marks of all rows of the data, or of those for which the expression `only` is true."""
+    return {"mark": mark, "encoding": encoding, **({"transform": [{"filter": only}]} if only else {})}
+
+
+def _note(text: str, x: float, y: float, **mark: Any) -> Spec:  # noqa: ANN401 - Vega-Lite's
+    """One text at a place in pixels."""
+    look = {"type": "text", "text": text, "x": x, "y": y, "baseline": "alphabetic", **mark}
+    return {"data": {"values": [{}]}, "mark": look, "encoding": {"x": None, "y": None}}

@@ -1,47 +1,39 @@
 """The metrics of every row that params.yaml names, in its order; files of rows that were removed are never read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.base import check, load_row
-from pipeline.config.tasks import Evaluation, Sentiment
+import pandas as pd
+
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.evaluation.predictions import METRICS
+from pipeline.files import read_frame, read_json
 
-METRICS = Path("metrics")
+CURVES = Path("plots/curves")
+CURVE_POINTS = 200
 DATASETS = {"sst": "SST-5", "cfimdb": "CFIMDB"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: its figure, the ends of the figure's interval and the reported figure (None where there is none)."""
-
-    name: str
-    group: str
-    value: float
-    low: float | None
-    high: float | None
-    reported: float | None
-    metrics: Mapping[str, Any]
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus reported."""
-        return None if self.reported is None else self.value - self.reported
+LOSSES = ("train_loss", "select_loss")
+SCORES = ("select_accuracy", "select_chrf")
+HEADLINE = ["name", "group", "value", "low", "high", "reported"]
+Curves = Mapping[str, pd.DataFrame]  # columns step and value, by the curve's name
 
 
 @dataclass(frozen=True)
 class Task:
-    """A results table; `measure` names the figure, `source` says who reported the other one."""
+    """A results table; `measure` names the figure, `source` says who reported the other one.
+
+    rows: the columns HEADLINE (a row's figure, the ends of its interval and the reported figure), then all metrics of
+        the rows' files; NaN where a row has none.
+    """
 
     key: str
     title: str
     measure: str
     source: str
     digits: int
-    rows: list[Row]
+    rows: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -61,29 +53,33 @@ class Results:
         """The three tasks in the order of the report."""
         return [self.sentiment, self.paraphrase, self.sonnets]
 
+    def floor(self, name: str, measure: str = "chrf") -> float | None:
+        """A floor of the sonnets: the mean over draws where it has draws."""
+        value: float | None = self.floors.get(f"{name}_{measure}_mean", self.floors.get(f"{name}_{measure}"))
+        return value
+
 
 def load_results(params: Mapping[str, Any]) -> Results:
     """Read the metrics of the rows of `params`, the content of params.yaml."""
-    confidence = check(params["evaluation"], Evaluation, "evaluation").confidence
-    datasets = {
-        row: DATASETS[load_row("sentiment", "methods", row, Sentiment).dataset] for row in rows_of(params, "sentiment")
-    }
-    accuracy = ("accuracy", "accuracy_low", "accuracy_high")
-    sentiment = [_row("sentiment", row, group, *accuracy, "handout_accuracy") for row, group in datasets.items()]
-    pair_rows = [*rows_of(params, "paraphrase"), *rows_of(params, "paraphrase", "ensembles")]
-    paraphrase = [_row("paraphrase", row, "", *accuracy, "reported_accuracy") for row in pair_rows]
-    chrf = ("chrf_mean", "chrf_low", "chrf_high", "reported_chrf")
-    sonnets = [_row("sonnets", row, "", *chrf) for row in rows_of(params, "sonnet", "systems")]
+    block = params["sentiment"]
+    datasets = {row: {**block["defaults"], **(block["methods"][row] or {})} for row in rows_of(params, "sentiment")}
+    sentiment = {row: DATASETS[own["dataset"]] for row, own in datasets.items()}
+    pairs = [*rows_of(params, "paraphrase"), *rows_of(params, "paraphrase", "ensembles")]
+    systems = rows_of(params, "sonnet", "systems")
+    accuracy, chrf = ("accuracy", "accuracy_low", "accuracy_high"), ("chrf_mean", "chrf_low", "chrf_high")
     data = METRICS / "data.json"
     return Results(
         params,
-        confidence,
-        Task("sentiment", "Sentiment", "Accuracy", "Handout", 4, sentiment),
-        Task("paraphrase", "Paraphrase detection", "Accuracy", "Reported", 4, paraphrase),
-        Task("sonnets", "Sonnets", "chrF", "Reported", 2, sonnets),
+        params["evaluation"]["confidence"],
+        Task("sentiment", "Sentiment", "Accuracy", "Handout", 4,
+             _rows("sentiment", sentiment, [*accuracy, "handout_accuracy"])),
+        Task("paraphrase", "Paraphrase detection", "Accuracy", "Reported", 4,
+             _rows("paraphrase", dict.fromkeys(pairs, ""), [*accuracy, "reported_accuracy"])),
+        Task("sonnets", "Sonnets", "chrF", "Reported", 2,
+             _rows("sonnets", dict.fromkeys(systems, ""), [*chrf, "reported_chrf"])),
         read_json(METRICS / "sonnets/floors.json"),
         read_json(data) if data.exists() else {},
-    )
+    )  # fmt: skip
 
 
 def rows_of(params: Mapping[str, Any], block: str, table: str = "methods") -> list[str]:
@@ -94,9 +90,39 @@ def rows_of(params: Mapping[str, Any], block: str, table: str = "methods") -> li
     return [str(name) for name in rows]
 
 
-def _row(task: str, name: str, group: str, value: str, low: str, high: str, reported: str) -> Row:
-    path = METRICS / task / f"{name}.json"
-    metrics = read_json(path)
-    if not isinstance(metrics, Mapping) or not isinstance(metrics.get(value), int | float):
-        raise InputError(f"{path}: {value} is missing; delete it and run `dvc repro`")
-    return Row(name, group, metrics[value], metrics.get(low), metrics.get(high), metrics.get(reported), metrics)
+def ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows from the highest figure to the lowest, datasets kept together."""
+    groups = rows.assign(place=pd.factorize(rows["group"])[0])
+    return groups.sort_values(["place", "value"], ascending=[True, False]).drop(columns="place")
+
+
+def curves_of(task: str, row: str) -> Curves:
+    """The training curves of a row by name: train_loss, select_loss, ..."""
+    return {path.stem: thinned(_curve(path), CURVE_POINTS) for path in sorted((CURVES / task / row).glob("*.tsv"))}
+
+
+def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Every k-th point and the last, about `most` of them."""
+    stride = -(-len(points) // most) or 1
+    return points[[place % stride == 0 or place == len(points) - 1 for place in range(len(points))]]
+
+
+def _rows(task: str, groups: Mapping[str, str], keys: Sequence[str]) -> pd.DataFrame:
+    """`groups` has the dataset of every row, `keys` the metrics that are the columns value, low, high and reported."""
+    lines = []
+    for name, group in groups.items():
+        path = METRICS / task / f"{name}.json"
+        metrics = read_json(path)
+        if not isinstance(metrics, Mapping) or not isinstance(metrics.get(keys[0]), int | float):
+            raise InputError(f"{path}: {keys[0]} is missing; delete it and run `dvc repro`")
+        headline = zip(HEADLINE, [name, group, *map(metrics.get, keys)], strict=True)
+        lines.append({**dict(headline), **metrics})
+    frame = pd.DataFrame(lines, columns=None if lines else HEADLINE)
+    return frame.astype(dict.fromkeys(HEADLINE[2:], float))
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]]
+    if points.select_dtypes("number").shape[1] < 2 or points.isna().to_numpy().any():
+        raise InputError(f"{path}: expected numbers only; delete it and run `dvc repro`")
+    return points.rename(columns={path.stem: "value"}).astype(float)

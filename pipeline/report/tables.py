@@ -1,19 +1,76 @@
-"""The report's tables as rows of text, with their Markdown and terminal forms; the page shows the same rows as HTML."""
+"""The report's tables as rows of text, and as Markdown; the page shows the same rows as HTML."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.evaluation.significance import ChrfTest
-from pipeline.report.evidence import BASELINE, SONNET_BASELINE, PairedTest
-from pipeline.report.notes import comparability, floors_line, optimal_line, run_line
-from pipeline.report.results import Results, Row, Task
+import pandas as pd
+
+from pipeline.errors import InputError
+from pipeline.evaluation.classification import SLICE_COLUMNS, SLICES
+from pipeline.evaluation.predictions import ENSEMBLES
+from pipeline.files import read_frame, read_json
+from pipeline.report.paired import BASELINE, SONNET_BASELINE
+from pipeline.report.results import Results, Task
 
 NOTHING = "–"
+SLICE_TITLES = {
+    "word_overlap": ("Accuracy by word overlap (tenths of dev, Jaccard from – to)", 2),
+    "words": ("Accuracy by length (tenths of dev, words of both sentences from – to)", 0),
+}
 FLOORS = {
     "prompt_only": "nothing",
     "random_train_tail": "a random training tail",
     "consensus_train_tail": "one training tail for all",
+}
+Columns = Mapping[str, tuple[str, int]]  # heading: (metric, digits)
+SENTIMENT_EXTRA: Columns = {
+    "Macro F1": ("macro_f1", 4),
+    "Majority": ("majority_accuracy", 4),
+    "On select": ("select_accuracy", 4),
+    "Calibration error": ("expected_calibration_error", 4),
+}
+PARAPHRASE_F1: Columns = {
+    "Macro F1": ("macro_f1", 4),
+    "Reported F1": ("reported_macro_f1", 4),
+    "Order flips": ("order_flip_rate", 4),
+}
+PARAPHRASE_FURTHER: Columns = {
+    "Positive F1": ("positive_f1", 4),
+    "Precision": ("precision", 4),
+    "Recall": ("recall", 4),
+    "Avg. precision": ("average_precision", 4),
+    "Brier": ("brier", 4),
+    "Calibration error": ("expected_calibration_error", 4),
+    "Majority": ("majority_accuracy", 4),
+    "On select": ("select_accuracy", 4),
+}
+PARAPHRASE_THRESHOLD: Columns = {
+    "Threshold": ("threshold_select", 4),
+    "Accuracy": ("accuracy_at_threshold", 4),
+    "Accuracy at 0.5": ("accuracy", 4),
+    "Macro F1": ("macro_f1_at_threshold", 4),
+    "Macro F1 at 0.5": ("macro_f1", 4),
+}
+SONNET_EXTRA: Columns = {
+    "± sd": ("chrf_sd", 2),
+    "Completion only": ("chrf_completion_mean", 2),
+    "Draws": ("draws", 0),
+}
+COPYING: Columns = {
+    "Perplexity": ("perplexity", 1),
+    "Copied lines": ("copied_line_share", 3),
+    "Longest shared run": ("longest_shared_words", 1),
+    "Repeated 4-grams": ("repeated_4grams", 3),
+    "Distinct 1": ("distinct_1", 3),
+    "Distinct 2": ("distinct_2", 3),
+    "Distinct 3": ("distinct_3", 3),
+}
+FORM: Columns = {
+    "Lines": ("lines_mean", 1),
+    "Exactly 14": ("exactly_14_lines", 3),
+    "Syllables a line": ("syllables_per_line", 2),
+    "Rhyming pairs": ("rhyme_agreement", 3),
 }
 
 
@@ -27,17 +84,33 @@ class Table:
     figures: bool = True  # right-aligned and sortable, but for the first column
 
 
+def table_of(title: str, columns: Mapping[str, Iterable[str]], figures: bool = True) -> Table:
+    """A table from its columns."""
+    return Table(title, list(columns), [list(row) for row in zip(*columns.values(), strict=True)], figures)
+
+
 def number(value: float | None, digits: int = 4, signed: bool = False) -> str:
     """A figure with a true minus sign, or a dash where there is none."""
-    if value is None:
+    if value is None or pd.isna(value):
         return NOTHING
     text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
     return text.replace("-", "−")
 
 
-def span(low: float | None, high: float | None, digits: int = 4) -> str:
-    """An interval."""
-    return NOTHING if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+def numbers(values: Iterable[float | None], digits: int = 4, signed: bool = False) -> list[str]:
+    """A column of figures."""
+    return [number(value, digits, signed) for value in values]
+
+
+def spans(low: Iterable[float | None], high: Iterable[float | None], digits: int = 4) -> list[str]:
+    """A column of intervals."""
+    ends = zip(numbers(low, digits), numbers(high, digits), strict=True)
+    return [NOTHING if NOTHING in pair else " to ".join(pair) for pair in ends]
+
+
+def percent(confidence: float) -> str:
+    """The heading of a column of intervals."""
+    return f"{confidence * 100:g} % interval"
 
 
 def p_value(value: float) -> str:
@@ -45,136 +118,113 @@ def p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def main_table(task: Task, confidence: float, extra: Mapping[str, tuple[str, int]] | None = None) -> Table:
-    """Row, our figure, its interval, the reported figure, the difference; `extra` maps headings to (metric, digits)."""
-    columns = {heading: column for heading, column in (extra or {}).items() if _measured(task.rows, column[0])}
-    header = ["Row", task.measure, f"{confidence * 100:g} % interval", task.source, "Difference", *columns]
-    rows = []
-    for row in task.rows:
-        cells = [row.name, number(row.value, task.digits), span(row.low, row.high, task.digits)]
-        cells += [number(row.reported, task.digits), number(row.difference, task.digits, signed=True)]
-        rows.append(cells + [number(row.metrics.get(key), digits) for key, digits in columns.values()])
-    return Table(task.title, header, rows)
+def main_table(task: Task, confidence: float, extra: Columns | None = None) -> Table:
+    """Row, our figure, its interval, the reported figure, the difference, and what was measured of `extra`."""
+    rows = task.rows
+    columns: dict[str, Iterable[str]] = {
+        "Row": rows["name"],
+        task.measure: numbers(rows["value"], task.digits),
+        percent(confidence): spans(rows["low"], rows["high"], task.digits),
+        task.source: numbers(rows["reported"], task.digits),
+        "Difference": numbers(rows["value"] - rows["reported"], task.digits, signed=True),
+    }
+    for heading, (key, digits) in (extra or {}).items():
+        if key in rows and rows[key].notna().any():
+            columns[heading] = numbers(rows[key], digits)
+    return table_of(task.title, columns)
 
 
-def _measured(rows: Sequence[Row], key: str) -> bool:
-    return any(row.metrics.get(key) is not None for row in rows)
-
-
-def metrics_table(title: str, rows: Sequence[Row], columns: Mapping[str, tuple[str, int]]) -> Table:
-    """Further metrics of some rows; `columns` maps headings to (metric, digits)."""
-    lines = [[row.name, *(number(row.metrics.get(key), digits) for key, digits in columns.values())] for row in rows]
-    return Table(title, ["Row", *columns], lines)
-
-
-SENTIMENT_EXTRA = {
-    "Macro F1": ("macro_f1", 4),
-    "Majority": ("majority_accuracy", 4),
-    "On select": ("select_accuracy", 4),
-    "Calibration error": ("expected_calibration_error", 4),
-}
-PARAPHRASE_F1 = {
-    "Macro F1": ("macro_f1", 4),
-    "Reported F1": ("reported_macro_f1", 4),
-    "Order flips": ("order_flip_rate", 4),
-}
-PARAPHRASE_FURTHER = {
-    "Positive F1": ("positive_f1", 4),
-    "Precision": ("precision", 4),
-    "Recall": ("recall", 4),
-    "Avg. precision": ("average_precision", 4),
-    "Brier": ("brier", 4),
-    "Calibration error": ("expected_calibration_error", 4),
-    "Majority": ("majority_accuracy", 4),
-    "On select": ("select_accuracy", 4),
-}
-PARAPHRASE_THRESHOLD = {
-    "Threshold": ("threshold_select", 4),
-    "Accuracy": ("accuracy_at_threshold", 4),
-    "Accuracy at 0.5": ("accuracy", 4),
-    "Macro F1": ("macro_f1_at_threshold", 4),
-    "Macro F1 at 0.5": ("macro_f1", 4),
-}
-SONNET_EXTRA = {"± sd": ("chrf_sd", 2), "Completion only": ("chrf_completion_mean", 2), "Draws": ("draws", 0)}
-COPYING = {
-    "Perplexity": ("perplexity", 1),
-    "Copied lines": ("copied_line_share", 3),
-    "Longest shared run": ("longest_shared_words", 1),
-    "Repeated 4-grams": ("repeated_4grams", 3),
-    "Distinct 1": ("distinct_1", 3),
-    "Distinct 2": ("distinct_2", 3),
-    "Distinct 3": ("distinct_3", 3),
-}
-FORM = {
-    "Lines": ("lines_mean", 1),
-    "Exactly 14": ("exactly_14_lines", 3),
-    "Syllables a line": ("syllables_per_line", 2),
-    "Rhyming pairs": ("rhyme_agreement", 3),
-}
+def metrics_table(title: str, rows: pd.DataFrame, columns: Columns) -> Table:
+    """Further metrics of some rows."""
+    found = rows.reindex(columns=[key for key, _ in columns.values()])
+    cells = {heading: numbers(found[key], digits) for heading, (key, digits) in columns.items()}
+    return table_of(title, {"Row": rows["name"], **cells})
 
 
 def sonnet_tables(results: Results) -> list[Table]:
     """The floors, and the form, copying and variety of every system."""
-    floors = results.floors
-    lines = []
-    for key, title in FLOORS.items():
-        whole = floors.get(f"{key}_chrf_mean", floors.get(f"{key}_chrf"))
-        rest = floors.get(f"{key}_chrf_completion_mean", floors.get(f"{key}_chrf_completion"))
-        lines.append([title, number(whole, 2), number(floors.get(f"{key}_chrf_sd"), 2), number(rest, 2)])
-    headings = ["Prompt continued with", "chrF", "± sd", "Completion only"]
+    columns = {
+        "Prompt continued with": list(FLOORS.values()),
+        "chrF": numbers(map(results.floor, FLOORS), 2),
+        "± sd": numbers((results.floors.get(f"{key}_chrf_sd") for key in FLOORS), 2),
+        "Completion only": numbers((results.floor(key, "chrf_completion") for key in FLOORS), 2),
+    }
     form = metrics_table("Form", results.sonnets.rows, FORM)
-    form.rows.append(["the real poems", *(number(floors.get(f"real_{key}"), digits) for key, digits in FORM.values())])
+    real = [number(results.floors.get(f"real_{key}"), digits) for key, digits in FORM.values()]
+    form.rows.append(["the real poems", *real])
     copying = metrics_table("Copying and variety", results.sonnets.rows, COPYING)
-    return [Table("Floors that need no model", headings, lines), form, copying]
+    return [table_of("Floors that need no model", columns), form, copying]
 
 
-def tests_table(tests: Sequence[PairedTest], confidence: float) -> Table:
-    """The paired tests against the baseline."""
-    interval = f"{confidence * 100:g} % interval"
-    header = ["Row", "Accuracy difference", interval, "Only this right", "Only baseline right", "McNemar p", "Holm p"]
-    rows = [
-        [
-            test.name,
-            number(test.difference.value, 4, signed=True),
-            span(test.difference.low, test.difference.high),
-            f"{test.only_row:,}",
-            f"{test.only_baseline:,}",
-            p_value(test.p_value),
-            p_value(test.adjusted),
-        ]
-        for test in tests
-    ]
-    return Table(f"Paired tests against {BASELINE}", header, rows)
+def tests_table(tests: pd.DataFrame, confidence: float) -> list[Table]:
+    """The paired tests against the baseline; no table without tests."""
+    columns = {
+        "Row": tests["name"],
+        "Accuracy difference": numbers(tests["difference"], signed=True),
+        percent(confidence): spans(tests["low"], tests["high"]),
+        "Only this right": [f"{rows:,}" for rows in tests["only_row"]],
+        "Only baseline right": [f"{rows:,}" for rows in tests["only_baseline"]],
+        "McNemar p": map(p_value, tests["p_value"]),
+        "Holm p": map(p_value, tests["adjusted"]),
+    }
+    return [table_of(f"Paired tests against {BASELINE}", columns)] if len(tests) else []
 
 
-def seeds_tables(rows: Sequence[Row], confidence: float) -> list[Table]:
+def seeds_tables(rows: pd.DataFrame, confidence: float) -> list[Table]:
     """The spread of the rows that were trained with several seeds; no table without such rows."""
-    lines = [
-        [
-            row.name,
-            str(row.metrics["seeds"]),
-            number(row.metrics["seeds_accuracy"]),
-            number(row.metrics["seeds_accuracy_sd"]),
-            span(row.metrics["seeds_accuracy_low"], row.metrics["seeds_accuracy_high"]),
-            number(row.metrics["seeds_macro_f1"]),
-            number(row.metrics["seeds_macro_f1_sd"]),
-        ]
-        for row in rows
-        if "seeds" in row.metrics
-    ]
-    interval = f"{confidence * 100:g} % interval of the mean"
-    header = ["Row", "Seeds", "Mean accuracy", "± sd", interval, "Mean macro F1", "± sd of F1"]
-    return [Table("Trained with several seeds", header, lines)] if lines else []
+    if "seeds" not in rows:
+        return []
+    rows = rows[rows["seeds"].notna()]
+    columns = {
+        "Row": rows["name"],
+        "Seeds": numbers(rows["seeds"], 0),
+        "Mean accuracy": numbers(rows["seeds_accuracy"]),
+        "± sd": numbers(rows["seeds_accuracy_sd"]),
+        f"{percent(confidence)} of the mean": spans(rows["seeds_accuracy_low"], rows["seeds_accuracy_high"]),
+        "Mean macro F1": numbers(rows["seeds_macro_f1"]),
+        "± sd of F1": numbers(rows["seeds_macro_f1_sd"]),
+    }
+    return [table_of("Trained with several seeds", columns)]
 
 
-def sonnet_tests_table(tests: Sequence[ChrfTest]) -> list[Table]:
+def sonnet_tests_table(tests: pd.DataFrame) -> list[Table]:
     """The paired bootstrap of first draws; no table without tests."""
-    rows = [
-        [test.name, number(test.chrf, 2), number(test.chrf - test.baseline, 2, signed=True), p_value(test.p_value)]
-        for test in tests
-    ]
-    header = ["Row", "chrF of draw 1", "Difference", "Holm p"]
-    return [Table(f"Paired bootstrap over poems against {SONNET_BASELINE}", header, rows)] if tests else []
+    columns = {
+        "Row": tests["name"],
+        "chrF of draw 1": numbers(tests["chrf"], 2),
+        "Difference": numbers(tests["difference"], 2, signed=True),
+        "Holm p": map(p_value, tests["adjusted"]),
+    }
+    return [table_of(f"Paired bootstrap over poems against {SONNET_BASELINE}", columns)] if len(tests) else []
+
+
+def slice_tables(rows: Sequence[str]) -> list[Table]:
+    """One table a measure: a line for each row, a column for each bin, the number of pairs at the end."""
+    found = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}
+    return [_slice_table(measure, found) for measure in SLICE_TITLES] if rows else []
+
+
+def _slice_table(measure: str, found: Mapping[str, pd.DataFrame]) -> Table:
+    title, digits = SLICE_TITLES[measure]
+    parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
+    first = next(iter(parts.values()))
+    for row, part in parts.items():
+        if not part[["low", "high", "rows"]].equals(first[["low", "high", "rows"]]):
+            raise InputError(f"{SLICES / row}.csv: other bins than those of {next(iter(found))}; run `dvc repro`")
+    ends = zip(numbers(first["low"], digits), numbers(first["high"], digits), strict=True)
+    header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
+    lines = [[row, *numbers(part["accuracy"], 3)] for row, part in parts.items()]
+    return Table(title, header, [*lines, ["pairs", *(f"{rows:,}" for rows in first["rows"])]])
+
+
+def ensemble_table(ensembles: Mapping[str, Any]) -> list[Table]:
+    """Members and weights of every entry of paraphrase.ensembles; no table without entries."""
+    lines = []
+    for name, settings in ensembles.items():
+        weights = read_json(ENSEMBLES / name / "weights.json")
+        shares = ", ".join(f"{member} {number(weight, 3)}" for member, weight in weights.items())
+        lines.append([name, settings["weights"], shares])
+    return [Table("Ensembles", ["Row", "Weights", "Members"], lines, figures=False)] if lines else []
 
 
 def data_table(data: Mapping[str, Any]) -> Table:
@@ -208,46 +258,3 @@ def markdown(table: Table) -> str:
 
 def _escaped(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def summary(
-    results: Results, tests: Sequence[PairedTest], augmentation: Sequence[Table], sonnet_tests: Sequence[ChrfTest]
-) -> str:
-    """metrics/summary.md; `augmentation` are the tables about augmented data, which follow those on paraphrases."""
-    confidence = results.confidence
-    tables = [main_table(results.sentiment, confidence), main_table(results.paraphrase, confidence, PARAPHRASE_F1)]
-    if tests:
-        tables.append(tests_table(tests, confidence))
-    tables += seeds_tables(results.paraphrase.rows, confidence)
-    tables += augmentation
-    tables += [main_table(results.sonnets, confidence, SONNET_EXTRA), *sonnet_tests_table(sonnet_tests)]
-    tables += sonnet_tables(results)
-    if results.data:
-        tables.append(data_table(results.data))
-    intro = f"# Results\n\n{run_line(results.params)}\n{comparability(results.params)}\n"
-    notes = {
-        results.sentiment.title: floors_line(results.data, "sst cfimdb"),
-        results.paraphrase.title: floors_line(results.data, "paraphrase"),
-        results.sonnets.title: optimal_line(results.params),
-    }
-    return intro + "".join(f"\n## {table.title}\n\n{markdown(table)}{notes.get(table.title, '')}" for table in tables)
-
-
-def print_results(results: Results) -> None:
-    """The results on the terminal: our figure, its interval, the reported one and the difference."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    console = Console()
-    for task in results.tasks:
-        table = main_table(task, results.confidence)
-        view = RichTable(
-            title=f"{task.title} (dev)", box=box.SIMPLE_HEAD, title_justify="left", show_edge=False, pad_edge=False
-        )
-        for place, heading in enumerate(table.header):
-            view.add_column(heading, justify="right" if place else "left", no_wrap=True)
-        for row in table.rows:
-            view.add_row(*row)
-        console.print(view)
-    console.print(comparability(results.params), style="dim")

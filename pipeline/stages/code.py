@@ -2,9 +2,10 @@
 
     python -m pipeline.stages code
 
-Writes code/stages/<stage>.txt and code/objectives/<objective>.txt: for each module of this package that the stage's (or
-objective's) module imports, directly or not, the MD5 of its code and its path. A stage that depends on such a list runs
-again when any of this code changes. Comments and docstrings do not count, nor does what it does not import.
+Writes code/stages/<stage>.txt, code/objectives/<objective>.txt and code/decoding/<decoder>.txt: for each module of this
+package that the stage's (objective's, decoder's) module imports, directly or not, the MD5 of its code and its path. A
+stage that depends on such a list runs again when any of this code changes. Comments and docstrings do not count, nor
+does what it does not import.
 """
 
 import hashlib
@@ -16,8 +17,7 @@ from pipeline.config.source import PACKAGE, code, imported_files
 from pipeline.errors import InputError
 from pipeline.files import new_folder, write_text
 
-# Folders of modules that are imported by their name, and what imports them: a row's parameters name its objective.
-FOLDERS = {"stages": [Path(PACKAGE, "stages", "__main__.py")], "objectives": []}
+NAMED = ("objectives", "decoding")  # a row's parameters name its objective, and a system's its decoder
 OUTPUT = Path("code")
 
 
@@ -32,14 +32,16 @@ def main(arguments: Sequence[str]) -> None:
 def listings() -> dict[Path, str]:
     """The content of every list, by its path in OUTPUT."""
     hashed = cache(code_hash)
-    files = {
-        Path(folder, f"{entry.stem}.txt"): sorted(imported_files(entry, *above))
-        for folder, above in FOLDERS.items()
-        for entry in sorted(Path(PACKAGE, folder).glob("[!_]*.py"))
-    }
+    stages, above = Path(PACKAGE, "stages"), Path(PACKAGE, "stages", "__main__.py")
+    files = {entry: sorted(imported_files(entry, above)) for entry in sorted(stages.glob("[!_]*.py"))}
+    for folder in NAMED:
+        methods = [path for path in Path(PACKAGE, folder).glob("*.py") if "class Options" in path.read_text("utf-8")]
+        files |= {entry: sorted(imported_files(entry)) for entry in sorted(methods)}
     return {
-        path: "".join(f"{digest}  {file.as_posix()}\n" for file in some if (digest := hashed(file)))
-        for path, some in files.items()
+        entry.relative_to(PACKAGE).with_suffix(".txt"): "".join(
+            f"{digest}  {file.as_posix()}\n" for file in some if (digest := hashed(file))
+        )
+        for entry, some in files.items()
     }
 
 

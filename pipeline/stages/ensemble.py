@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.base import load_seed
-from pipeline.config.tasks import load_ensemble
+from pipeline.config.base import entry
+from pipeline.config.params import load_params
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
 from pipeline.evaluation.predictions import (
@@ -33,7 +33,7 @@ SPLITS = ("dev", "dev_swapped", "test", "ap_h")
 def main(arguments: Sequence[str]) -> None:
     """Write the predictions of the ensemble named by the only argument."""
     name = one_argument(arguments, "ensemble")
-    settings, seed = load_ensemble(name), load_seed()
+    settings, seed = entry(load_params().paraphrase.ensembles, name, "paraphrase.ensembles"), load_params().seed
     members = {member: PARAPHRASE / member for member in settings.members}
     select, answers = read_members({member: folder / "select.csv" for member, folder in members.items()})
     if len(select.ids) < 2 or (select.labels == UNLABELLED).any():

@@ -4,25 +4,24 @@ python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confid
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import verse
-from pipeline.evaluation.floors import floors
-from pipeline.evaluation.generation import full_text
+from pipeline.evaluation.generation import floors, full_text
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_json
 from pipeline.text.prepared import GIVEN_LINES, PREPARED, SONNET_LINES, Poem, lines_of, read_poems
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the floors and the form of the real dev poems."""
-    _, settings, seed = evaluation_arguments(arguments)
+    _, settings = evaluation_arguments(arguments)
     train = [poem for split in ("train", "select") for poem in _poems(split)]
     dev = _poems("dev")
-    write_json(Path("metrics/sonnets/floors.json"), floors(train, dev, settings.confidence, seed) | real_form(dev))
+    write_json(METRICS / "sonnets/floors.json", floors(train, dev, settings.confidence, settings.seed) | real_form(dev))
 
 
 def real_form(dev: Sequence[Poem]) -> dict[str, float]:

@@ -6,12 +6,12 @@ python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import generation, verse
+from pipeline.evaluation.predictions import METRICS, SONNETS
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import read_jsonl, write_json
 from pipeline.text.prepared import GIVEN_LINES, PREPARED, read_poems
@@ -19,8 +19,8 @@ from pipeline.text.prepared import GIVEN_LINES, PREPARED, read_poems
 
 def main(arguments: Sequence[str]) -> None:
     """Write the scores of one system."""
-    (system,), settings, _ = evaluation_arguments(arguments, "system")
-    path = Path("predictions/sonnets") / system / "dev.jsonl"
+    (system,), settings = evaluation_arguments(arguments, "system")
+    path = SONNETS / system / "dev.jsonl"
     draws = generation.read_generated(path)
     dev = {poem.id: poem for poem in read_poems(PREPARED / "sonnets/dev.jsonl")}
     seen = [poem for split in ("train", "select") for poem in read_poems(PREPARED / f"sonnets/{split}.jsonl")]
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
     if system in SONNET:
         metrics |= {"reported_chrf": SONNET[system], "delta_chrf": metrics["chrf_mean"] - SONNET[system]}
-    write_json(Path("metrics/sonnets") / f"{system}.json", metrics)
+    write_json(METRICS / f"sonnets/{system}.json", metrics)
 
 
 def verse_scores(poems: Sequence[list[str]]) -> dict[str, float]:

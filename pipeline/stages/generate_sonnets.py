@@ -13,21 +13,20 @@ the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<syst
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from transformers.utils import logging
 
 from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
-from pipeline.config.base import load_block, load_seed
-from pipeline.config.sonnet import ContrastiveDecoding, Sampler, load_scorer, load_system
-from pipeline.config.training import Compute
-from pipeline.decoding.poems import submission, with_nll
-from pipeline.decoding.write import Written, generate
+from pipeline.config.params import load_params
+from pipeline.decoding.likelihood import with_nll
+from pipeline.decoding.writer import Writer, Written, training_lines
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.models.adapters import load_language_model
-from pipeline.text.prepared import PREPARED, lines_of, read_poems
+from pipeline.text.prepared import PREPARED, Generated, read_poems
 from pipeline.text.prompts import load_tokenizer
 
 BACKBONE = Path("models/backbone")
@@ -37,20 +36,18 @@ DATA = PREPARED / "sonnets"
 @in_processes
 def main(arguments: Sequence[str]) -> None:
     name = one_argument(arguments, "system")
-    system, scoring, seed = load_system(name), load_scorer(), load_seed()
-    make_deterministic(seed, load_block("compute", Compute))
+    params = load_params()
+    system, scoring, seed = params.sonnet.system(name), params.sonnet.scorer, params.seed
+    make_deterministic(seed, params.compute)
     logging.disable_progress_bar()
     path = Path("models") / system.model
-    tokenizer, model = load_tokenizer(path), load_language_model(path, BACKBONE)
-    amateur = load_language_model(BACKBONE, BACKBONE) if isinstance(system, ContrastiveDecoding) else None
+    tokenizer, backbone = load_tokenizer(path), partial(load_language_model, BACKBONE, BACKBONE)
+    writer = Writer(load_language_model(path, BACKBONE), tokenizer, seed, partial(training_lines, DATA), backbone)
     scorer = load_language_model(Path("models/sonnet") / scoring, BACKBONE)
-    seen = [poem for split in ("train", "select") for poem in read_poems(DATA / f"{split}.jsonl")]
-    lines = list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
     written, counts = {}, {}
     for split in ("dev", "test"):
         prompts = read_poems(DATA / f"{split}.jsonl")
-        once = system.model_copy(update={"draws": 1}) if split == "test" and isinstance(system, Sampler) else system
-        poems, pool = generate(model, tokenizer, prompts, once, seed, lines, amateur)
+        poems, pool = system.module.write(writer, prompts, system if split == "dev" else system.once())
         written[split] = Written(with_nll(scorer, tokenizer, poems), pool)
         counts[split] = {"prompts": len(prompts), "poems": len(poems), "candidates": len(pool)}
     if rank() > 0:
@@ -66,3 +63,8 @@ def main(arguments: Sequence[str]) -> None:
         write_text(folder / "submission.txt", submission(written["test"].poems))
         run = {"system": name, **system.model_dump(), "scorer": scoring, "seed": seed, **counts}
         write_json(folder / "system.json", run)
+
+
+def submission(poems: Sequence[Generated]) -> str:
+    """One poem a prompt in the course's submission format."""
+    return "--Generated Sonnets-- \n\n" + "".join(f"\n{poem.id}\n{poem.text}\n\n" for poem in poems)

@@ -19,8 +19,8 @@ from pipeline.compute.processes import in_processes, rank
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.sonnet import Sonnet
-from pipeline.decoding.poems import sample_poems
 from pipeline.decoding.top_p import top_p
+from pipeline.decoding.writer import Writer
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import write_text
@@ -84,7 +84,7 @@ def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, se
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
         batch = {name: value.to(model.device) for name, value in collate(Rows(documents).rows).items()}
         loss, _ = language_model.loss(model, batch)
-        poems = sample_poems(model, tokenizer, select, settings.select_draws, choose, seed)
+        poems = Writer(model, tokenizer, seed).sample(select, settings.select_draws, choose)
         hypotheses = [poem.text for poem in poems]
         return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
 

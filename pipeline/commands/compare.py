@@ -1,26 +1,26 @@
 """What changed in metrics/ against a commit.
 
-    python -m pipeline.report.compare main
+    python -m pipeline compare main
 
 Every row whose headline metrics changed, with the old and the new figure. `outside` marks a new figure that lies
 outside the old one's interval; the interval is about the rows of dev, not about seeds. Figures are read with git, as
 they are committed there: nothing is computed.
 """
 
+import argparse
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
 from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS
-from pipeline.errors import InputError, stage_main
+from pipeline.errors import InputError
+from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_json
 
-METRICS = Path("metrics")
 HEADLINES = {
     "sentiment": ["accuracy", "macro_f1"],
     "paraphrase": ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1"],
@@ -53,11 +53,15 @@ class Change(NamedTuple):
         return not self.low <= self.new <= self.high
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print what changed since the commit that the only argument names."""
-    if len(arguments) != 1:
-        raise InputError("usage: make compare BASE=<commit>, or python -m pipeline.report.compare <commit>")
-    (base,) = arguments
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The commit to compare with."""
+    parser.add_argument("base", help="a commit, branch or tag")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what changed since the commit `base`."""
+    base: str = options.base
     commit = commit_of(base)
     old, new = metrics_at(commit), metrics_here()
     before = rows_of(old, git("show", f"{commit}:./{PARAMS}"))
@@ -150,7 +154,3 @@ def cells(change: Change) -> list[str]:
 def figure(value: float | None, sign: str = "") -> str:
     """A number, or a dash where there is none."""
     return "–" if value is None else f"{value:{sign}.4f}"
-
-
-if __name__ == "__main__":
-    stage_main(main)

@@ -89,7 +89,9 @@ class Runner:
     def __init__(self, repo: Repo, plan: Plan, jobs: int) -> None:
         self.repo, self.plan, self.jobs = repo, plan, jobs
         self.folder = Path(repo.tmp_dir, "jobs")
-        self.graph = TopologicalSorter({name: plan.needs[name] & plan.stale for name in plan.stale})
+        self.graph = TopologicalSorter(
+            {name: plan.needs[name] & plan.stale for name in plan.stages if name in plan.stale}
+        )
         self.ready: list[str] = []
         self.running: dict[Connection, Job] = {}
         self.times: list[tuple[str, str, float]] = []  # stage, result, seconds

@@ -9,9 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.checks import __main__ as checks
-from pipeline.checks import params as checker
 from pipeline.config.base import entry
-from pipeline.config.params import load_params
+from pipeline.config.params import check_methods, load_params
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError, stage_main
 
@@ -35,7 +34,7 @@ def keys(tree: object, above: str = "") -> list[str]:
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> None:
-    checker.check_file(path)
+    check_methods(load_params(path), path)
     assert keys(read(path)) == keys(read(SAMPLE))
     assert read(path)["profile"] == path.stem
 

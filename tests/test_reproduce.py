@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 from small_project import REPOSITORY
 
 from pipeline.checks import reproduce
-from pipeline.config.base import TOP_LEVEL
 
 # What a stage writes depends on the environment: as another machine, or a change that nobody committed, would do it.
 STAGE = """
@@ -98,7 +97,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Iterator[
     (folder / "dvc.yaml").write_text(PIPELINE)
     compute = {"precision": "portable", "threads": 1, "processes": 1}
     with open(folder / "params.yaml", "w") as file:
-        YAML(typ="safe").dump(dict.fromkeys(TOP_LEVEL, "unused") | {"seed": 1, "compute": compute}, file)
+        YAML(typ="safe").dump(YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml") | {"compute": compute}, file)
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         assert call(folder, *command).returncode == 0
     run(folder)

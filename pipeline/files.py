@@ -89,13 +89,13 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file."""
-    rows, number = [], 0
-    try:
-        # Split at LF only: str.splitlines would also split inside a text at U+2028, form feeds and the like.
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    rows = []
+    # Split at LF only: str.splitlines would also split inside a text at U+2028, form feeds and the like.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        try:
             rows += [json.loads(line)] if line else []
-    except ValueError:
-        raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
+        except ValueError:
+            raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
     return rows
 
 

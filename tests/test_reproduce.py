@@ -155,7 +155,7 @@ def test_a_stage_that_is_gone_is_a_finding_and_so_are_files_in_git_that_the_run_
     replace(project / "plots/curves/baseline.csv", "loss", "less")
     assert call(project, "git", "rm", "--cached", "-q", "metrics/summary.md").returncode == 0
     replace(project / ".git/info/exclude", "#", "metrics/summary.md\n#")  # `git add -A` leaves it out
-    replace(project / "dvc.lock", "stages:\n", "stages:\n  gone:\n    cmd: python gone.py\n")
+    replace(project / "dvc.lock", "\nstages:\n", "\nstages:\n  gone:\n    cmd: python gone.py\n")
     commit(project)
     assert check(project) == (
         1,

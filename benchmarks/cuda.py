@@ -37,8 +37,7 @@ from pipeline.config.training import Compute
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.text.prepared import PREPARED, Pair, read_pairs, read_poems
-from pipeline.text.prompts import encode_pairs
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import encode_pairs, load_tokenizer
 from pipeline.training.loop import Loop, Rows, trainer_arguments
 from pipeline.training.predict import predict
 

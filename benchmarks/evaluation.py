@@ -20,8 +20,7 @@ from benchmarks.sizes import SIZES, WORDS, config
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.text.batches import batches_by_length
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
-from pipeline.text.prompts import encode_pairs
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import encode_pairs, load_tokenizer
 from pipeline.training.predict import predict
 
 BATCH = 32

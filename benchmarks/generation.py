@@ -24,7 +24,7 @@ from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.text.prepared import PREPARED, read_poems
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import load_tokenizer
 
 SIZE = "small"
 PROMPTS, NEW = 12, 128

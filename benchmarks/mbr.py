@@ -15,8 +15,7 @@ from sacrebleu.metrics import CHRF
 
 from benchmarks.measure import Work, interleaved, seconds, write
 from pipeline.decoding.mbr import mbr, pairwise_chrf
-from pipeline.text.lines import SONNET_LINES
-from pipeline.text.prepared import PREPARED, read_poems
+from pipeline.text.prepared import PREPARED, SONNET_LINES, read_poems
 
 FEW, MANY = 64, 1024
 

@@ -16,7 +16,7 @@ from pipeline.config.params import load_params
 from pipeline.decoding.writer import Writer, training_lines
 from pipeline.models.adapters import load_language_model
 from pipeline.text.prepared import PREPARED, read_poems
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import load_tokenizer
 
 BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 

@@ -40,8 +40,7 @@ from pipeline.models.dropout import use_fast_dropout
 from pipeline.objectives import cross_entropy, r_drop, symmetric
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
-from pipeline.text.prompts import encode_pairs, encode_views
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import encode_pairs, encode_views, load_tokenizer
 from pipeline.training.loop import ByLength, Objective, Rows, train
 
 BATCH, LENGTH = 32, course_loop.LENGTH

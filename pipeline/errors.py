@@ -32,9 +32,8 @@ _HINTS = {
 
 def one_line(error: Exception) -> str:
     """The message of an expected failure, on one line."""
-    if isinstance(error, OSError) and error.errno in _HINTS:
-        name = error.filename2 or error.filename or "output"  # of a copy or a rename, the destination
-        return f"{name}: {_HINTS[error.errno]}"
+    if isinstance(error, OSError) and error.errno in _HINTS:  # of a copy or a rename, the destination counts
+        return f"{error.filename2 or error.filename or 'output'}: {_HINTS[error.errno]}"
     return " ".join(str(error).split())
 
 
@@ -68,11 +67,7 @@ PLAIN = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'"
 
 
 def print_anywhere(encoding: str | None = None) -> None:
-    """Print plain characters for those that the terminal lacks; no UnicodeEncodeError. Files are always UTF-8.
-
-    Args:
-        encoding: None keeps the one that the terminal, or the environment, asks for.
-    """
+    """Print plain characters for those that the encoding (None: the terminal's) lacks. Files are always UTF-8."""
     codecs.register_error("plain", plain)
     for stream in (sys.__stdout__, sys.__stderr__):  # not what a library has put around them, such as colorama
         if isinstance(stream, io.TextIOWrapper):
@@ -83,6 +78,5 @@ def print_anywhere(encoding: str | None = None) -> None:
 def plain(error: UnicodeError) -> tuple[str, int]:
     """ASCII for a character that cannot be encoded, such as e for an accented e, and where to go on."""
     assert isinstance(error, UnicodeEncodeError)
-    character = error.object[error.start]
-    parts = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    parts = unicodedata.normalize("NFKD", character := error.object[error.start]).encode("ascii", "ignore").decode()
     return PLAIN.get(character, parts or "?"), error.start + 1

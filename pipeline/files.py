@@ -22,17 +22,12 @@ from pipeline.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-ALMOST_NOTHING = 4 * 2**20  # bytes; a disk with less left is what stopped a large write
 Scalar = str | int | float | bool | None
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file in a failure to write it.
-
-    An OSError may have no name, since a full disk is noticed when buffers are written. torch and safetensors report a
-    full disk as other errors: these become an OSError, too.
-    """
+    """Name the file in a failure to write it: an OSError for a full disk has no name, torch and safetensors hide it."""
     try:
         yield
     except OSError as error:
@@ -40,7 +35,7 @@ def naming(path: Path) -> Iterator[None]:
         raise
     except (RuntimeError, SafetensorError) as error:
         existing = next(parent for parent in (path, *path.resolve().parents) if parent.exists())
-        if shutil.disk_usage(existing).free < ALMOST_NOTHING:
+        if shutil.disk_usage(existing).free < 4 * 2**20:  # bytes: so little left is what stopped a large write
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
@@ -97,11 +92,10 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = []
     # Split at LF only: str.splitlines would also split inside a text at U+2028, form feeds and the like.
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if line:
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
+        try:
+            rows += [json.loads(line)] if line else []
+        except ValueError:
+            raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
     return rows
 
 
@@ -137,8 +131,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a table written by `write_csv`; missing columns are an InputError that names them."""
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or [])]
-        if missing:
+        if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
             raise InputError(f"{path}: column {', '.join(missing)} is missing; delete it and run `dvc repro`")
         return list(reader)
 

@@ -82,11 +82,6 @@ class Job(NamedTuple):
     log: Path
     start: float
 
-    def kill(self, number: int) -> None:
-        """Send a signal to its process and to all that this started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid or 0, number)
-
 
 class Runner:
     """Starts the stages of a plan, at most `jobs` at once, and waits for them."""
@@ -95,7 +90,7 @@ class Runner:
         self.repo, self.plan, self.jobs = repo, plan, jobs
         self.folder = Path(repo.tmp_dir, "jobs")
         self.graph = TopologicalSorter(
-            {name: plan.needs[name] & plan.stale for name in plan.needs if name in plan.stale}
+            {name: plan.needs[name] & plan.stale for name in plan.stages if name in plan.stale}
         )
         self.ready: list[str] = []
         self.running: dict[Connection, Job] = {}
@@ -121,7 +116,7 @@ class Runner:
             self.receive(0.5)
         for number, patience in ((signal.SIGINT, 5), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
             for job in self.running.values():
-                job.kill(number)
+                kill(job.process, number)
             until = time.monotonic() + patience
             while self.running and time.monotonic() < until:
                 self.receive(0.5)
@@ -141,9 +136,8 @@ class Runner:
             log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
             log.write_bytes(b"")
             ours, theirs = multiprocessing.Pipe(duplex=False)
-            process = multiprocessing.get_context("fork").Process(
-                target=run_stage, args=(self.repo, stage, theirs, log, self.lifeline)
-            )
+            job = (self.repo, stage, theirs, log, self.lifeline)
+            process = multiprocessing.get_context("fork").Process(target=run_stage, args=job)
             process.start()
             theirs.close()
             self.running[ours] = Job(stage, process, log, time.monotonic())
@@ -173,7 +167,7 @@ class Runner:
         if error:
             result = "interrupted" if interrupted.is_set() else "failed"
             self.failed |= {} if interrupted.is_set() else {name: error}
-            job.kill(signal.SIGKILL)  # a killed process may have left its command behind
+            kill(job.process, signal.SIGKILL)  # a killed process may have left its command behind
         else:
             self.graph.done(name)
         job.process.join()
@@ -198,6 +192,12 @@ class Runner:
             for path, file in {stage.path: stage.dvcfile for stage in self.unwritten}.items():
                 file.dump_stages([stage for stage in self.unwritten if stage.path == path], update_pipeline=False)
         self.unwritten, self.debt, self.cost = [], 0.0, time.monotonic() - begin
+
+
+def kill(process: BaseProcess, number: int) -> None:
+    """Send a signal to a job and to all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid or 0, number)
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -19,8 +19,7 @@ from pipeline.stages import (
     evaluate_sonnets,
     report,
 )
-from pipeline.text.lines import lines_of
-from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
+from pipeline.text.prepared import PREPARED, Pair, Poem, Sentence, lines_of, write_pairs, write_poems, write_sentences
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "<script>alert('&')</script> | pipe"

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from pipeline.config.data import Hub, Scratch
 from pipeline.errors import InputError, one_line
 from pipeline.models.backbone import from_hub, from_path, save
-from pipeline.text.tokenizer import copy_tokenizer, end_of_text, load_tokenizer
+from pipeline.text.prompts import copy_tokenizer, end_of_text, load_tokenizer
 from pipeline.training.pretrain import corpus_texts, from_scratch, train_tokenizer
 from pipeline.training.run import Run
 

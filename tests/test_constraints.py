@@ -8,8 +8,7 @@ from tiny import END, TEXT, options, tiny_model, tiny_tokenizer
 
 from pipeline.decoding.constraints import Constraints, Copying, visible
 from pipeline.decoding.writer import Writer
-from pipeline.text.lines import lines_of, words_of
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Poem, lines_of, words_of
 
 TOKENIZER = tiny_tokenizer()
 PIECES = [visible(TOKENIZER.decode([token])) for token in range(TOKENIZER.get_vocab_size())]

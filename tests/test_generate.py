@@ -27,10 +27,8 @@ from pipeline.errors import InputError
 from pipeline.files import read_json, read_jsonl, write_jsonl
 from pipeline.stages.code import listings
 from pipeline.stages.generate_sonnets import submission
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import Poem
-from pipeline.text.prompts import encode_documents
-from pipeline.text.tokenizer import end_of_text
+from pipeline.text.prepared import Generated, Poem
+from pipeline.text.prompts import encode_documents, end_of_text
 
 TOKENIZER = tiny_tokenizer()
 PROMPT = TEXT[3]
@@ -236,7 +234,7 @@ from typing import Literal
 
 from pipeline.config.sonnet import System
 from pipeline.decoding.writer import Written
-from pipeline.text.lines import Generated
+from pipeline.text.prepared import Generated
 
 
 class Options(System):

@@ -16,8 +16,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation import generation, verse
 from pipeline.evaluation.generation import Copying
 from pipeline.files import write_jsonl
-from pipeline.text.lines import Generated, word_matches, words_of
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Generated, Poem, word_matches, words_of
 
 PROMPT = "Shall I compare thee to a summer's day?\nThou art more lovely and more temperate:\nRough winds do shake"
 REST = (

@@ -89,6 +89,7 @@ def test_there_are_four_ways_in() -> None:
     runnable = {
         module for module, path in FILES.items() if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     }
+    runnable.remove("pipeline.stages._warm")  # stages start it, not users
     assert {module.removesuffix(".__main__") for module in runnable} == ENTRY_POINTS
 
 

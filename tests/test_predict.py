@@ -20,14 +20,13 @@ from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.__main__ import main
 from pipeline.commands.predict import read_records
-from pipeline.config.tasks import load_paraphrase
+from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.models.classifier import build_classifier
 from pipeline.models.weights import load_weights
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs, encode_texts
-from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.text.prompts import copy_tokenizer, encode_pairs, encode_texts, load_tokenizer
 from pipeline.training.pair_rows import new_classifier
 from pipeline.training.predict import predict as predict_prompts
 
@@ -69,7 +68,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_pair_row(row: str, seed: int) -> None:
-    model = new_classifier(BACKBONE, load_tokenizer(BACKBONE), load_paraphrase(row))
+    model = new_classifier(BACKBONE, load_tokenizer(BACKBONE), load_params().paraphrase.methods[row])
     save(cast(PreTrainedModel, model), Path("models/paraphrase") / row, seed)
 
 
@@ -86,7 +85,7 @@ def save(model: PreTrainedModel, folder: Path, seed: int) -> None:
 
 def expected(row: str, pairs: list[tuple[str, str]]) -> np.ndarray:
     """P(yes) as the training stage predicts: the model it has built, with the weights it has saved."""
-    parameters, tokenizer = load_paraphrase(row), load_tokenizer(BACKBONE)
+    parameters, tokenizer = load_params().paraphrase.methods[row], load_tokenizer(BACKBONE)
     model = cast(PreTrainedModel, new_classifier(BACKBONE, tokenizer, parameters))
     load_weights(model, Path("models/paraphrase") / row)
     orders = [pairs] if row != "symmetric" else [pairs, [(second, first) for first, second in pairs]]

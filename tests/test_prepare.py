@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from pipeline.errors import InputError
 from pipeline.files import read_json, read_jsonl
 from pipeline.stages import prepare
-from pipeline.text import splits, summary
-from pipeline.text.prepared import PREPARED, Pair, Sentence, read_pairs, read_poems, read_sentences
+from pipeline.text import corpora, splits
+from pipeline.text.prepared import PREPARED, Pair, Sentence, jaccard, read_pairs, read_poems, read_sentences
 
 REPOSITORY = Path(__file__).parents[1]
 RAW = Path("data/raw")
@@ -91,7 +91,7 @@ def test_the_seed_decides_everything() -> None:
     first = prepared()
     prepare.main([])
     assert prepared() == first
-    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 11711", "seed: 1"))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 11711", "seed: 7"))
     prepare.main([])
     second = prepared()
     assert {name for name in first if first[name] != second[name]} == {
@@ -198,9 +198,9 @@ def test_select_has_the_label_balance_of_train() -> None:
 
 def test_word_overlap_floor() -> None:
     same, different = Pair("1", "a b c d", "a b c e", 1), Pair("2", "a b c d", "d f g h", 0)
-    assert (summary.jaccard(same), summary.jaccard(different)) == (3 / 5, 1 / 7)
-    assert summary.word_overlap_accuracy([same, different], [same, different, different]) == 1.0
-    assert summary.best_threshold([(0.2, 1), (0.2, 0), (0.9, 1), (0.1, 0)]) == 0.9
-    assert summary.best_threshold([(0.2, 0)]) == float("inf")
-    assert summary.majority_accuracy([different, different, same], [same, different, same]) == 1 / 3
-    assert summary.shares_question([same, different], [Pair("3", "x", "A B C E", 1)]) == 0.5
+    assert (jaccard(same), jaccard(different)) == (3 / 5, 1 / 7)
+    assert corpora.word_overlap_accuracy([same, different], [same, different, different]) == 1.0
+    assert corpora.best_threshold([(0.2, 1), (0.2, 0), (0.9, 1), (0.1, 0)]) == 0.9
+    assert corpora.best_threshold([(0.2, 0)]) == float("inf")
+    assert corpora.majority_accuracy([different, different, same], [same, different, same]) == 1 / 3
+    assert corpora.shares_question([same, different], [Pair("3", "x", "A B C E", 1)]) == 0.5

@@ -113,7 +113,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, content: bytes, expected: str
 def test_the_test_files_of_sentiment_have_a_shifted_header(tmp_path: Path) -> None:
     path = tmp_path / "ids-sst-test-student.csv"
     path.write_text("0\t\tid\tsentence\n1\t0.0\tb75\t Effective but tepid\n")
-    assert read_sentiment(path, 5, False, cased)[0] == [Sentence("b75", "Effective but tepid", None)]
+    assert read_sentiment(path, False, 5, cased)[0] == [Sentence("b75", "Effective but tepid", None)]
 
 
 def test_ap_h_has_no_ids_and_some_empty_sentences(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 from small_project import REPOSITORY
 
 from pipeline.checks import reproduce
-from pipeline.config.base import TOP_LEVEL
 
 # What a stage writes depends on the environment: as another machine, or a change that nobody committed, would do it.
 STAGE = """
@@ -98,7 +97,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Iterator[
     (folder / "dvc.yaml").write_text(PIPELINE)
     compute = {"precision": "portable", "threads": 1, "processes": 1}
     with open(folder / "params.yaml", "w") as file:
-        YAML(typ="safe").dump(dict.fromkeys(TOP_LEVEL, "unused") | {"seed": 1, "compute": compute}, file)
+        YAML(typ="safe").dump(YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml") | {"compute": compute}, file)
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         assert call(folder, *command).returncode == 0
     run(folder)
@@ -156,7 +155,7 @@ def test_a_stage_that_is_gone_is_a_finding_and_so_are_files_in_git_that_the_run_
     replace(project / "plots/curves/baseline.csv", "loss", "less")
     assert call(project, "git", "rm", "--cached", "-q", "metrics/summary.md").returncode == 0
     replace(project / ".git/info/exclude", "#", "metrics/summary.md\n#")  # `git add -A` leaves it out
-    replace(project / "dvc.lock", "stages:\n", "stages:\n  gone:\n    cmd: python gone.py\n")
+    replace(project / "dvc.lock", "\nstages:\n", "\nstages:\n  gone:\n    cmd: python gone.py\n")
     commit(project)
     assert check(project) == (
         1,

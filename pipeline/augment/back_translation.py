@@ -21,8 +21,7 @@ from pipeline.config.augmentation import Checks, Selection
 from pipeline.errors import InputError
 from pipeline.evaluation.generation import distinct
 from pipeline.files import read_csv, read_jsonl
-from pipeline.text.lines import words_of
-from pipeline.text.prepared import Pair
+from pipeline.text.prepared import Pair, words_of
 
 BACK_TRANSLATIONS = Path("data/augmented/back_translation")  # <language>/candidates.csv
 TRANSLATIONS = Path("data/augmented/translations")  # of the shards: <language>/<shard>/translations.jsonl

@@ -126,7 +126,7 @@ class ParaphraseClassifier:
         import torch
 
         from pipeline.models.classifier import GPT2Classifier
-        from pipeline.text.tokenizer import load_tokenizer
+        from pipeline.text.prompts import load_tokenizer
 
         with loading(str(self.folder), "a trained model; delete it and run `dvc repro`"):
             model = GPT2Classifier.from_pretrained(self.folder, use_safetensors=True, dtype=torch.get_default_dtype())

@@ -22,8 +22,7 @@ from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json, write_json
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import CLOZE
-from pipeline.text.tokenizer import end_of_text, load_tokenizer
+from pipeline.text.prompts import CLOZE, end_of_text, load_tokenizer
 
 BEFORE, BETWEEN, AFTER = CLOZE.split("{}")
 CLOSING = AFTER[0]  # the quotation mark after the second sentence

@@ -26,23 +26,12 @@ from typing import Any, NamedTuple
 FALSE_ALARM = 0.01
 Metrics = Mapping[str, Any]  # of one file
 # What a metric is a share of; below, its standard deviation, and the number of runs behind it.
-COUNTS = {
-    "accuracy": "rows",
-    "macro_f1": "rows",
-    "ap_h_accuracy": "ap_h_rows",
-    "ap_h_macro_f1": "ap_h_rows",
-    "acceptance_rate": "candidates",
-    "meaning_gate_rate": "scored",
-    "surface_gate_rate": "scored",
-    "both_gates_rate": "scored",
-    "augmented_share": "rows",
-    "label_1": "rows",
-}
+COUNTS = dict.fromkeys(("accuracy", "macro_f1", "augmented_share", "label_1"), "rows")
+COUNTS |= dict.fromkeys(("ap_h_accuracy", "ap_h_macro_f1"), "ap_h_rows") | {"acceptance_rate": "candidates"}
+COUNTS |= dict.fromkeys(("meaning_gate_rate", "surface_gate_rate", "both_gates_rate"), "scored")
 DEVIATIONS = {
-    "accuracy": ("seeds_accuracy_sd", "seeds"),
-    "macro_f1": ("seeds_macro_f1_sd", "seeds"),
-    "ap_h_accuracy": ("seeds_accuracy_sd", "seeds"),
-    "ap_h_macro_f1": ("seeds_macro_f1_sd", "seeds"),
+    **dict.fromkeys(("accuracy", "ap_h_accuracy"), ("seeds_accuracy_sd", "seeds")),
+    **dict.fromkeys(("macro_f1", "ap_h_macro_f1"), ("seeds_macro_f1_sd", "seeds")),
     "chrf_mean": ("chrf_sd", "draws"),
     "chrf_completion_mean": ("chrf_completion_sd", "draws"),
 }

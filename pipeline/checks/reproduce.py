@@ -12,7 +12,6 @@ A stage runs a model if its `params` in dvc.yaml name `compute`. A stage that di
 counted, not listed: what is listed is where a difference begins.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -40,15 +39,15 @@ class Run(NamedTuple):
     metrics: dict[str, Metrics]
 
 
-def run(options: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Findings; then notes and a summary."""
+def run(targets: Sequence[str], jobs: int | None) -> tuple[list[str], list[str]]:
+    """Findings; then notes and a summary. `targets` stand for themselves and what they depend on; none: all stages."""
     with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
         clone = Path(scratch, "clone")
         old = clone_cold(clone)
         models = model_stages(clone)
-        run_stages(clone, options.target, options.jobs)
+        run_stages(clone, targets, jobs)
         new, changed = read_run(clone), changed_files(clone)
-    findings, notes = compared(old, new, models, whole=not options.target)
+    findings, notes = compared(old, new, models, whole=not targets)
     findings += edited(old, new, changed)
     summary = ""
     if models:
@@ -134,10 +133,9 @@ def compared(old: Run, new: Run, models: Collection[str], whole: bool) -> tuple[
 
 def edited(old: Run, new: Run, changed: Collection[str]) -> Iterator[str]:
     """Files in git that are not what the run wrote, where dvc.lock is not to blame."""
+    outs = [(name, out) for name, entry in new.lock.items() for out in recorded(entry, "outs")]
     for path in changed:
-        owners = [
-            (name, out) for name, entry in new.lock.items() for out in recorded(entry, "outs") if overlap(path, out)
-        ]
+        owners = [(name, out) for name, out in outs if overlap(path, out)]
         if not owners:
             yield f"{path}: the run has written it, and no stage of dvc.yaml names it; add it there or to .gitignore"
         for name, out in owners:
@@ -182,10 +180,8 @@ def reached(lock: Mapping[str, Entry], models: Collection[str]) -> set[str]:
     while latest:
         found |= latest
         made = [path for name in latest for path in recorded(lock[name], "outs")]
-        rest = lock.keys() - found
-        latest = {
-            name for name in rest if any(overlap(path, out) for path in recorded(lock[name], "deps") for out in made)
-        }
+        read = [(name, path) for name in lock.keys() - found for path in recorded(lock[name], "deps")]
+        latest = {name for name, path in read if any(overlap(path, out) for out in made)}
     return found
 
 

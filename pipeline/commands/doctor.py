@@ -13,9 +13,11 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipeline.compute import processes
 from pipeline.config.base import PARAMS
 from pipeline.config.params import check_methods, load_params
 from pipeline.errors import InputError, one_line
@@ -53,15 +55,13 @@ def python() -> Lines:
 def packages() -> Lines:
     """Installed versions against the pins of requirements.txt."""
     pins = re.findall(r"([\w.-]+)==([^\s;#]+)", Path("requirements.txt").read_text(encoding="utf-8"))
-    wrong = 0
-    for name, pinned in pins:
-        try:
-            installed = version(name).split("+")[0]  # torch names its build after a plus sign
-        except PackageNotFoundError:
-            installed = "nothing"
-        if installed != pinned:
-            wrong += 1
-            yield False, f"{name}: {installed} is installed, requirements.txt pins {pinned}; run `make repro`"
+    there = {name: "nothing" for name, _ in pins}
+    for name in there:
+        with suppress(PackageNotFoundError):
+            there[name] = version(name).split("+")[0]  # torch names its build after a plus sign
+    wrong = [(name, pinned) for name, pinned in pins if there[name] != pinned]
+    for name, pinned in wrong:
+        yield False, f"{name}: {there[name]} is installed, requirements.txt pins {pinned}; run `make repro`"
     if not wrong:
         yield True, f"{len(pins)} packages are installed as requirements.txt pins them"
 
@@ -105,9 +105,8 @@ def dvc() -> Lines:
     yield True, f"DVC's cache {os.path.relpath(cache)} has {size / 2**20:,.0f} MiB"
     if name := repo.config["plots"].get("html_template"):
         page = Path(os.path.relpath(os.path.join(repo.dvc_dir, name)))
-        fine = page.is_file()
         missing = "is missing: `dvc plots` stops without it; run `dvc repro plots_page`"
-        yield fine, f"{page} {'makes `dvc plots` work offline' if fine else missing}"
+        yield page.is_file(), f"{page} {'makes `dvc plots` work offline' if page.is_file() else missing}"
 
 
 def cores() -> Lines:
@@ -115,8 +114,7 @@ def cores() -> Lines:
     import torch
 
     yield True, f"CUDA: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none, the CPU is used'}"
-    compute = load_params().compute
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    compute, found = load_params().compute, processes.cores()
     threads = "null" if compute.threads is None else compute.threads
     times = f" x compute.processes {compute.processes}" if compute.processes > 1 else ""
     fine = (compute.threads or 1) * compute.processes <= found

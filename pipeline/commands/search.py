@@ -72,9 +72,8 @@ def suggest(trial: optuna.Trial, name: str, values: Range | Choices) -> float | 
 
 def shown(values: Values) -> str:
     """Names and values; floats have four digits."""
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
+    texts = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 def experiment(row: str, name: str, values: Values) -> float:

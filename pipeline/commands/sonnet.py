@@ -16,10 +16,9 @@ from pipeline.config.params import load_params
 from pipeline.decoding.writer import Writer, training_lines
 from pipeline.errors import InputError
 from pipeline.models.adapters import load_language_model
-from pipeline.text.lines import GIVEN_LINES
 from pipeline.text.normalise import clean
-from pipeline.text.prepared import PREPARED, Poem
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prepared import GIVEN_LINES, PREPARED, Poem
+from pipeline.text.prompts import load_tokenizer
 
 BACKBONE = Path("models/backbone")
 

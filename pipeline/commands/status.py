@@ -2,11 +2,14 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+
 from pipeline.commands import tidy
+from pipeline.config.base import PARAMS
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:  # which takes a second to import
@@ -33,29 +36,48 @@ def make_plan(repo: "Repo", targets: Sequence[str] = ()) -> Plan:
 
     with lock_repo(repo):
         graph = get_active_graph(repo.index.graph)  # from a stage to what it needs
-        stages = {stage.addressing: stage for stage in plan_repro(graph, collect_stages(repo, targets or ["dvc.yaml"]))}
+        every = [stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"]
+        wanted = collect_stages(repo, targets) if targets else every  # it would parse all files again
+        stages = {stage.addressing: stage for stage in plan_repro(graph, wanted)}
         needs = {name: {need.addressing for need in graph.successors(stage)} for name, stage in stages.items()}
         stale: set[str] = set()
         edited: set[str] = set()
+        params = YAML(typ="safe").load(PARAMS) if PARAMS.is_file() else {}
         for name, stage in stages.items():
             reads_edited = any(str(dep) in edited for dep in stage.deps)
-            if (needs[name] - {CODE}) & stale or reads_edited or changed(stage):
+            if (needs[name] - {CODE}) & stale or reads_edited or changed(stage, params):
                 stale.add(name)
                 edited |= edited_lists() if name == CODE else set()
-        new = {
-            name
-            for name, stage in stages.items()
-            if stage.name not in stage.dvcfile.lockfile_contents.get("stages", {})
-        }
-    return Plan(stages, needs, stale, new)
+        # Not stage.dvcfile: each stage would parse dvc.lock anew.
+        recorded = {name for name, stage in stages.items() if any(x.hash_info for x in (*stage.deps, *stage.outs))}
+    return Plan(stages, needs, stale, stages.keys() - recorded)
 
 
-def changed(stage: "Stage") -> bool:
-    """Is the stage other than dvc.lock says? Yes if another process of DVC is writing its files."""
+def changed(stage: "Stage", params: Mapping[str, Any]) -> bool:
+    """Is the stage other than dvc.lock says? Yes if another process of DVC is writing its files.
+
+    Args:
+        params: what is in params.yaml. DVC would parse it anew for each stage; only where a value differs, it is asked.
+    """
+    from dvc.dependency.param import ParamsDependency
     from dvc.lock import LockError
 
+    def value(key: str) -> Any:  # noqa: ANN401 - of any type
+        node: Any = params
+        for part in key.split("."):
+            node = node.get(part, ...) if isinstance(node, dict) else ...
+        return node
+
+    deps = [
+        dep
+        for dep in stage.deps
+        if not (isinstance(dep, ParamsDependency) and dep.params and str(dep) == str(PARAMS))
+        or dep.hash_info.value != {key: value(key) for key in dep.params}
+    ]
     try:
-        return stage.changed()
+        if stage.frozen or stage.is_callback or stage.always_changed:
+            return bool(stage.changed())
+        return bool(stage.changed_stage() or any(dep.status() for dep in deps) or stage.changed_outs())
     except LockError:
         return True
 
@@ -68,31 +90,8 @@ def edited_lists() -> set[str]:
     return {str(file) for file, text in files.items() if not file.exists() or file.read_text("utf-8") != text}
 
 
-def states() -> defaultdict[str, str]:
-    """up to date, stale or never run, for every stage."""
-    _, plan = _plan()
-    stale = dict.fromkeys(plan.stages, "up to date") | dict.fromkeys(plan.stale, "stale")
-    return defaultdict(lambda: "never run", stale | dict.fromkeys(plan.new, "never run"))
-
-
-def reasons() -> list[str]:
-    """A line for each stage that is not as dvc.lock says, and one for the number of stages that depend on them."""
-    from dvc.repo import lock_repo
-
-    repo, plan = _plan()
-    waiting = 0
-    with lock_repo(repo):
-        lines = [f"{name}: is gone, its files are not; run `python -m pipeline tidy`" for name in tidy.gone(repo)]
-        lines += [f"{name}: never run" for name in plan.stages if name in plan.new]
-        for name, stage in plan.stages.items():
-            if name in plan.stale - plan.new:
-                found = ", ".join(_changes(stage.status().get(name, [])))
-                lines += [f"{name}: {found}"] if found else []
-                waiting += not found
-    return lines + ([f"{waiting} more stages depend on these"] if waiting else [])
-
-
-def _plan() -> "tuple[Repo, Plan]":
+def opened() -> "tuple[Repo, Plan]":
+    """The project, and what is up to date in it."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -104,13 +103,34 @@ def _plan() -> "tuple[Repo, Plan]":
         raise InputError(f"dvc.yaml: {error}") from None
 
 
-def _changes(status: Sequence[str | Mapping[str, Any]]) -> Iterator[str]:
+def states() -> defaultdict[str, str]:
+    """up to date, stale or never run, for every stage."""
+    _, plan = opened()
+    stale = dict.fromkeys(plan.stages, "up to date") | dict.fromkeys(plan.stale, "stale")
+    return defaultdict(lambda: "never run", stale | dict.fromkeys(plan.new, "never run"))
+
+
+def reasons() -> list[str]:
+    """A line for each stage that is not as dvc.lock says, and one for the number of stages that depend on them."""
+    from dvc.repo import lock_repo
+
+    repo, plan = opened()
+    with lock_repo(repo):
+        lines = [f"{name}: is gone, its files are not; run `python -m pipeline tidy`" for name in tidy.gone(repo)]
+        lines += [f"{name}: never run" for name in plan.stages if name in plan.new]
+        stale = [name for name in plan.stages if name in plan.stale - plan.new]
+        found = {name: ", ".join(changes(plan.stages[name])) for name in stale}
+    lines += [f"{name}: {texts}" for name, texts in found.items() if texts]
+    waiting = sum(not texts for texts in found.values())
+    return lines + ([f"{waiting} more stages depend on these"] if waiting else [])
+
+
+def changes(stage: "Stage") -> list[str]:
     """`dvc status` of a stage: what changed, and how."""
-    for change in status:
-        if isinstance(change, str):
-            yield change
-            continue
-        for kind, entries in change.items():
-            for path, how in entries.items():
-                for item, text in how.items() if isinstance(how, Mapping) else [(path, how)]:
-                    yield f"{kind.removeprefix('changed ').removesuffix('s')} {item} {text}"
+    texts = []
+    for change in stage.status().get(stage.addressing, []):
+        for kind, entries in change.items() if isinstance(change, dict) else [(change, {})]:
+            what = kind.removeprefix("changed ").removesuffix("s")
+            each = [how if isinstance(how, dict) else {path: how} for path, how in entries.items()]
+            texts += [f"{what} {item} {how}" for some in each for item, how in some.items()] if entries else [kind]
+    return texts

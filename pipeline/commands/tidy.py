@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
-    parser.set_defaults(run=run)
+    """None."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,32 +39,34 @@ def run(options: argparse.Namespace) -> None:
 
 def gone(repo: "Repo") -> dict[str, Any]:
     """The entries of dvc.lock, by stage, that dvc.yaml no longer has."""
-    from dvc.dvcfile import load_file
-
-    known = {stage.addressing: stage.dvcfile for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
-    project = next(iter(known.values()), None) or load_file(repo, os.path.join(repo.root_dir, "dvc.yaml"))
-    entries = project.lockfile_contents.get("stages", {})
-    return {name: entries[name] for name in sorted(entries.keys() - known.keys())}
+    known = {stage.addressing for stage in repo.index.stages}  # first: a broken dvc.lock is told by DVC
+    lock = Path(repo.root_dir, "dvc.lock")
+    entries = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.exists() else {}
+    return {name: entries[name] for name in sorted(entries.keys() - known)}
 
 
 def remove(repo: "Repo") -> Iterator[str]:
     """Delete what the stages that are gone left behind, and their entries; a line for each."""
+    from dvc.dvcfile import load_file
     from dvc.repo import lock_repo
+    from dvc.stage.loader import StageLoader
     from dvc.utils.serialize import modify_yaml
 
     with lock_repo(repo):
         forgotten = []
         wanted = [Path(out.fs_path) for out in repo.index.outs]
+        project = load_file(repo, os.path.join(repo.root_dir, "dvc.yaml"))
         for name, entry in gone(repo).items():
-            there = [out for out in outputs(repo, name, entry) if out.exists and not claimed(out, wanted)]
+            data = {"cmd": entry["cmd"], "outs": [{out["path"]: {"cache": False}} for out in entry.get("outs", [])]}
+            stage = StageLoader.load_stage(project, name, data, entry)  # as if it were still in dvc.yaml
+            there = [out for out in stage.outs if out.exists and not claimed(Path(out.fs_path), wanted)]
             removed = [out for out in there if not out.changed_checksum()]
             for out in removed:
                 out.remove()
             if removed:
                 yield f"{name} is gone: removed {', '.join(os.path.relpath(out.fs_path) for out in removed)}"
-            if kept := [out for out in there if out not in removed]:
-                paths = ", ".join(os.path.relpath(out.fs_path) for out in kept)
-                yield f"{name} is gone: kept {paths}, changed since it was written; delete or move it"
+            if kept := [os.path.relpath(out.fs_path) for out in there if out not in removed]:
+                yield f"{name} is gone: kept {', '.join(kept)}, changed since it was written; delete or move it"
             else:
                 forgotten.append(name)
         if forgotten:
@@ -72,17 +75,6 @@ def remove(repo: "Repo") -> Iterator[str]:
                     del lock["stages"][name]
 
 
-def claimed(out: Any, wanted: list[Path]) -> bool:  # noqa: ANN401 - DVC's types are unknown
+def claimed(file: Path, wanted: list[Path]) -> bool:
     """Whether a stage that is still there writes this path, a folder around it or something in it."""
-    file = Path(out.fs_path)
     return any(file in (path, *path.parents) or path in file.parents for path in wanted)
-
-
-def outputs(repo: "Repo", name: str, entry: Any) -> list[Any]:  # noqa: ANN401 - from YAML; DVC's types are unknown
-    """The outputs of a stage as DVC would load them if it were still there."""
-    from dvc.dvcfile import load_file
-    from dvc.stage.loader import StageLoader
-
-    data = {"cmd": entry["cmd"], "outs": [{out["path"]: {"cache": False}} for out in entry.get("outs", [])]}
-    project = load_file(repo, os.path.join(repo.root_dir, "dvc.yaml"))
-    return list(StageLoader.load_stage(project, name, data, entry).outs)

@@ -23,8 +23,7 @@ from pipeline.decoding.constraints import ban_repeated
 from pipeline.decoding.running import Limits, in_place
 from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Generated, Poem
 
 
 class Beams(System):

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
-from pipeline.text.lines import SONNET_LINES, words_of
-from pipeline.text.tokenizer import end_of_text
+from pipeline.text.prepared import SONNET_LINES, words_of
+from pipeline.text.prompts import end_of_text
 
 
 def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tensor:

@@ -9,8 +9,7 @@ from pipeline.config.sonnet import System
 from pipeline.decoding import beam_search, contrastive_search, top_p
 from pipeline.decoding.mbr import mbr
 from pipeline.decoding.writer import Writer, Written, chosen
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Generated, Poem
 
 
 class Options(beam_search.Beams):

@@ -11,8 +11,7 @@ from torch import Tensor
 from pipeline.config.sonnet import Sampler, System
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer, Written
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Generated, Poem
 
 
 class Options(Sampler):

@@ -14,8 +14,7 @@ from pipeline.decoding.writer import encode_prompts
 from pipeline.models.trunk import states
 from pipeline.objectives.terms import negative_log_likelihoods
 from pipeline.text.batches import pad, places
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import Generated, Poem
 from pipeline.text.prompts import encode_documents
 
 TOGETHER = 64  # poems in one pass

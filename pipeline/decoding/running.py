@@ -9,7 +9,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.cache import Reader
 from pipeline.models.adapters import text_length
-from pipeline.text.lines import SONNET_LINES
+from pipeline.text.prepared import SONNET_LINES
 
 Constrain = Callable[[Tensor, Sequence[list[int]]], Tensor]  # logits (rows, vocabulary), the texts so far -> logits
 

@@ -28,9 +28,8 @@ from pipeline.decoding.writer import Writer, Written, stream_seed
 from pipeline.evaluation.verse import RHYME_PAIRS, rhyming_parts, syllables
 from pipeline.models.adapters import text_length
 from pipeline.text.batches import pad
-from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, Generated, word_matches
-from pipeline.text.prepared import Poem
-from pipeline.text.tokenizer import end_of_text
+from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Generated, Poem, word_matches
+from pipeline.text.prompts import end_of_text
 
 SYLLABLES = 10  # of a line in iambic pentameter
 PARTNERS = {second: first for first, second in RHYME_PAIRS}

@@ -17,9 +17,8 @@ from pipeline.decoding.running import Limits
 from pipeline.decoding.sampling import Choose, sample
 from pipeline.errors import InputError
 from pipeline.models.adapters import text_length
-from pipeline.text.lines import SONNET_LINES, Generated, lines_of
-from pipeline.text.prepared import Poem, read_poems
-from pipeline.text.tokenizer import end_of_text
+from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, read_poems
+from pipeline.text.prompts import end_of_text
 
 
 class Written(NamedTuple):

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Floats, Integers, Predictions
 from pipeline.evaluation.significance import percentile_interval, student_interval, wilson_interval
-from pipeline.text.prepared import Pair
-from pipeline.text.summary import jaccard
+from pipeline.text.prepared import Pair, jaccard
 
 SLICES = Path("plots/slices/paraphrase")
 SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]

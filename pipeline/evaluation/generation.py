@@ -17,8 +17,7 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.evaluation.significance import student_interval
 from pipeline.files import read_jsonl
-from pipeline.text.lines import SONNET_LINES, Generated, lines_of, word_matches, words_of
-from pipeline.text.prepared import Poem
+from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word_matches, words_of
 
 RANDOM_DRAWS = 20  # of training tails
 

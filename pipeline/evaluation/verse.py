@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from pipeline.text.lines import GIVEN_LINES, words_of
+from pipeline.text.prepared import GIVEN_LINES, words_of
 
 RHYME_PAIRS = ((0, 2), (1, 3), (4, 6), (5, 7), (8, 10), (9, 11), (12, 13))  # ABAB CDCD EFEF GG
 STRESSED = re.compile(r"[A-Z]+[12]$")

@@ -10,7 +10,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.config.data import Hub
 from pipeline.errors import InputError
 from pipeline.models.weights import save_weights
-from pipeline.text.tokenizer import END_OF_TEXT, load_tokenizer
+from pipeline.text.prompts import END_OF_TEXT, load_tokenizer
 
 # The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
 GELU = "gelu_pytorch_tanh"

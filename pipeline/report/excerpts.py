@@ -10,8 +10,7 @@ import numpy as np
 from pipeline.evaluation.generation import Copying, full_text
 from pipeline.evaluation.predictions import SONNETS, Predictions
 from pipeline.report.paired import first_draw
-from pipeline.text.lines import GIVEN_LINES, lines_of
-from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
+from pipeline.text.prepared import GIVEN_LINES, PREPARED, lines_of, read_pairs, read_poems, read_sentences
 
 ERRORS = 5
 ERROR_CHARACTERS = 280

@@ -1,13 +1,12 @@
 """Start the stages with a model in forks of one process that has their libraries imported already.
 
 To import torch, transformers and peft takes 4 to 5 s of CPU, more than many of these stages compute; a fork has them
-at once. The first such stage of a run of DVC starts the server, which ends with that run. It imports libraries and
-never a module of this package, so that an edit counts; each environment has a server of its own, since libraries read
-variables (threads, caches) when they are imported. The fork gets the arguments, environment and open files of the
-command and works in its folder: it sees what a new interpreter would.
+at once. The first such stage of a run of DVC starts the server, which ends with that run. It imports libraries and no
+module of this package, so that an edit counts; each environment has its own, since libraries read variables when they
+are imported. The fork gets the arguments, environment, folder and open files of the command.
 
-Only DVC's stages use it (a single command gains nothing), on Linux, without a GPU (CUDA forbids forks), and unless
-STAGE_WARM=0. Whatever goes wrong before the stage has begun, the command runs the stage itself.
+Only DVC's stages use it, on Linux, without a GPU (CUDA forbids forks), and unless STAGE_WARM=0. Whatever goes wrong
+before the stage has begun, the command runs the stage itself.
 """
 
 import gc
@@ -25,50 +24,43 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from subprocess import DEVNULL
 from types import ModuleType
-from typing import Any
 
 LIBRARIES = (
     "torch", "transformers.trainer", "transformers.models.gpt2.modeling_gpt2", "peft", "pydantic", "ruamel.yaml",
 )  # fmt: skip
 FOLDER = Path(".dvc/tmp")  # relative: the address of a socket has at most 107 characters
-SWITCH, OWNER = "STAGE_WARM", "STAGE_RUNNER"  # environment: 0 is off; the process that the server ends with
 DIFFERS = {"DVC_STAGE", "_", "PWD", "OLDPWD", "SHLVL"}  # between the stages of a run
-GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def run_warm() -> int | None:
     """Run this process's command in a fork of the server; its exit code, or None if it has not begun."""
-    wanted = sys.platform == "linux" and "DVC_STAGE" in os.environ and os.environ.get(SWITCH) != "0" and FOLDER.is_dir()
-    if not wanted or "WORLD_SIZE" in os.environ or any(map(os.path.exists, GPUS)):
+    gpu = any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
+    wanted = "DVC_STAGE" in os.environ and os.environ.get("STAGE_WARM") != "0" and FOLDER.is_dir()
+    if sys.platform != "linux" or not wanted or "WORLD_SIZE" in os.environ or gpu:
         return None
-    try:
-        with connected() as server:
-            socket.send_fds(server, [json.dumps([sys.argv, dict(os.environ)]).encode()], [0, 1, 2])
-            fork = server.recv(20)
-            return wait_for(int(fork), server) if fork else None
-    except OSError:
-        return None
+    with suppress(OSError), connected() as server:
+        socket.send_fds(server, [json.dumps([sys.argv, dict(os.environ)]).encode()], [0, 1, 2])
+        if fork := server.recv(20):
+            return wait_for(int(fork), server)
+    return None
 
 
 def connected() -> socket.socket:
     """A connection to the server of this environment, which is started if there is none."""
     variables = sorted((name, value) for name, value in os.environ.items() if name not in DIFFERS)
     key = hashlib.md5(repr([sys.executable, variables]).encode(), usedforsecurity=False).hexdigest()
-    address, owner = str(FOLDER / f"warm-{key}"), os.environ.get(OWNER) or str(os.getppid())
-    starting = None
-    for _ in range(100):  # 10 s; it listens before it imports
+    address, owner = str(FOLDER / f"warm-{key}"), os.environ.get("STAGE_RUNNER") or str(os.getppid())
+    command = [sys.executable, "-P", __file__, address, owner]  # -P: code.py here is not the standard library's
+    for attempt in range(100):  # 10 s; it listens before it imports
         server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps messages apart
-        try:
+        with suppress(OSError):
             server.connect(address)
             return server
-        except OSError:
-            server.close()
-        if starting is None or starting.poll() is not None:
-            starting = subprocess.Popen(  # -P: this folder's code.py is not the standard library's
-                [sys.executable, "-P", __file__, address, owner], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+        server.close()
+        if attempt % 10 == 0:  # one that another is faster than, or that meets one about to end, ends itself
+            subprocess.Popen(command, start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
         time.sleep(0.1)
     raise TimeoutError(address)
 
@@ -103,7 +95,7 @@ def imported(names: Sequence[str]) -> list[ModuleType]:
 
 def serve(address: str, owner: int) -> bool:
     """Fork for each request while `owner` lives. True in the forks, which have become the process of the command."""
-    import fcntl
+    import fcntl  # here: Windows has none
 
     lock = open(f"{address}.lock", "w")  # noqa: SIM115 - held until this process ends, however it ends
     try:
@@ -115,49 +107,35 @@ def serve(address: str, owner: int) -> bool:
     listener.bind(address)
     listener.listen()
     torch, *_ = imported(LIBRARIES)
-    waited: list[Any]
-    running: dict[int, tuple[int, socket.socket]] = {}  # by a pipe that closes when the fork ends: it, its client
-    while not torch.cuda.is_available() and (alive(owner) or running):
-        clients = [client for _, client in running.values()]
-        waited = [listener, *running, *clients]
-        ready, _, _ = select.select(waited, [], [], 1)
-        for end, (fork, client) in list(running.items()):
-            if end in ready:
-                code = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+    running: dict[int, socket.socket] = {}  # by the process of the fork, its client
+    while not torch.cuda.is_available() and (Path(f"/proc/{owner}").exists() or running):
+        ready, _, _ = select.select([listener, *running.values()], [], [], 0.05 if running else 1)
+        for fork, client in list(running.items()):
+            ended, status = os.waitpid(fork, os.WNOHANG)
+            if ended:
+                code = os.waitstatus_to_exitcode(status)
                 with suppress(OSError):
                     client.send(str(code if code >= 0 else 128 - code).encode())
-                client.close()
-                os.close(end)
-                del running[end]
+                running.pop(fork).close()
             elif client in ready:  # it sends nothing more: it was killed
                 os.killpg(fork, signal.SIGKILL)
         if listener in ready:
             client, _ = listener.accept()
             request, files, _, _ = socket.recv_fds(client, 2**20, 3)
-            end, other = os.pipe()
             if not (fork := os.fork()):
-                for item in (listener, client, *clients):
-                    item.close()
                 lock.close()
+                for item in (listener, client, *running.values()):
+                    item.close()
                 become(request, files)
                 return True
             os.setpgid(fork, fork)
-            for file in (other, *files):
+            for file in files:
                 os.close(file)
-            running[end] = fork, client
+            running[fork] = client
             with suppress(OSError):
                 client.send(str(fork).encode())
     Path(address).unlink(missing_ok=True)
     return False
-
-
-def alive(process: int) -> bool:
-    """Whether it is there."""
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
 
 
 def become(request: bytes, files: Sequence[int]) -> None:
@@ -167,7 +145,7 @@ def become(request: bytes, files: Sequence[int]) -> None:
         os.close(file)
     sys.argv, environment = json.loads(request)
     os.environ.clear()
-    os.environ.update(environment, **{SWITCH: "0"})
+    os.environ.update(environment, **{"STAGE_WARM": "0"})
     sys.path.insert(0, os.getcwd())  # as python -m does
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=stream is sys.stderr or stream.isatty())  # type: ignore[union-attr]

@@ -13,8 +13,7 @@ from pipeline.evaluation import verse
 from pipeline.evaluation.generation import floors, full_text
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_json
-from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, lines_of
-from pipeline.text.prepared import PREPARED, Poem, read_poems
+from pipeline.text.prepared import GIVEN_LINES, PREPARED, SONNET_LINES, Poem, lines_of, read_poems
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -14,8 +14,7 @@ from pipeline.evaluation import generation, verse
 from pipeline.evaluation.predictions import METRICS, SONNETS
 from pipeline.evaluation.reported import SONNET
 from pipeline.files import read_jsonl, write_json
-from pipeline.text.lines import GIVEN_LINES
-from pipeline.text.prepared import PREPARED, read_poems
+from pipeline.text.prepared import GIVEN_LINES, PREPARED, read_poems
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -26,9 +26,8 @@ from pipeline.decoding.writer import Writer, Written, training_lines
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.models.adapters import load_language_model
-from pipeline.text.lines import Generated
-from pipeline.text.prepared import PREPARED, read_poems
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prepared import PREPARED, Generated, read_poems
+from pipeline.text.prompts import load_tokenizer
 
 BACKBONE = Path("models/backbone")
 DATA = PREPARED / "sonnets"

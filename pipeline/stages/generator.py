@@ -19,8 +19,7 @@ from pipeline.models.backbone import load_backbone
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, read_pairs
-from pipeline.text.prompts import encode_documents
-from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.text.prompts import copy_tokenizer, encode_documents, load_tokenizer
 from pipeline.training.loop import Evaluator, Rows
 from pipeline.training.run import BACKBONE, Run
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from pipeline.config.params import load_params
 from pipeline.files import new_folder, write_json, write_jsonl
 from pipeline.text import corpora
-from pipeline.text.corpora import AnyRow, Corpus
+from pipeline.text.corpora import AnyRow, Corpus, Figures
 from pipeline.text.prepared import PREPARED, write_pairs, write_poems, write_sentences
-from pipeline.text.summary import Figures
 
 RAW = Path("data/raw")  # what `download` writes
 METRICS = Path("metrics/data.json")

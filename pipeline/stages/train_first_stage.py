@@ -17,7 +17,7 @@ from pipeline.config.tasks import objective_of
 from pipeline.errors import one_argument
 from pipeline.models.backbone import load_backbone
 from pipeline.models.weights import save_weights
-from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.text.prompts import copy_tokenizer, load_tokenizer
 from pipeline.training.pair_rows import new_classifier, training_rows
 from pipeline.training.run import BACKBONE, Run
 

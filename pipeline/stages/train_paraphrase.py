@@ -18,8 +18,7 @@ from pipeline.config.tasks import objective_of
 from pipeline.errors import one_argument
 from pipeline.evaluation.predictions import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
-from pipeline.text.prompts import encode_pairs, swap
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import encode_pairs, load_tokenizer, swap
 from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.pair_rows import new_classifier, training_rows
 

@@ -16,8 +16,7 @@ from pipeline.errors import one_argument
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
-from pipeline.text.prompts import encode_texts
-from pipeline.text.tokenizer import load_tokenizer
+from pipeline.text.prompts import encode_texts, load_tokenizer
 from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.loop import Rows
 from pipeline.training.run import BACKBONE

@@ -30,8 +30,7 @@ from pipeline.models.card import model_card
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Poem, read_poems
-from pipeline.text.prompts import encode_documents
-from pipeline.text.tokenizer import copy_tokenizer, load_tokenizer
+from pipeline.text.prompts import copy_tokenizer, encode_documents, load_tokenizer
 from pipeline.training.loop import Evaluator, Rows
 from pipeline.training.run import BACKBONE, Run
 

@@ -1,7 +1,6 @@
 """Batches of token ids: of similar length, padded on the right."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,13 @@ import torch
 from torch import Tensor
 
 HOST = "host"
+TOKENS_PER_BATCH = 8192
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Pad the lists of token ids of `rows` on the right to the longest; numbers become one tensor.
+    """Token ids `input_ids` (batch, longest), padded, with `lengths` (batch,); numbers, such as labels, (batch,).
 
-    Returns:
-        For `input_ids`: input_ids (batch, longest) int64, padded with 0, and lengths (batch,) int64. For every other
-        list `name` the same as `name` and `name`_lengths. For a number, such as labels, a tensor (batch,).
+    Any other list `name` becomes the same, as `name` and `name`_lengths.
     """
     batch = {}
     for name, value in rows[0].items():
@@ -30,8 +28,7 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 def training_batch(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """`collate`, and under HOST its one-dimensional tensors once more as arrays.
 
-    They stay in the memory of the host, where objectives look up which rows they need: to ask a tensor on a GPU that
-    would make the host wait, in every step, for all it has queued.
+    There objectives look up which rows they need: to ask a tensor on a GPU, the host would wait for all it has queued.
     """
     batch = collate(rows)
     return batch | {HOST: {name: value.numpy() for name, value in batch.items() if value.ndim == 1}}
@@ -55,10 +52,8 @@ def places(chosen: np.ndarray, device: torch.device) -> Tensor:
 
 def pad(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
     """Rows (batch, longest) int64, padded on the right with 0, and their lengths (batch,) int64."""
-    lengths = np.array([len(row) for row in rows])
-    ids = np.zeros((len(rows), lengths.max()), dtype=np.int64)
-    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
-    return torch.from_numpy(ids), torch.from_numpy(lengths)
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], batch_first=True)
+    return ids, torch.tensor([len(row) for row in rows])
 
 
 def lengths_of(name: str) -> str:
@@ -71,9 +66,6 @@ def stack(batch: dict[str, Tensor], names: Sequence[str]) -> tuple[Tensor, Tenso
     longest = max(batch[name].shape[1] for name in names)
     ids = [torch.nn.functional.pad(batch[name], (0, longest - batch[name].shape[1])) for name in names]
     return torch.cat(ids), torch.cat([batch[lengths_of(name)] for name in names])
-
-
-TOKENS_PER_BATCH = 8192
 
 
 def batches_by_length(prompts: Sequence[list[int]], most: int | None = None) -> list[list[int]]:

@@ -17,17 +17,11 @@ Counts = Counter[str]
 
 
 class _Layout(NamedTuple):
-    """How the rows of one file look."""
+    """How the rows of one file look; `numeric` is the place of a cell that holds a number."""
 
     delimiter: str
-    header: list[str]
-    numeric: str | None
-
-    def is_row(self, cells: Sequence[str]) -> bool:
-        """Whether `cells` are a whole row: the right number, with a number where one belongs."""
-        if len(cells) != len(self.header):
-            return False
-        return self.numeric is None or as_number(cells[self.header.index(self.numeric)]) is not None
+    width: int
+    numeric: int | None
 
 
 def read_table(
@@ -35,25 +29,27 @@ def read_table(
 ) -> tuple[list[tuple[int, dict[str, str]]], Counts]:
     """Line number and cells by column of each readable row of `path`, and how many rows were dropped, by reason.
 
-    The file must have `columns`; `numeric` names one that holds a number in every sound row.
+    The file must have `columns`; `numeric` names one that holds a number in every sound row. Blank lines are skipped.
     """
     lines = read_lines(path)
-    start = next((index for index, line in enumerate(lines) if line.strip()), None)
-    if start is None:
+    index = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if index is None:
         raise InputError(f"{path}: the file is empty; expected a header with the columns {', '.join(columns)}")
-    delimiter = "\t" if "\t" in lines[start] else ","
-    header = [name.strip() for name in next(csv.reader([lines[start]], delimiter=delimiter))]
-    missing = [name for name in columns if name not in header]
-    if missing:
+    delimiter = "\t" if "\t" in lines[index] else ","
+    header = [name.strip() for name in next(csv.reader([lines[index]], delimiter=delimiter))]
+    if missing := [name for name in columns if name not in header]:
         found = ", ".join(repr(name[:40]) for name in header[:12])
         raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found}")
-    rows, counts = [], Counter[str]()
-    for line, cells, reason in _records(lines, start + 1, _Layout(delimiter, header, numeric)):
-        counts["raw_rows"] += 1
-        if reason:
-            counts[f"dropped_{reason}"] += 1
-        else:
-            rows.append((line, dict(zip(header, cells, strict=True))))
+    layout = _Layout(delimiter, len(header), header.index(numeric) if numeric else None)
+    rows, counts, used = [], Counter[str](), 1
+    while (index := index + used) < len(lines):
+        cells, used = _record(lines, index, layout)
+        if lines[index].strip():
+            counts["raw_rows"] += 1
+            if reason := _defect(cells, layout.width):
+                counts[f"dropped_{reason}"] += 1
+            else:
+                rows.append((index + 1, dict(zip(header, cells, strict=True))))
     return rows, counts
 
 
@@ -78,19 +74,10 @@ def as_number(cell: str) -> float | None:
         return None
 
 
-def _records(lines: Sequence[str], start: int, layout: _Layout) -> Iterator[tuple[int, list[str], str | None]]:
-    """Line number, cells and, for a row that cannot be used, the reason; blank lines are skipped."""
-    index = start
-    while index < len(lines):
-        line = lines[index]
-        cells, used = _record(lines, index, layout) if '"' in line else (line.split(layout.delimiter), 1)
-        if line.strip():
-            yield index + 1, cells, _defect(cells, layout)
-        index += used
-
-
 def _record(lines: Sequence[str], index: int, layout: _Layout) -> tuple[list[str], int]:
-    """The cells and the number of lines of the record that begins at a line with quotes; no cells if it is broken."""
+    """The cells and the number of lines of the record that begins at a line; no cells if its quoting is broken."""
+    if '"' not in lines[index]:
+        return lines[index].split(layout.delimiter), 1
     reader = csv.reader(_until_next_row(lines, index, layout), delimiter=layout.delimiter, strict=True)
     try:
         return next(reader), reader.line_num
@@ -102,18 +89,19 @@ def _until_next_row(lines: Sequence[str], index: int, layout: _Layout) -> Iterat
     yield lines[index] + "\n"
     for following in range(index + 1, len(lines)):
         line = lines[following]
-        cells = _record([line], 0, layout)[0] if '"' in line else line.split(layout.delimiter)
+        cells, _ = _record([line], 0, layout)
+        whole = len(cells) == layout.width and (layout.numeric is None or as_number(cells[layout.numeric]) is not None)
         # The line that ends a quoted field has an odd number of quotes, so it is never taken for the next row.
-        if layout.is_row(cells) and line.count('"') % 2 == 0:
+        if whole and line.count('"') % 2 == 0:
             return
         yield line + "\n"
 
 
-def _defect(cells: Sequence[str], layout: _Layout) -> str | None:
+def _defect(cells: Sequence[str], width: int) -> str | None:
     if not cells:
         return "quoting"
     if any("\0" in cell for cell in cells):
         return "nul_byte"
     if any(len(cell) > MAX_FIELD for cell in cells):
         return "long_field"
-    return None if len(cells) == len(layout.header) else "field_count"
+    return None if len(cells) == width else "field_count"

@@ -22,10 +22,11 @@ from pipeline.files import naming
 
 RAW = Path("data/raw")
 DOWNLOADS = Path("checkpoints/download")
-SPLIT_FILES = ("train", "dev", "test-student")
-_TABLES = [f"{corpus}-{split}.csv" for corpus in ("quora", "ids-sst", "ids-cfimdb") for split in SPLIT_FILES]
-_SONNETS = ["sonnets.txt", "sonnets_held_out.txt", "sonnets_held_out_dev.txt", "TRUE_sonnets_held_out_dev.txt"]
-REQUIRED = (*_TABLES, *_SONNETS)
+REQUIRED = (
+    *(f"{name}-{split}.csv" for name in ("quora", "ids-sst", "ids-cfimdb")
+      for split in ("train", "dev", "test-student")),
+    "sonnets.txt", "sonnets_held_out.txt", "sonnets_held_out_dev.txt", "TRUE_sonnets_held_out_dev.txt",
+)  # fmt: skip
 OPTIONAL = ("ETPC.xml", "ap-h-train.csv", "plays.txt", "translations.tsv")
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds before the second attempt at a mirror, doubled each time
@@ -47,10 +48,6 @@ class Source(Block):
         return self
 
 
-class Interrupted(Exception):
-    """The connection or the server failed: the same mirror may go on later."""
-
-
 class Unusable(Exception):
     """This mirror cannot give the file."""
 
@@ -64,20 +61,17 @@ def read_manifest(path: Path) -> dict[str, Source]:
     if not isinstance(files, Mapping):
         raise InputError(f"{path}: expected a mapping from file names to urls and hashes")
     # Names become paths below data/raw, so only known ones are let through.
-    unknown = [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]
-    if unknown:
+    if unknown := [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]:
         known = ", ".join((*REQUIRED, *OPTIONAL))
         raise InputError(f"{path}: unknown file name {', '.join(unknown)}; the known names are {known}")
-    missing = [name for name in REQUIRED if name not in files]
-    if missing:
+    if missing := [name for name in REQUIRED if name not in files]:
         raise InputError(f"{path}: no entry for {', '.join(missing)}; add its urls and hash")
     return {name: check(entry, Source, name, path) for name, entry in files.items()}
 
 
 def find_in_folder(folder: Path) -> dict[str, Path]:
     """The course files of a folder."""
-    missing = [name for name in REQUIRED if not (folder / name).is_file()]
-    if missing:
+    if missing := [name for name in REQUIRED if not (folder / name).is_file()]:
         raise InputError(f"{folder}: no file {', '.join(missing)}; data.path must name a folder with all course files")
     return {name: folder / name for name in (*REQUIRED, *OPTIONAL) if (folder / name).is_file()}
 
@@ -91,9 +85,9 @@ def fetch(name: str, source: Source, downloads: Path = DOWNLOADS, present: Path 
     partial, problems = downloads / f"{name}.part", []
     for url in source.urls:
         try:
-            _download(url, partial, source)
+            _complete(url, partial, source, partial.exists())
             return partial.replace(downloads / name)
-        except (Unusable, Interrupted, requests.RequestException) as error:
+        except (Unusable, requests.RequestException) as error:
             problems.append(f"{url}: {error}")
     raise InputError(f"{name}: could not be fetched: {'; '.join(problems)}; check the manifest and the connection")
 
@@ -104,71 +98,61 @@ def defect(path: Path, source: Source) -> str | None:
     if source.size is not None and size != source.size:
         return f"expected {source.size} bytes, got {size}"
     expected, name = (source.sha256, "sha256") if source.sha256 else (source.git_blob, "git blob id")
-    digest = hashlib.sha256() if source.sha256 else hashlib.sha1(b"blob %d\0" % size)
+    start = hashlib.sha256() if source.sha256 else hashlib.sha1(b"blob %d\0" % size)
     with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
+        digest = hashlib.file_digest(file, lambda: start)
     return None if digest.hexdigest() == expected else f"expected {name} {expected}, got {digest.hexdigest()}"
 
 
-def _download(url: str, partial: Path, source: Source) -> None:
-    """Complete and verify `partial`; if it is the rest of another version of the file, start anew."""
-    for resumed in (partial.exists(), False):
-        _complete(url, partial, source)
-        problem = defect(partial, source)
-        if problem is None:
-            return
-        partial.unlink()
-        if not resumed:
-            raise Unusable(problem)
-
-
-def _complete(url: str, partial: Path, source: Source) -> None:
-    """Go on until the server has sent everything, with longer and longer pauses between attempts."""
+def _complete(url: str, partial: Path, source: Source, resumed: bool) -> None:
+    """Complete and verify `partial`, with longer and longer pauses between attempts."""
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE * 2 ** (attempt - 1))
+        time.sleep(PAUSE * 2 ** (attempt - 1) if attempt else 0)
         try:
-            return _go_on(url, partial, source)
+            problem = _go_on(url, partial, source)
         except requests.Timeout:
             problem = "no answer in time"
         except requests.ConnectionError:
             problem = "no connection"
         except requests.exceptions.ChunkedEncodingError:
             problem = "the connection broke off"
-        except Interrupted as error:
-            problem = str(error)
-    raise Interrupted(f"{problem}, tried {ATTEMPTS} times")
+        if not problem:
+            break
+    else:
+        raise Unusable(f"{problem}, tried {ATTEMPTS} times")
+    if wrong := defect(partial, source):
+        partial.unlink()
+        if not resumed:
+            raise Unusable(wrong)
+        _complete(url, partial, source, False)  # it was the rest of another version of the file
 
 
-def _go_on(url: str, partial: Path, source: Source) -> None:
-    """Ask for what is missing from `partial` and append it."""
-    have = partial.stat().st_size if partial.exists() else 0
-    if have and have == source.size:
-        return
+def _go_on(url: str, partial: Path, source: Source) -> str | None:
+    """Ask for what is missing from `partial` and append it; the trouble of a server that may go on later."""
+    start = partial.stat().st_size if partial.exists() else 0
+    if start and start == source.size:
+        return None
     # Compressed bytes could not be appended to the plain ones that are there.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is missing, or the verification will tell
+        status = f"{response.status_code} {response.reason}"
+        if start and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return None  # nothing is missing, or the verification will tell
         if response.status_code >= 500 or response.status_code == requests.codes.too_many_requests:
-            raise Interrupted(f"{response.status_code} {response.reason}")
+            return status
         if not response.ok:
-            raise Unusable(f"{response.status_code} {response.reason}")
-        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        _save(response, partial, have if goes_on else 0, source)
-
-
-def _save(response: requests.Response, partial: Path, start: int, source: Source) -> None:
-    """Write the body of a response to `partial` from byte `start` on."""
-    total = start + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
-    with (
-        naming(partial),
-        open(partial, "ab" if start else "wb") as file,
-        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=partial.stem, disable=None) as progress,
-    ):
-        for block in response.iter_content(1 << 16):
-            file.write(block)
-            progress.update(len(block))
-            if source.size is not None and file.tell() > source.size:
-                return  # the verification reports it; no need to wait for an endless body
+            raise Unusable(status)
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            start = 0
+        total = start + int(response.headers.get("Content-Length", 0)) or None
+        with (
+            naming(partial),
+            open(partial, "ab" if start else "wb") as file,
+            tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=partial.stem, disable=None) as progress,
+        ):
+            for block in response.iter_content(1 << 16):
+                file.write(block)
+                progress.update(len(block))
+                if source.size is not None and file.tell() > source.size:
+                    break  # the verification reports it; no need to wait for an endless body
+    return None

@@ -14,7 +14,6 @@ Both styles are idempotent.
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Literal
 
 Normalise = Callable[[str], str]
 
@@ -22,7 +21,6 @@ Normalise = Callable[[str], str]
 _CONTROLS = {code: (" " if chr(code).isspace() else None) for code in (*range(0x20), *range(0x7F, 0xA0))}
 _QUOTE_RUN = re.compile(r'"(?: ?")+')
 _QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
-_SPLIT_OFF = re.compile(r"([.?,'])")
 
 
 def clean_line(line: str) -> str:
@@ -43,25 +41,18 @@ def cased(text: str) -> str:
     if '""' not in text:
         return text
     text = _QUOTE_RUN_ALONE.sub(_one_quote, text)
-    while _quoted_twice(text):
+    while text[0] == text[-1] == '"' and '""' in text[1:-1] and '"' not in text[1:-1].replace('""', ""):
         text = text[1:-1].replace('""', '"').strip()
     return _QUOTE_RUN.sub(_one_quote, text)
-
-
-def course(text: str) -> str:
-    """`cased` text in lower case with `. ? , '` split off."""
-    return " ".join(_SPLIT_OFF.sub(r" \1", cased(text.lower())).split())
-
-
-def style(name: Literal["cased", "course"]) -> Normalise:
-    """How pairs and sentences are normalised."""
-    return cased if name == "cased" else course
 
 
 def _one_quote(run: re.Match[str]) -> str:
     return '"' if '""' in run[0] else run[0]
 
 
-def _quoted_twice(text: str) -> bool:
-    inside = text[1:-1]
-    return text[0] == text[-1] == '"' and '""' in inside and '"' not in inside.replace('""', "")
+def course(text: str) -> str:
+    """`cased` text in lower case with `. ? , '` split off."""
+    return " ".join(re.sub(r"([.?,'])", r" \1", cased(text.lower())).split())
+
+
+STYLES: dict[str, Normalise] = {"cased": cased, "course": course}

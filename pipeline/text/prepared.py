@@ -8,19 +8,22 @@ sonnets            {train,select,dev,test}.jsonl  {"id", "prompt", "poem"}  (poe
 plays              train.jsonl                    {"text"}                  (no rows when the raw file is absent)
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import InputError
 from pipeline.files import read_csv, read_jsonl, write_csv, write_jsonl
 
 PREPARED = Path("data/prepared")
+GIVEN_LINES = 3
+SONNET_LINES = 14
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence or review with its sentiment, 0 (worst) upwards; None where unlabelled."""
 
     id: str
@@ -28,8 +31,7 @@ class Sentence:
     label: int | None
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two sentences; label 1 = paraphrases, 0 = not, None where unlabelled."""
 
     id: str
@@ -38,8 +40,7 @@ class Pair:
     label: int | None
 
 
-@dataclass(frozen=True)
-class Poem:
+class Poem(NamedTuple):
     """A sonnet: `prompt` is its first three lines, `text` all lines joined by newlines (None for a bare prompt)."""
 
     id: int
@@ -47,28 +48,55 @@ class Poem:
     text: str | None
 
 
-SENTENCE = ("id", "text", "label")
-PAIR = ("id", "sentence1", "sentence2", "label")
+@dataclass(frozen=True)
+class Generated:
+    """One poem of a system, as generation writes and evaluation reads it; `text` begins with `prompt`.
+
+    nll: mean negative log-likelihood of the completion's tokens under the scoring model, in nats; None without any.
+    """
+
+    id: int
+    draw: int
+    prompt: str
+    text: str
+    nll: float | None = None
+
+    @property
+    def completion(self) -> str:
+        """What the system wrote."""
+        return self.text[len(self.prompt) :]
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """All lines that are not blank."""
+        return lines_of(self.text)
+
+    @cached_property
+    def new_lines(self) -> list[str]:
+        """The lines after the given ones."""
+        return self.lines[GIVEN_LINES:]
 
 
 def write_sentences(path: Path, rows: Iterable[Sentence]) -> None:
     """Write a sentiment split."""
-    write_csv(path, SENTENCE, map(attrgetter(*SENTENCE), rows))
+    write_csv(path, Sentence._fields, rows)
 
 
 def read_sentences(path: Path) -> list[Sentence]:
     """Read a sentiment split."""
-    return [Sentence(row["id"], row["text"], _label(row["label"])) for row in read_csv(path, SENTENCE)]
+    rows = read_csv(path, Sentence._fields)
+    return [Sentence(row["id"], row["text"], int(row["label"]) if row["label"] else None) for row in rows]
 
 
 def write_pairs(path: Path, rows: Iterable[Pair]) -> None:
     """Write a paraphrase split."""
-    write_csv(path, PAIR, map(attrgetter(*PAIR), rows))
+    write_csv(path, Pair._fields, rows)
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read a paraphrase split."""
-    return [Pair(row["id"], row["sentence1"], row["sentence2"], _label(row["label"])) for row in read_csv(path, PAIR)]
+    rows = [[row[name] for name in Pair._fields] for row in read_csv(path, Pair._fields)]
+    return [Pair(name, first, second, int(label) if label else None) for name, first, second, label in rows]
 
 
 def write_poems(path: Path, poems: Iterable[Poem]) -> None:
@@ -84,10 +112,22 @@ def read_poems(path: Path) -> list[Poem]:
         raise InputError(f"{path}: expected id, prompt and poem in every line; delete it and run `dvc repro`") from None
 
 
-def read_texts(path: Path) -> list[str]:
-    """Read plain text documents."""
-    return [row["text"] for row in read_jsonl(path)]
+def lines_of(text: str) -> list[str]:
+    """The lines of a poem, without indentation and blank lines."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def _label(cell: str) -> int | None:
-    return int(cell) if cell else None
+def words_of(text: str) -> list[str]:
+    """Lower-cased words; an apostrophe inside or in front belongs to its word ('tis, feel'st)."""
+    return [match.group().lower() for match in word_matches(text)]
+
+
+def word_matches(text: str) -> list[re.Match[str]]:
+    """The words of a text with their places."""
+    return list(re.finditer(r"'?\w+(?:['-]\w+)*", text.replace("\u2019", "'")))
+
+
+def jaccard(pair: Pair) -> float:
+    """Shared words over all words of a pair, without regard to case."""
+    first, second = (set(re.findall(r"\w+", text.lower())) for text in (pair.sentence1, pair.sentence2))
+    return len(first & second) / len(first | second) if first or second else 1.0

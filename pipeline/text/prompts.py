@@ -1,28 +1,59 @@
 """Text to token ids: the cloze prompt for pairs, plain text for reviews, poems with their end."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from tokenizers import Tokenizer
 
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.text.prepared import Pair
-from pipeline.text.tokenizer import end_of_text
 
+END_OF_TEXT = "<|endoftext|>"
 # The report's prompt without its trailing space, which a byte-level BPE turns into a token of its own.
 CLOZE = 'Is "{}" a paraphrase of "{}"? Answer "yes" or "no":'
-
 ANSWERS = (" no", " yes")  # the next words after the prompt that stand for class 0 and class 1
+View = Literal["swapped", "first", "second"]
+
+
+def load_tokenizer(folder: Path, max_length: int = 0) -> Tokenizer:
+    """The fast tokenizer of a model folder, whose model must take `max_length` tokens; no truncation, no padding."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `dvc repro backbone`")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust library raises nothing narrower
+        raise InputError(f"{path}: not a tokenizer that can be loaded: {error}") from None
+    if tokenizer.token_to_id(END_OF_TEXT) is None:
+        raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
+    if max_length and max_length > (positions := read_json(folder / "config.json")["n_positions"]):
+        raise InputError(f"params.yaml: max_length {max_length}: the model in {folder} takes {positions} tokens")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def end_of_text(tokenizer: Tokenizer) -> int:
+    """The id of the end-of-text token, which every tokenizer of a model has."""
+    return tokenizer.encode(END_OF_TEXT).ids[0]
+
+
+def copy_tokenizer(backbone: Path, folder: Path) -> None:
+    """Give a fine-tuned model's folder its tokenizer, so that it can be loaded on its own."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(backbone / name, folder / name)
 
 
 def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     """The first token of every answer; a vocabulary in which they are the same cannot tell the answers apart."""
     tokens = [tokenizer.encode(answer).ids[0] for answer in ANSWERS]
     if len(set(tokens)) < len(tokens):
-        raise InputError(
-            "params.yaml: head cloze: the backbone's tokenizer begins ' yes' and ' no' with the same token; "
-            "use head linear or a larger backbone.scratch.vocab_size"
-        )
+        remedy = "use head linear or a larger backbone.scratch.vocab_size"
+        same = "the backbone's tokenizer begins ' yes' and ' no' with the same token"
+        raise InputError(f"params.yaml: head cloze: {same}; {remedy}")
     return tokens
 
 
@@ -42,11 +73,10 @@ def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
 
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -> list[list[int]]:
     """Cloze prompts of at most `max_length` tokens: long sentences are cut at their ends, the question never is."""
-    prompts = [CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs]
-    encodings = tokenizer.encode_batch(prompts)
+    codes = tokenizer.encode_batch([CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs])
     return [
         code.ids if len(code.ids) <= max_length else _fit_pair(tokenizer, pair, max_length)
-        for code, pair in zip(encodings, pairs, strict=True)
+        for code, pair in zip(codes, pairs, strict=True)
     ]
 
 
@@ -55,8 +85,7 @@ def _fit_pair(tokenizer: Tokenizer, pair: Pair, max_length: int) -> list[int]:
     first, second = (tokenizer.encode(text).ids for text in (pair.sentence1, pair.sentence2))
     budget = max_length - len(tokenizer.encode(CLOZE.format("", "")).ids)
     while budget >= 2:
-        keep = budget // 2
-        cut_first = first[: max(keep, budget - len(second))]
+        cut_first = first[: max(budget // 2, budget - len(second))]
         cut_second = second[: budget - len(cut_first)]
         # Cutting bytes of one character apart leaves U+FFFD at the end.
         cut = (tokenizer.decode(ids).rstrip("\ufffd").rstrip() for ids in (cut_first, cut_second))
@@ -91,9 +120,6 @@ def pack(documents: Iterable[Sequence[int]], block: int) -> Iterator[list[int]]:
             buffer = buffer[block:]
 
 
-View = Literal["swapped", "first", "second"]
-
-
 def swap(pairs: Sequence[Pair]) -> list[Pair]:
     """The pairs with their sentences in the other order."""
     return [Pair(pair.id, pair.sentence2, pair.sentence1, pair.label) for pair in pairs]
@@ -103,11 +129,11 @@ def encode_views(
     tokenizer: Tokenizer, pairs: Sequence[Pair], views: Iterable[View], max_length: int
 ) -> dict[str, list[list[int]]]:
     """Token ids of every view: `swapped` is the prompt of the swapped pair, `first` and `second` one sentence alone."""
-    encoded: dict[str, list[list[int]]] = {}
-    for view in views:
+
+    def encode(view: View) -> list[list[int]]:
         if view == "swapped":
-            encoded[view] = encode_pairs(tokenizer, swap(pairs), max_length)
-        else:
-            texts = [pair.sentence1 if view == "first" else pair.sentence2 for pair in pairs]
-            encoded[view] = encode_texts(tokenizer, texts, max_length)
-    return encoded
+            return encode_pairs(tokenizer, swap(pairs), max_length)
+        texts = [pair.sentence1 if view == "first" else pair.sentence2 for pair in pairs]
+        return encode_texts(tokenizer, texts, max_length)
+
+    return {view: encode(view) for view in views}

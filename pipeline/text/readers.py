@@ -1,29 +1,28 @@
 """Readers of the raw corpora, one for each kind of file: rows as they come, and counts of what was dropped."""
 
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-from xml.etree.ElementTree import Element, ParseError
+from typing import Generic, NamedTuple, TypeVar
+from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+from defusedxml.ElementTree import fromstring
 
 from pipeline.errors import InputError
 from pipeline.text.delimited import Counts, as_number, read_lines, read_table
-from pipeline.text.lines import GIVEN_LINES, SONNET_LINES
 from pipeline.text.normalise import Normalise, clean, clean_line
-from pipeline.text.prepared import Pair, Poem, Sentence
+from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Pair, Poem, Sentence
 
 CLASSES = {"sst": 5, "cfimdb": 2}
 AnyRow = TypeVar("AnyRow", Pair, Sentence)
 
 
-class _Columns(NamedTuple):
+class _Columns(NamedTuple, Generic[AnyRow]):
     """Where the texts and the label of a row are; the label is None in an unlabelled file, else 0 to `classes` - 1."""
 
+    kind: Callable[..., AnyRow]
     texts: Sequence[str]
     label: str | None
     classes: int = 2
@@ -31,34 +30,46 @@ class _Columns(NamedTuple):
 
 def read_qqp(path: Path, labelled: bool, normalise: Normalise) -> tuple[list[Pair], Counts]:
     """The question pairs of one file."""
-    return _read_table(
-        path, Pair, _Columns(["sentence1", "sentence2"], "is_duplicate" if labelled else None), normalise
-    )
+    columns = _Columns(Pair, ["sentence1", "sentence2"], "is_duplicate" if labelled else None)
+    return _read_table(path, columns, normalise)
 
 
 def read_ap_h(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
     """The sentence pairs; some second sentences are empty in the published file."""
-    return _read_table(path, Pair, _Columns(["sentence1", "sentence2"], "label"), normalise)
+    return _read_table(path, _Columns(Pair, ["sentence1", "sentence2"], "label"), normalise)
 
 
-def read_sentiment(path: Path, classes: int, labelled: bool, normalise: Normalise) -> tuple[list[Sentence], Counts]:
+def read_sentiment(path: Path, labelled: bool, classes: int, normalise: Normalise) -> tuple[list[Sentence], Counts]:
     """The sentences of one file."""
-    columns = _Columns(["sentence"], "sentiment" if labelled else None, classes)
-    return _read_table(path, Sentence, columns, normalise)
+    columns = _Columns(Sentence, ["sentence"], "sentiment" if labelled else None, classes)
+    return _read_table(path, columns, normalise)
 
 
-def _read_table(
-    path: Path, kind: Callable[..., AnyRow], columns: _Columns, normalise: Normalise
-) -> tuple[list[AnyRow], Counts]:
-    table, counts = read_table(path, [*columns.texts, *filter(None, [columns.label])], numeric=columns.label)
-    return _usable_rows(path, table, kind, columns, normalise, counts), counts
+def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
+    """The text pairs; the label is `etpc_label`."""
+    forbidden = dict.fromkeys(set(range(0x20)) - {0x09, 0x0A, 0x0D})  # characters that XML refuses
+    try:
+        tree = fromstring("\n".join(read_lines(path)).translate(forbidden).encode())
+    except DefusedXmlException:
+        raise InputError(f"{path}: XML entities are refused, as they can exhaust the memory; remove them") from None
+    except ParseError as error:
+        raise InputError(f"{path}: not well-formed XML: {error}; fetch the file again") from None
+    cells = [{child.tag: child.text or "" for child in pair} for pair in tree.iter("text_pair")]
+    table = enumerate(({**row, "id": row.get("pair_id", "")} for row in cells), 1)
+    counts = Counter({"raw_rows": len(cells)})
+    return _usable(path, table, _Columns(Pair, ["sent1_raw", "sent2_raw"], "etpc_label"), normalise, counts), counts
 
 
-def _usable_rows(
+def _read_table(path: Path, columns: _Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
+    label = columns.label
+    table, counts = read_table(path, [*columns.texts, label] if label else columns.texts, numeric=label)
+    return _usable(path, table, columns, normalise, counts), counts
+
+
+def _usable(
     path: Path,
     table: Iterable[tuple[int, Mapping[str, str]]],
-    kind: Callable[..., AnyRow],
-    columns: _Columns,
+    columns: _Columns[AnyRow],
     normalise: Normalise,
     counts: Counts,
 ) -> list[AnyRow]:
@@ -66,7 +77,7 @@ def _usable_rows(
 
     Ids become unique: a missing one is made from the row's number, a repeated one gets it appended; both are counted.
     """
-    texts, label, classes = columns
+    kind, texts, label, classes = columns
     rows: list[AnyRow] = []
     seen: set[str] = set()
     for number, row in table:
@@ -89,54 +100,21 @@ def _usable_rows(
             rows.append(kind(name, *values, None if found is None else int(found)))
     if not rows:
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
-        labels = f" and {label} from 0 to {classes - 1}" if label else ""
-        expected = f"expected rows with {', '.join(texts)}{labels}"
-        raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); {expected}")
+        expected = f"{', '.join(texts)}{f' and {label} from 0 to {classes - 1}' if label else ''}"
+        raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); expected rows with {expected}")
     return rows
-
-
-_FORBIDDEN = dict.fromkeys(set(range(0x20)) - {0x09, 0x0A, 0x0D})  # characters that XML refuses
-
-
-def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
-    """The text pairs; the label is `etpc_label`."""
-    text = "\n".join(read_lines(path)).translate(_FORBIDDEN)
-    try:
-        cells = [_cells(element) for _, element in iterparse(io.BytesIO(text.encode())) if element.tag == "text_pair"]
-    except DefusedXmlException:
-        raise InputError(f"{path}: XML entities are refused, as they can exhaust the memory; remove them") from None
-    except ParseError as error:
-        raise InputError(f"{path}: not well-formed XML: {error}; fetch the file again") from None
-    counts = Counter({"raw_rows": len(cells)})
-    columns = _Columns(["sent1_raw", "sent2_raw"], "etpc_label")
-    return _usable_rows(path, enumerate(cells, 1), Pair, columns, normalise, counts), counts
-
-
-def _cells(element: Element) -> dict[str, str]:
-    cells = {child.tag: child.text or "" for child in element}
-    element.clear()  # the tree would otherwise grow with the file
-    return cells | {"id": cells.get("pair_id", "")}
-
-
-_NUMBER = re.compile(r"\d{1,6}\.?")
 
 
 def read_poems_with_prompts(path: Path) -> tuple[list[Poem], Counts]:
     """Whole poems, prompted with their first three lines; poems that end there are dropped."""
     sonnets, counts = _numbered(path)
-    for lines in sonnets.values():
-        if len(lines) != SONNET_LINES:
-            counts["not_14_lines"] += 1
-        if len(lines) <= GIVEN_LINES:
-            counts["dropped_too_short"] += 1
-    poems = [
-        Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines))
-        for number, lines in sonnets.items()
-        if len(lines) > GIVEN_LINES
-    ]
-    if not poems:
+    counts["not_14_lines"] += sum(len(lines) != SONNET_LINES for lines in sonnets.values())
+    whole = {number: lines for number, lines in sonnets.items() if len(lines) > GIVEN_LINES}
+    counts["dropped_too_short"] += len(sonnets) - len(whole)
+    if not whole:
         raise InputError(f"{path}: no sonnet has more than {GIVEN_LINES} lines; expected whole poems")
-    return poems, counts
+    poems = [Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines)) for number, lines in whole.items()]
+    return poems, +counts
 
 
 def read_prompts(path: Path) -> tuple[list[Poem], Counts]:
@@ -148,8 +126,7 @@ def read_prompts(path: Path) -> tuple[list[Poem], Counts]:
 def join_poems(prompts: list[Poem], path: Path) -> list[Poem]:
     """`prompts` completed by the poems of the same number in `path`."""
     texts = {poem.id: poem.text for poem in read_poems_with_prompts(path)[0]}
-    missing = [str(prompt.id) for prompt in prompts if prompt.id not in texts]
-    if missing:
+    if missing := [str(prompt.id) for prompt in prompts if prompt.id not in texts]:
         raise InputError(f"{path}: no whole poem for sonnet {', '.join(missing)}, whose prompt is in the held-out file")
     return [Poem(prompt.id, prompt.prompt, texts[prompt.id]) for prompt in prompts]
 
@@ -158,7 +135,7 @@ def _numbered(path: Path) -> tuple[dict[int, list[str]], Counts]:
     """The lines of each sonnet by number; a repeated number keeps its first sonnet, one without lines is dropped."""
     sections: list[tuple[int, list[str]]] = []
     for line in map(clean, read_lines(path)):
-        if _NUMBER.fullmatch(line):
+        if re.fullmatch(r"\d{1,6}\.?", line):
             sections.append((int(line.rstrip(".")), []))
         elif line and sections:
             sections[-1][1].append(line)
@@ -168,24 +145,19 @@ def _numbered(path: Path) -> tuple[dict[int, list[str]], Counts]:
     for number, lines in sections:
         if not lines:
             counts["dropped_empty_text"] += 1
-        elif number in sonnets:
+        elif sonnets.setdefault(number, lines) is not lines:
             counts["dropped_duplicate"] += 1
-        else:
-            sonnets[number] = lines
     if not sonnets:
         raise InputError(f"{path}: every sonnet is empty; expected lines of text below each number")
     return sonnets, counts
 
 
-LINES = 80  # of a document, at least
-
-
 def read_plays(path: Path) -> list[str]:
-    """Documents with their line structure and indentation; trailing space and blank lines at their ends are removed."""
+    """Documents of 80 lines or more with their indentation; blank lines and space at their ends are removed."""
     documents: list[list[str]] = [[]]
     for line in map(clean_line, read_lines(path)):
         # A text without any blank line is cut as well: one huge document would not be split later.
-        if (not line and len(documents[-1]) >= LINES) or len(documents[-1]) >= 10 * LINES:
+        if (not line and len(documents[-1]) >= 80) or len(documents[-1]) >= 800:
             documents.append([])
         documents[-1].append(line)
     found = [text for lines in documents if (text := "\n".join(lines).strip("\n"))]

@@ -5,12 +5,12 @@ Every draw is seeded by the caller's generator, and rows keep the order of their
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from pipeline.errors import InputError
 from pipeline.text.delimited import Counts
-from pipeline.text.prepared import Pair, Poem, Sentence
+from pipeline.text.prepared import Pair, Sentence
 
 Row = TypeVar("Row", bound=Sentence | Pair)
 AnyRow = TypeVar("AnyRow")
@@ -26,15 +26,7 @@ def questions(row: Sentence | Pair) -> tuple[str, ...]:
     return tuple(sorted(text.casefold() for text in texts(row)))
 
 
-def drop_duplicates(rows: Sequence[Row], counts: Counts) -> list[Row]:
-    """Rows without those that repeat an earlier row's text and label."""
-    first: dict[tuple[tuple[str, ...], int | None], Row] = {}
-    for row in rows:
-        first.setdefault((texts(row), row.label), row)
-    return _kept(list(first.values()), rows, "duplicate", counts)
-
-
-def conflicting(rows: Iterable[Row]) -> set[tuple[str, ...]]:
+def conflicting(rows: Iterable[Sentence | Pair]) -> set[tuple[str, ...]]:
     """The texts that occur with different labels."""
     labels = defaultdict(set)
     for row in rows:
@@ -42,30 +34,37 @@ def conflicting(rows: Iterable[Row]) -> set[tuple[str, ...]]:
     return {key for key, found in labels.items() if len(found) > 1}
 
 
-def drop_conflicts(rows: Sequence[Row], counts: Counts) -> list[Row]:
-    """Rows without any whose text occurs with different labels: neither label can be trusted."""
-    doubtful = conflicting(rows)
-    return _kept([row for row in rows if texts(row) not in doubtful], rows, "conflicting_label", counts)
+def drop_duplicates(rows: Sequence[Row], counts: Counts) -> list[Row]:
+    """Rows without those that repeat an earlier row's text and label."""
+    first: dict[Hashable, Row] = {}
+    for row in rows:
+        first.setdefault((texts(row), row.label), row)
+    return _kept(list(first.values()), rows, "duplicate", counts)
 
 
-def drop_leaks(rows: Sequence[Row], held_out: Iterable[Row], counts: Counts) -> list[Row]:
-    """Rows without those that are also in dev or test, pairs in either order."""
-    forbidden = {questions(row) for row in held_out}
-    return _kept([row for row in rows if questions(row) not in forbidden], rows, "leak", counts)
+def sound(rows: Sequence[Row], counts: Counts) -> list[Row]:
+    """Rows without repeated ones and without any whose text has different labels: neither can be trusted."""
+    rows = drop_duplicates(rows, counts)
+    return drop(rows, texts, conflicting(rows), "conflicting_label", counts)
 
 
-def drop_leaked_poems(poems: Sequence[Poem], held_out: Iterable[Poem], counts: Counts) -> list[Poem]:
-    """Poems without those that begin like a held-out one."""
-    forbidden = {poem.prompt.casefold() for poem in held_out}
-    return _kept([poem for poem in poems if poem.prompt.casefold() not in forbidden], poems, "leak", counts)
+def drop(
+    rows: Sequence[AnyRow], key: Callable[[AnyRow], Hashable], unwanted: Collection[Hashable], why: str, counts: Counts
+) -> list[AnyRow]:
+    """Rows without those whose key is unwanted."""
+    return _kept([row for row in rows if key(row) not in unwanted], rows, why, counts)
 
 
-def sample(rows: Sequence[AnyRow], limit: int | None, rng: random.Random, counts: Counts) -> list[AnyRow]:
+def sample(rows: list[AnyRow], limit: int | None, rng: random.Random, counts: Counts) -> list[AnyRow]:
     """At most `limit` of the rows."""
-    if limit is None or len(rows) <= limit:
-        return list(rows)
-    kept = sorted(rng.sample(range(len(rows)), limit))
-    return _kept([rows[index] for index in kept], rows, "cap", counts)
+    chosen = rng.sample(range(len(rows)), limit) if limit and limit < len(rows) else range(len(rows))
+    return _kept([rows[index] for index in sorted(chosen)], rows, "cap", counts)
+
+
+def _kept(kept: list[AnyRow], rows: Sequence[AnyRow], reason: str, counts: Counts) -> list[AnyRow]:
+    if len(kept) < len(rows):
+        counts[f"dropped_{reason}"] += len(rows) - len(kept)
+    return kept
 
 
 def question_groups(pairs: Sequence[Pair]) -> list[list[int]]:
@@ -73,10 +72,8 @@ def question_groups(pairs: Sequence[Pair]) -> list[list[int]]:
     parent: dict[str, str] = {}
 
     def root(question: str) -> str:
-        parent.setdefault(question, question)
-        while parent[question] != question:
-            parent[question] = parent[parent[question]]
-            question = parent[question]
+        while (above := parent.setdefault(question, question)) != question:
+            parent[question] = question = parent[above]
         return question
 
     for pair in pairs:
@@ -108,18 +105,13 @@ def carve_by_question(pairs: Sequence[Pair], share: float, rng: random.Random) -
     return _divided(pairs, chosen or min(groups, key=len))
 
 
-def carve_by_label(rows: Sequence[Sentence], share: float, rng: random.Random) -> tuple[list[Sentence], list[Sentence]]:
-    """Train and select with the same label balance."""
+def carve_by_label(rows: Sequence[AnyRow], share: float, rng: random.Random) -> tuple[list[AnyRow], list[AnyRow]]:
+    """Train and select with the same label balance; poems have no label."""
     by_label = defaultdict(list)
     for index, row in enumerate(rows):
-        by_label[row.label].append(index)
+        by_label[getattr(row, "label", None)].append(index)
     chosen = {index for group in by_label.values() for index in rng.sample(group, _part(share, len(group)))}
     return _divided(rows, chosen or {0})
-
-
-def carve_poems(poems: Sequence[Poem], share: float, rng: random.Random) -> tuple[list[Poem], list[Poem]]:
-    """Train and select, by whole poems."""
-    return _divided(poems, rng.sample(range(len(poems)), max(1, _part(share, len(poems)))))
 
 
 def _part(share: float, count: int) -> int:
@@ -132,9 +124,3 @@ def _divided(rows: Sequence[AnyRow], chosen: Collection[int]) -> tuple[list[AnyR
     if not train:
         raise InputError(f"only {len(rows)} training rows are left, too few to hold some out for select; use more data")
     return train, [rows[index] for index in sorted(held_out)]
-
-
-def _kept(kept: list[AnyRow], rows: Sequence[AnyRow], reason: str, counts: Counts) -> list[AnyRow]:
-    if len(kept) < len(rows):
-        counts[f"dropped_{reason}"] += len(rows) - len(kept)
-    return kept

@@ -14,7 +14,7 @@ from pipeline.evaluation.predictions import write_predictions
 from pipeline.files import new_folder, write_text
 from pipeline.models.card import model_card
 from pipeline.models.weights import load_weights, save_weights
-from pipeline.text.tokenizer import copy_tokenizer
+from pipeline.text.prompts import copy_tokenizer
 from pipeline.training.loop import Evaluator, Objective, Rows
 from pipeline.training.predict import predict
 from pipeline.training.run import Run

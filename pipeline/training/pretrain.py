@@ -11,11 +11,11 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.data import Corpus, Scratch
 from pipeline.errors import InputError
+from pipeline.files import read_jsonl
 from pipeline.models.backbone import GELU
 from pipeline.objectives import language_model
-from pipeline.text.prepared import read_pairs, read_poems, read_sentences, read_texts
-from pipeline.text.prompts import CLOZE, pack
-from pipeline.text.tokenizer import END_OF_TEXT, end_of_text
+from pipeline.text.prepared import read_pairs, read_poems, read_sentences
+from pipeline.text.prompts import CLOZE, END_OF_TEXT, end_of_text, pack
 from pipeline.training.loop import Rows
 from pipeline.training.run import Run
 
@@ -48,7 +48,7 @@ def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
     elif corpus == "sonnets":
         yield from (poem.text for poem in read_poems(prepared / corpus / "train.jsonl") if poem.text)
     else:
-        yield from read_texts(prepared / corpus / "train.jsonl")
+        yield from (row["text"] for row in read_jsonl(prepared / corpus / "train.jsonl"))
 
 
 def train_tokenizer(documents: list[str], vocab_size: int) -> Tokenizer:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from report_project import ROOT, run_all
 from ruamel.yaml import YAML
 
 from pipeline.__main__ import main as command
-from pipeline.config.base import read_params
+from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_json, write_json, write_text
@@ -27,7 +28,7 @@ from pipeline.stages import report
 
 def dev_predictions() -> dict[str, Predictions]:
     """Of the paraphrase rows."""
-    return paired.dev_predictions(load_results(read_params()))["paraphrase"]
+    return paired.dev_predictions(load_results(parse(PARAMS)))["paraphrase"]
 
 
 def outputs() -> dict[str, bytes]:
@@ -63,7 +64,7 @@ def test_outputs_are_the_same_on_every_run(project: Path) -> None:
 def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    params = read_params()
+    params = deepcopy(parse(PARAMS))
     params["paraphrase"]["ensembles"] = {}
     del params["paraphrase"]["methods"]["mean_pooling"]
     with open("params.yaml", "w") as file:
@@ -141,13 +142,13 @@ def test_ensembles_are_rows_like_any_other(project: Path) -> None:
     assert "| equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in line
     assert "ensemble_weighted," in Path("plots/tables/forest_accuracy.csv").read_text()
     page = Path("plots/report.html").read_text(encoding="utf-8")
-    for name in read_params()["paraphrase"]["ensembles"]:
+    for name in parse(PARAMS)["paraphrase"]["ensembles"]:
         assert f"Precision and recall of {name}, average precision" in page
         assert f"Training curves of {name}" not in page
 
 
 def test_order_flips_stand_in_the_leaderboard_where_they_were_measured(project: Path) -> None:
-    task = load_results(read_params()).paraphrase
+    task = load_results(parse(PARAMS)).paraphrase
     table = tables.main_table(task, 0.95, tables.PARAPHRASE_F1)
     assert table.header[-1] == "Order flips" and table.rows[0][-1] == f"{task.rows['order_flip_rate'][0]:.4f}"
     without = task.rows.drop(columns="order_flip_rate")
@@ -210,7 +211,7 @@ def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path / "copy")
     write_json(Path("metrics/paraphrase/baseline.json"), {"rows": 3})
     with pytest.raises(InputError, match="baseline.json: accuracy is missing"):
-        load_results(read_params())
+        load_results(parse(PARAMS))
     write_text(Path("plots/curves/paraphrase/baseline/train_loss.tsv"), "step\ttrain_loss\n1\n")
     with pytest.raises(InputError, match="train_loss.tsv"):
         results.curves_of("paraphrase", "baseline")

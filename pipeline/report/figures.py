@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.probabilities import average_precision, expected_calibration_error, reliability
+from pipeline.evaluation.classification import average_precision, expected_calibration_error, reliability
 from pipeline.report.results import LOSSES, SCORES, Curves
 
 Spec = dict[str, Any]

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.evaluation.classification import confusion
+from pipeline.evaluation.classification import confusion, reliability
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.probabilities import reliability
 from pipeline.files import new_folder, write_frame
 from pipeline.report.augmentation import Augmentation, funnels
 from pipeline.report.figures import precision_recall

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
 
     console, results = Console(), load_results(parse(PARAMS))
     for task in results.tasks:
-        table = main_table(task, results.confidence)
+        table = main_table(task, results.confidence, further=False)
         view = Table(
             title=f"{task.title} (dev)", box=box.SIMPLE_HEAD, title_justify="left", show_edge=False, pad_edge=False
         )

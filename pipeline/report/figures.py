@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.classification import average_precision, expected_calibration_error, reliability
+from pipeline.evaluation.predictions import Predictions
 from pipeline.report.results import LOSSES, SCORES, Curves
 
 Spec = dict[str, Any]

@@ -1,7 +1,7 @@
 """metrics/summary.md, and the sentences that it shares with the page: what was run, what may be compared with what."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -10,55 +10,55 @@ import pandas as pd
 from pipeline.config.base import NAME, PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.report import tables
+from pipeline.report.augmentation import Augmentation, augmentation_tables
 from pipeline.report.results import Results
 from pipeline.report.tables import NOTHING, Table
 
 PROFILES = Path("profiles")
 NO_KEY = object()
+FLOORS = {"majority": "the majority class", "word_overlap": "word overlap"}  # answers that read nothing or only count
 OPTIMAL = {
     "line_mbr": "chrF-optimal: put together line by line so as to score high, which does not make it the best poem",
     "verse": "best quality: every line chosen for rhyme and metre first and then for likelihood, whatever its chrF",
 }
 
 
-def summary(results: Results, tests: pd.DataFrame, sonnet_tests: pd.DataFrame, more: Sequence[Table]) -> str:
-    """All tables but the page's further ones; `more` are those that follow the ones on paraphrases."""
-    confidence, pairs = results.confidence, results.paraphrase
+def summary(results: Results, tests: pd.DataFrame, sonnet_tests: pd.DataFrame, augmented: Augmentation) -> str:
+    """All tables but the page's further ones, with notes."""
+    confidence, pairs, params = results.confidence, results.paraphrase, results.params
+    systems = params["sonnet"]["systems"].items()
     shown = [
-        tables.main_table(results.sentiment, confidence),
-        tables.main_table(pairs, confidence, tables.PARAPHRASE_F1),
-        *tables.tests_table(tests, confidence),
-        *tables.seeds_tables(pairs.rows, confidence),
-        *more,
-        tables.main_table(results.sonnets, confidence, tables.SONNET_EXTRA),
-        *tables.sonnet_tests_table(sonnet_tests),
-        *tables.sonnet_tables(results),
-        *([tables.data_table(results.data)] if results.data else []),
+        tables.main_table(results.sentiment, confidence, further=False),
+        tables.main_table(pairs, confidence),
+        *tables.tests_tables(pairs.rows, tests, confidence),
+        tables.ensemble_table(params["paraphrase"]["ensembles"]),
+        tables.robustness_table(pairs.rows, confidence),
+        *augmentation_tables(augmented),
+        tables.main_table(results.sonnets, confidence),
+        *tables.sonnet_tables(results, sonnet_tests),
+        tables.data_table(results.data),
     ]
+    optimal = {text: [name for name, own in systems if own["decoder"] == key] for key, text in OPTIMAL.items()}
     notes = {
-        results.sentiment.title: floors_line(results.data, "sst cfimdb"),
+        results.sentiment.title: floors_line(results.data, "sst", "cfimdb"),
         pairs.title: floors_line(results.data, "paraphrase"),
-        results.sonnets.title: optimal_line(results.params),
+        results.sonnets.title: "".join(f"\n{', '.join(names)}: {text}.\n" for text, names in optimal.items() if names),
     }
-    intro = f"# Results\n\n{run_line(results.params)}\n{comparability(results.params)}\n"
+    intro = f"# Results\n\n{run_line(params)}\n{comparability(params)}\n"
     return intro + "".join(
-        f"\n## {table.title}\n\n{tables.markdown(table)}{notes.get(table.title, '')}" for table in shown
+        f"\n## {found.title}\n\n{tables.markdown(found)}{notes.get(found.title, '')}" for found in shown if found.rows
     )
 
 
 def run_line(params: Mapping[str, Any]) -> str:
     """What was run, in one line."""
-    backbone, compute = params["backbone"], params["compute"]
-    source = backbone["source"]
-    if source == "scratch":
-        own = backbone["scratch"]
-        model = f"{own['layers']} layers of width {own['width']}, trained from scratch on {own['tokens']:,} tokens"
-    else:
-        hub = backbone["hub"]
-        model = f"{hub['name']} at {hub['revision'][:7]}" if source == "hub" else hidden_path(backbone["path"])
-    data = hidden_path(params["data"]["path"])
-    settings = f"Profile {params['profile']}, seed {params['seed']}, {compute['precision']}"
-    return f"{settings}; data from {data}; backbone {model}."
+    source, own, hub = (params["backbone"][key] for key in ("source", "scratch", "hub"))
+    model = {
+        "scratch": f"{own['layers']} layers of width {own['width']}, trained from scratch on {own['tokens']:,} tokens",
+        "hub": f"{hub['name']} at {hub['revision'][:7]}",
+    }.get(source) or hidden_path(params["backbone"]["path"])
+    settings = f"Profile {params['profile']}, seed {params['seed']}, {params['compute']['precision']}"
+    return f"{settings}; data from {hidden_path(params['data']['path'])}; backbone {model}."
 
 
 def comparability(params: Mapping[str, Any]) -> str:
@@ -84,22 +84,11 @@ def without_paths(value: Any) -> Any:  # noqa: ANN401 - from YAML
     return hidden_path(value) if isinstance(value, str) else value
 
 
-def optimal_line(params: Mapping[str, Any]) -> str:
-    """Which systems are made to score high, and which to be good verse, if any."""
-    systems = params["sonnet"]["systems"].items()
-    named = {text: [name for name, own in systems if own["decoder"] == key] for key, text in OPTIMAL.items()}
-    return "".join(f"\n{', '.join(names)}: {text}.\n" for text, names in named.items() if names)
-
-
-def floors_line(data: Mapping[str, Any], corpora: str) -> str:
+def floors_line(data: Mapping[str, Any], *corpora: str) -> str:
     """What answers that read nothing, or only count shared words, score on dev."""
-    names = {"majority": "the majority class", "word_overlap": "word overlap"}
-    floors = [
-        f"{names[key]} {data[corpus]['dev'][key]:.4f}" + (f" ({corpus})" if " " in corpora else "")
-        for corpus in corpora.split()
-        for key in names
-        if key in data.get(corpus, {}).get("dev", {})
-    ]
+    dev = {corpus: data.get(corpus, {}).get("dev", {}) for corpus in corpora}
+    floors = [f"{FLOORS[key]} {found[key]:.4f}" + (f" ({corpus})" if len(corpora) > 1 else "")
+              for corpus, found in dev.items() for key in FLOORS if key in found]  # fmt: skip
     return f"\nFloors on dev: {', '.join(floors)}.\n" if floors else ""
 
 
@@ -114,21 +103,14 @@ def changed_parameters(params: Mapping[str, Any]) -> Table:
     if not NAME.fullmatch(name) or not path.is_file():
         known = ", ".join(sorted(found.stem for found in PROFILES.glob("*.yaml")))
         raise InputError(f"{PARAMS}: profile: {name!r} has no file in {PROFILES}/; expected one of {known}")
-    rows = [[key, _shown(here), _shown(there)] for key, here, there in _differences(params, parse(path))]
-    return Table(f"Parameters that differ from {path}", ["Key", "Here", "Profile"], rows, figures=False)
+    header = ["Key", "Here", "Profile"]
+    return Table(f"Parameters that differ from {path}", header, list(_differences(params, parse(path))), figures=False)
 
 
-def _differences(here: Any, there: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - from YAML
-    if not (isinstance(here, Mapping) and isinstance(there, Mapping)):
-        if here != there:
-            yield prefix, here, there
-        return
-    for key in dict.fromkeys([*here, *there]):
-        inner = f"{prefix}.{key}" if prefix else str(key)
-        yield from _differences(here.get(key, NO_KEY), there.get(key, NO_KEY), inner)
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401 - from YAML
-    if value is NO_KEY:
-        return NOTHING
-    return hidden_path(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _differences(here: Any, there: Any, prefix: str = "") -> Iterator[list[str]]:  # noqa: ANN401 - from YAML
+    if isinstance(here, Mapping) and isinstance(there, Mapping):
+        for key in dict.fromkeys([*here, *there]):
+            yield from _differences(here.get(key, NO_KEY), there.get(key, NO_KEY), f"{prefix}.{key}".lstrip("."))
+    elif here != there:
+        yield [prefix, *(NOTHING if value is NO_KEY else hidden_path(value) if isinstance(value, str)
+                         else json.dumps(value, ensure_ascii=False) for value in (here, there))]  # fmt: skip

@@ -18,7 +18,8 @@ FILES = METRICS / "augmentation"
 GATES = ("generator", "meaning_gate", "surface_gate")
 COUNTS = ("questions", "questions_with_adversarial", "candidates", "scored", *VERDICTS)
 RATES = ("meaning_gate_rate", "surface_gate_rate", "both_gates_rate")
-NOT_REASONS = ("backend", "candidates", "accepted", "acceptance_rate", "mean_similarity", "chrf_to_source", "distinct_2")
+QUALITY = ("mean_similarity", "chrf_to_source", "distinct_2")
+NOT_REASONS = ("backend", "candidates", "accepted", "acceptance_rate", *QUALITY)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def augmentation_tables(augmentation: Augmentation) -> list[Table]:
     languages, apt = augmentation.languages, augmentation.apt
     counts = ["candidates", "accepted", *reasons(next(iter(languages.values())))]
     columns = {"Language": "name s"} | {words(key).capitalize(): f"{key} ," for key in counts}
+    columns |= columns_of("translations")
     verdicts = [[words(key), figure(apt[key], form)] for keys, form in ((GATES, "s"), (COUNTS, ","), (RATES, ".4f"))
                 for key in keys]  # fmt: skip
     rounds = []
@@ -63,7 +65,7 @@ def augmentation_tables(augmentation: Augmentation) -> list[Table]:
         rounds.append({"name": words(name), **own})
     return [
         table("Training sets with augmented pairs", named(augmentation.sets), "training_sets"),
-        table("Back-translations, accepted and rejected by reason", named(languages), columns | columns_of("translations")),
+        table("Back-translations, accepted and rejected by reason", named(languages), columns),
         Table("Adversarial candidates by verdict", ["What", "Count or rate"], verdicts, figures=False),
         table("Acceptance by origin and retry", rounds, "rounds"),
     ]

@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.config.base import parse
 from pipeline.evaluation.classification import average_precision, expected_calibration_error, reliability
 from pipeline.evaluation.predictions import Predictions
 from pipeline.report.results import LOSSES, SCORES, Curves
@@ -23,21 +25,8 @@ from pipeline.report.results import LOSSES, SCORES, Curves
 Spec = dict[str, Any]
 NO_FLOORS: Mapping[str, float | None] = MappingProxyType({})
 VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
-INK, MUTED, LINE, ACCENT, PAPER = "#010203", "#010204", "#010205", "#010206", "#010207"
-VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", PAPER: "paper"}
-CONFIG = {
-    "aria": False,
-    "view": {"stroke": None},
-    "text": {"color": INK, "fontSize": 10.5},
-    "line": {"strokeJoin": "round"},
-    "point": {"opacity": 1},
-    "tick": {"opacity": 1},
-    "axis": {
-        "title": None, "ticks": False, "tickRound": False, "translate": 0, "grid": False, "gridColor": LINE,
-        "gridWidth": 0.6, "domainColor": LINE, "domainWidth": 0.8, "labelColor": MUTED, "labelFontSize": 10,
-        "labelPadding": 4, "labelOverlap": False, "labelFlush": False, "labelLimit": 0,
-    },
-}  # fmt: skip
+LOOK = parse(Path(__file__).with_suffix(".yaml"))
+COLOURS, MARKS = LOOK["colours"], LOOK["marks"]
 CLEANING = (
     (r"^.*?<g ", "<g "),  # the frame, for which `to_svg` has its own
     (r'<path (?:class="(?:back|fore)ground" )?aria-hidden="true"[^>]*/>', ""),
@@ -45,14 +34,6 @@ CLEANING = (
     (r' (?:opacity="1"|transform="translate\(0,0\)")', ""),
     (r"(\d\.\d\d)\d+(?=[^<>]*>)", r"\1"),  # coordinates; figures shown as text lie between tags
 )
-FAINT = {"type": "rule", "color": ACCENT, "strokeWidth": 2.2, "strokeCap": "round", "opacity": 0.45}  # an interval
-BOLD: Spec = {"type": "line", "color": ACCENT, "strokeWidth": 1.8}
-THIN: Spec = {"type": "line", "color": MUTED, "strokeWidth": 1.1}
-DOT = {"type": "point", "filled": True, "color": ACCENT}
-DIAMOND = {"type": "point", "shape": "diamond", "size": 64, "fill": PAPER, "stroke": MUTED, "strokeWidth": 1}
-BAR = {"type": "tick", "size": 9, "thickness": 1.6, "color": MUTED}
-TEXT = {"type": "text"}
-BANDS = {"paddingInner": 0.38, "paddingOuter": 0.19}
 HALVES = {"values": [0, 0.5, 1], "labelExpr": "toString(datum.value)"}
 
 
@@ -60,11 +41,13 @@ def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str)
     """A specification as an <svg> element with a description for screen readers; `box` is its view box."""
     import vl_convert
 
-    body: str = vl_convert.vegalite_to_svg({"autosize": "none", "padding": 0, "config": CONFIG, **spec}, VEGA_LITE)
+    body: str = vl_convert.vegalite_to_svg(
+        {"autosize": "none", "padding": 0, "config": LOOK["config"], **spec}, VEGA_LITE
+    )
     for pattern, replacement in CLEANING:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
-    for colour, variable in VARIABLES.items():
-        body = body.replace(colour, f"var(--{variable})")
+    for name, colour in COLOURS.items():
+        body = body.replace(colour, f"var(--{name})")
     view = " ".join(f"{part:g}" for part in box)
     return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{body}'
 
@@ -83,16 +66,16 @@ def forest(
     height, ends = 5.76 + 22.32 * len(marks), marks[["value", "low", "high", "reported"]].stack()
     across = _axis(_padded(ends, 0.06), grid=True, tickCount=3, labelFontSize=9.5, labelPadding=5)
     down = {"field": "place", "type": "quantitative", "axis": None, "scale": _scale([len(marks) - 0.4, -0.6])}
-    text = {**TEXT, "color": {"expr": f"datum.floor ? '{MUTED}' : '{INK}'"}}
+    text = {"type": "text", "color": {"expr": f"datum.floor ? '{COLOURS['muted']}' : '{COLOURS['ink']}'"}}
     name = {**text, "fontStyle": {"expr": "datum.floor ? 'italic' : 'normal'"}, "align": "left", "x": -144}
     layers = [
-        _layer(FAINT, {"x": {**across, "field": "low"}, "x2": {"field": "high"}}, "isValid(datum.low)"),
-        _layer(DIAMOND, {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
-        _layer({**DOT, "size": 33}, {"x": {**across, "field": "value"}}, "!datum.floor"),
-        _layer(BAR, {"x": {**across, "field": "value"}}, "datum.floor"),
+        _layer(MARKS["interval"], {"x": {**across, "field": "low"}, "x2": {"field": "high"}}, "isValid(datum.low)"),
+        _layer(MARKS["diamond"], {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
+        _layer(MARKS["dot"], {"x": {**across, "field": "value"}}, "!datum.floor"),
+        _layer(MARKS["tick"], {"x": {**across, "field": "value"}}, "datum.floor"),
         _layer(name, {"text": {"field": "name"}}),
         _layer({**text, "align": "right", "x": width + 52.4}, {"text": {"field": "figure"}}),
-        _note(measure, width / 2, height + 25.7, align="center", fontSize=9.5, color=MUTED),
+        _note(measure, width / 2, height + 25.7, align="center", fontSize=9.5, color=COLOURS["muted"]),
     ]
     summary = "; ".join(f"{name} {figure}" for name, figure in zip(marks["name"], marks["figure"], strict=True))
     spec = {**_view(width, height, layers, marks), "encoding": {"y": down}}
@@ -103,11 +86,17 @@ def funnel(title: str, steps: pd.DataFrame) -> str:
     """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
     height, limits = 7.2 + 21.6 * len(steps), [0, max(int(steps["left"].max()), 1)]
     across = {"field": "left", "type": "quantitative", "scale": _scale(limits), "axis": None}
-    down = {"field": "step", "type": "ordinal", "sort": None, "axis": None, "scale": BANDS}
+    down = {
+        "field": "step",
+        "type": "ordinal",
+        "sort": None,
+        "axis": None,
+        "scale": {"paddingInner": 0.38, "paddingOuter": 0.19},
+    }
     layers = [
-        _layer({"type": "bar", "color": ACCENT}, {"x": across}),
-        _layer({**TEXT, "align": "left", "dx": 4}, {"x": across, "text": {"field": "left", "format": ","}}),
-        _layer({**TEXT, "align": "right", "x": -4}, {"text": {"field": "step"}}),
+        _layer(MARKS["bar"], {"x": across}),
+        _layer({"type": "text", "align": "left", "dx": 4}, {"x": across, "text": {"field": "left", "format": ","}}),
+        _layer({"type": "text", "align": "right", "x": -4}, {"text": {"field": "step"}}),
     ]
     summary = "; ".join(f"{step} {left:,}" for step, left in zip(steps["step"], steps["left"], strict=True))
     spec = {**_view(115.9, height, layers, steps), "encoding": {"y": down}}
@@ -125,8 +114,8 @@ def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) ->
         down = _axis(limits[shown[0]], "value", grid=True, tickCount=3, domain=False)
         layers = []
         for key in shown:
-            few = {"point": {"size": 12, "color": ACCENT}} if len(curves[key]) <= 12 else {}
-            mark = THIN if key == "train_loss" else {**BOLD, **few}
+            few = {"point": {"size": 12, "color": COLOURS["accent"]}} if len(curves[key]) <= 12 else {}
+            mark = MARKS["thin"] if key == "train_loss" else {**MARKS["bold"], **few}
             layers.append(_layer(mark, {"x": across, "y": down}, data=curves[key]))
         label = shown[0].split("_")[1].replace("chrf", "chrF")
         # Losses fall and scores rise: the other corner is free.
@@ -156,14 +145,14 @@ def calibration_panel(name: str, dev: Predictions, base: Predictions | None, con
                              for field in ("precision", "accuracy", "accuracy_low"))  # fmt: skip
     recall = {"x": _axis([0, 1], "recall", **HALVES), "y": precision}
     recall["order"] = {"field": "threshold", "sort": "descending"}
-    rows = [(base, THIN), (dev, BOLD)] if base else [(dev, BOLD)]
+    rows = [(base, MARKS["thin"]), (dev, MARKS["bold"])] if base else [(dev, MARKS["bold"])]
     diagonal = pd.DataFrame({"confidence": [0.5, 1], "accuracy": [0.5, 1]})  # of two classes, the top one has half
     panels = {
         "recall": [_layer(mark, recall, data=precision_recall(row)) for row, mark in rows],
         "confidence": [
-            _layer(THIN, {"x": sure, "y": right}, data=diagonal),
-            _layer(FAINT, {"x": sure, "y": low, "y2": {"field": "accuracy_high"}}),
-            _layer({**DOT, "size": 20}, {"x": sure, "y": right}),
+            _layer(MARKS["thin"], {"x": sure, "y": right}, data=diagonal),
+            _layer(MARKS["interval"], {"x": sure, "y": low, "y2": {"field": "accuracy_high"}}),
+            _layer(MARKS["small"], {"x": sure, "y": right}),
         ],
     }
     views = [_view(width, height, [*layers, _note(label, width - 2, height - 4, align="right")])

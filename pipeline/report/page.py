@@ -15,8 +15,8 @@ from pipeline.evaluation.predictions import Predictions
 from pipeline.files import new_folder, write_text
 from pipeline.report import answers, augmentation, figures, summary, tables
 from pipeline.report.results import CORPORA, LOSSES, SCORES, Results, Task, curves_of, ranked, rows_of
+from pipeline.report.summary import FOLDER, template
 
-FOLDER = Path(__file__).parent
 CLASS_NAMES = {
     "sst": ["very negative", "negative", "neutral", "positive", "very positive"],
     "cfimdb": ["negative", "positive"],
@@ -29,14 +29,6 @@ Rows = Mapping[str, Predictions]
 SYSTEMS = ("top_p_tuned", "line_mbr", "verse")
 COLUMN, LINE, CHARACTERS = 400, 20, 54  # a poem's width, a line's height; a line of more characters is broken
 HEAD, STANZA = 66, 8  # from a poem's top to its first line, and between the given and the other lines
-
-
-def render(name: str, **values: Any) -> str:  # noqa: ANN401 - whatever the template shows
-    """A template of this folder with its values."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    return Environment(loader=FileSystemLoader(FOLDER), **options).get_template(name).render(values)
 
 
 def page(
@@ -55,12 +47,10 @@ def page(
         _paraphrase(results, predictions["paraphrase"], tests),
         _sonnets(results, sonnet_tests),
     ]
-    return render(
-        "page.html.j2",
+    return template("page.html.j2").render(
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=(FOLDER / "page.js").read_text(encoding="utf-8"),
-        run=summary.run_line(results.params),
-        note=summary.comparability(results.params),
+        params=results.params,
         confidence=f"{results.confidence * 100:g} %",
         sections=sections,
         gates=augmented.gates,
@@ -137,7 +127,9 @@ def write_pictures(folder: Path, results: Results) -> None:
     forest = figures.forest(task.rows, f"{task.measure} on dev", task.digits, width=400)
     *_, width, height = map(float, re.findall(r"-?[\d.]+", forest.split("viewBox", 1)[1])[:4])
     with new_folder(folder) as scratch:
-        picture = render("forest.svg.j2", forest=forest, width=width, height=height, confidence=results.confidence)
+        picture = template("forest.svg.j2").render(
+            forest=forest, width=width, height=height, confidence=results.confidence
+        )
         write_text(scratch / "forest_paraphrase.svg", picture)
         write_text(scratch / "poems.svg", poems_picture(list(results.sonnets.rows["name"])))
 
@@ -157,4 +149,4 @@ def poems_picture(systems: list[str]) -> str:
                 lines.append({"text": text, "given": given, "x": 20 if broken else 0, "y": y})
         poems.append({"title": card.title, "x": 28 + place % 2 * (COLUMN + 28), "y": top, "lines": lines})
         bottom = max(bottom, top + lines[-1]["y"] + 18)
-    return render("poems.svg.j2", poems=poems, column=COLUMN, width=2 * COLUMN + 84, height=bottom + 10)
+    return template("poems.svg.j2").render(poems=poems, column=COLUMN, width=2 * COLUMN + 84, height=bottom + 10)

@@ -87,7 +87,7 @@ def _forest(rows: pd.DataFrame, dataset: str, floors: Iterable[list[object]] = (
     """Best row first, then floors (FOREST's first four); `dataset` is for rows that have no group of their own."""
     found = ranked(rows).rename(columns={"name": "row"})
     found = found.assign(dataset=found["group"].replace("", dataset), kind="row")[FOREST]
-    return pd.concat([found, pd.DataFrame(floors, columns=FOREST[:4])])
+    return pd.concat([found, pd.DataFrame(floors, columns=FOREST[:4]).astype({"value": float})])
 
 
 def _accuracies(results: Results) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,19 +14,17 @@ from pipeline.report.augmentation import Augmentation, augmentation_tables
 from pipeline.report.results import Results
 from pipeline.report.tables import NOTHING, Table
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+FOLDER = Path(__file__).parent
 PROFILES = Path("profiles")
 NO_KEY = object()
-FLOORS = {"majority": "the majority class", "word_overlap": "word overlap"}  # answers that read nothing or only count
-OPTIMAL = {
-    "line_mbr": "chrF-optimal: put together line by line so as to score high, which does not make it the best poem",
-    "verse": "best quality: every line chosen for rhyme and metre first and then for likelihood, whatever its chrF",
-}
 
 
 def summary(results: Results, tests: pd.DataFrame, sonnet_tests: pd.DataFrame, augmented: Augmentation) -> str:
     """All tables but the page's further ones, with notes."""
     confidence, pairs, params = results.confidence, results.paraphrase, results.params
-    systems = params["sonnet"]["systems"].items()
     shown = [
         tables.main_table(results.sentiment, confidence, further=False),
         tables.main_table(pairs, confidence),
@@ -38,37 +36,23 @@ def summary(results: Results, tests: pd.DataFrame, sonnet_tests: pd.DataFrame, a
         *tables.sonnet_tables(results, sonnet_tests),
         tables.data_table(results.data),
     ]
-    optimal = {text: [name for name, own in systems if own["decoder"] == key] for key, text in OPTIMAL.items()}
-    notes = {
-        results.sentiment.title: floors_line(results.data, "sst", "cfimdb"),
-        pairs.title: floors_line(results.data, "paraphrase"),
-        results.sonnets.title: "".join(f"\n{', '.join(names)}: {text}.\n" for text, names in optimal.items() if names),
-    }
-    intro = f"# Results\n\n{run_line(params)}\n{comparability(params)}\n"
-    return intro + "".join(
-        f"\n## {found.title}\n\n{tables.markdown(found)}{notes.get(found.title, '')}" for found in shown if found.rows
-    )
+    return template("summary.md.j2").render(params=params, data=results.data, tables=shown)
 
 
-def run_line(params: Mapping[str, Any]) -> str:
-    """What was run, in one line."""
-    source, own, hub = (params["backbone"][key] for key in ("source", "scratch", "hub"))
-    model = {
-        "scratch": f"{own['layers']} layers of width {own['width']}, trained from scratch on {own['tokens']:,} tokens",
-        "hub": f"{hub['name']} at {hub['revision'][:7]}",
-    }.get(source) or hidden_path(params["backbone"]["path"])
-    settings = f"Profile {params['profile']}, seed {params['seed']}, {params['compute']['precision']}"
-    return f"{settings}; data from {hidden_path(params['data']['path'])}; backbone {model}."
+def template(name: str) -> "Template":
+    """A template of this folder; markup in values is escaped but in Markdown."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    escape = select_autoescape(("html.j2", "svg.j2"))
+    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=escape, **options)
+    environment.filters |= {"hidden_path": hidden_path, "markdown": tables.markdown}
+    return environment.get_template(name)
 
 
 def comparability(params: Mapping[str, Any]) -> str:
     """Whether the reported figures can be compared with ours."""
-    if params["backbone"]["source"] == "scratch":
-        return (
-            "The reported figures belong to GPT-2 (124M) on the full corpora. This run uses a small model of its own: "
-            "compare its rows with each other, not with the reported column."
-        )
-    return "Nothing was selected on dev: models and checkpoints are chosen on a part of train, and dev is scored once."
+    return str(template("sentences.j2").module.comparability(params))
 
 
 def hidden_path(path: str) -> str:
@@ -82,14 +66,6 @@ def without_paths(value: Any) -> Any:  # noqa: ANN401 - from YAML
     if isinstance(value, Mapping):
         return {key: without_paths(item) for key, item in value.items()}
     return hidden_path(value) if isinstance(value, str) else value
-
-
-def floors_line(data: Mapping[str, Any], *corpora: str) -> str:
-    """What answers that read nothing, or only count shared words, score on dev."""
-    dev = {corpus: data.get(corpus, {}).get("dev", {}) for corpus in corpora}
-    floors = [f"{FLOORS[key]} {found[key]:.4f}" + (f" ({corpus})" if len(corpora) > 1 else "")
-              for corpus, found in dev.items() for key in FLOORS if key in found]  # fmt: skip
-    return f"\nFloors on dev: {', '.join(floors)}.\n" if floors else ""
 
 
 def changed_parameters(params: Mapping[str, Any]) -> Table:

@@ -9,7 +9,7 @@ from report_project import HOSTILE
 from pipeline.augment import adversarial
 from pipeline.config.base import PARAMS, parse
 from pipeline.files import read_json
-from pipeline.report import augmentation
+from pipeline.report import augmentation, tables
 
 
 def test_funnels_end_in_what_was_accepted(project: Path) -> None:
@@ -63,4 +63,4 @@ def test_page_and_summary_name_the_gates_and_show_the_tables(project: Path) -> N
 
 
 def test_no_robustness_table_without_human_pairs() -> None:
-    assert augmentation.robustness_tables(pd.DataFrame({"name": ["baseline"], "accuracy": [0.7]}), 0.95) == []
+    assert tables.robustness_table(pd.DataFrame({"name": ["baseline"], "accuracy": [0.7]}), 0.95).rows == []

@@ -26,17 +26,17 @@ HEADLINES = {
     "paraphrase": ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1"],
     "sonnets": ["chrf_mean", "chrf_completion_mean"],
 }
-# The tables of params.yaml whose rows have metrics in metrics/<task>.
+# Where params.yaml has the rows of metrics/<task>: a block and its tables.
 TABLES = {
-    "sentiment": [("sentiment", "methods")],
-    "paraphrase": [("paraphrase", "methods"), ("paraphrase", "ensembles")],
-    "sonnets": [("sonnet", "systems")],
+    "sentiment": ("sentiment", "methods"),
+    "paraphrase": ("paraphrase", "methods", "ensembles"),
+    "sonnets": ("sonnet", "systems"),
 }
 Metrics = dict[str, Any]  # of one file
 
 
 class Change(NamedTuple):
-    """A headline metric of one row, before and after; None where it is missing. `outside` of the old interval."""
+    """A headline metric of one row, before and after; None where it is missing. low and high: the old interval."""
 
     row: str
     metric: str
@@ -48,9 +48,16 @@ class Change(NamedTuple):
     @property
     def outside(self) -> bool:
         """Whether the new value lies outside the old interval; without an interval, no."""
-        if self.new is None or self.low is None or self.high is None:
-            return False
-        return not self.low <= self.new <= self.high
+        known = self.new is not None and self.low is not None and self.high is not None
+        return known and not self.low <= self.new <= self.high
+
+    def cells(self) -> list[str]:
+        """The change as it is printed."""
+        difference = None if self.old is None or self.new is None else self.new - self.old
+        span = "–" if self.low is None else f"{self.low:.4f} to {self.high:.4f}"
+        verdict = "outside" if self.outside else "inside" if self.low is not None and self.new is not None else ""
+        figures = ["–" if value is None else f"{value:.4f}" for value in (self.old, self.new)]
+        return [self.row, self.metric, *figures, "–" if difference is None else f"{difference:+.4f}", span, verdict]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,19 +68,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print what changed since the commit `base`."""
-    base: str = options.base
-    commit = commit_of(base)
-    old, new = metrics_at(commit), metrics_here()
+    commit = commit_of(options.base)
+    paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0")
+    old = {path: committed(commit, path) for path in paths if path.endswith(".json")}
+    new = {path.as_posix(): read_json(path) for path in sorted(METRICS.rglob("*.json"))}
     before = rows_of(old, git("show", f"{commit}:./{PARAMS}"))
     after = rows_of(new, PARAMS.read_text(encoding="utf-8"))
     changed = [change for change in changes(before, after) if change.old != change.new]
     if changed:
-        print_table(["Row", "Metric", base, "Now", "Difference", "Old interval", ""], [cells(item) for item in changed])
+        header = ["Row", "Metric", options.base, "Now", "Difference", "Old interval", ""]
+        print_table(header, [change.cells() for change in changed])
     for title, names in (("added", after.keys() - before.keys()), ("removed", before.keys() - after.keys())):
         if names:
             print(f"{title}: {', '.join(sorted(names))}")
-    same = len(before.keys() & after.keys() - {change.row for change in changed})
-    print(f"{same} rows have the same headline metrics")
+    print(
+        f"{len(before.keys() & after.keys() - {change.row for change in changed})} rows have the same headline metrics"
+    )
     rows = {f"{METRICS}/{row}.json" for row in before.keys() | after.keys()}
     others = sorted(path for path in old.keys() | new.keys() if path not in rows and old.get(path) != new.get(path))
     if others:
@@ -88,17 +98,6 @@ def commit_of(name: str) -> str:
         raise InputError(f"{name!r} is not a commit, branch or tag of this repository; see `git log`") from None
 
 
-def metrics_at(commit: str) -> dict[str, Metrics]:
-    """The JSON files below metrics/ in a commit, by path."""
-    paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0")
-    return {path: parsed(commit, path) for path in paths if path.endswith(".json")}
-
-
-def metrics_here() -> dict[str, Metrics]:
-    """The JSON files below metrics/ in the working tree, by path."""
-    return {path.as_posix(): read_json(path) for path in sorted(METRICS.rglob("*.json"))}
-
-
 def git(*arguments: str) -> str:
     """What git prints."""
     result = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8")
@@ -107,50 +106,26 @@ def git(*arguments: str) -> str:
     return result.stdout
 
 
-def parsed(commit: str, path: str) -> Metrics:
-    """A committed JSON file."""
+def committed(commit: str, path: str) -> Metrics:
+    """A JSON file as it is in a commit."""
     try:
-        metrics: Metrics = json.loads(git("show", f"{commit}:./{path}"))
+        return dict(json.loads(git("show", f"{commit}:./{path}")))
     except ValueError:
         raise InputError(f"{path} of {commit[:10]} is not valid JSON; compare with another commit") from None
-    return metrics
 
 
 def rows_of(files: Mapping[str, Metrics], params: str) -> dict[str, Metrics]:
     """The metrics of every row, by <task>/<row>; files of rows that `params` has no longer are left out."""
-    tables = YAML(typ="safe").load(params)
-    names = [
-        f"{task}/{name}"
-        for task, places in TABLES.items()
-        for group, table in places
-        for name in tables.get(group, {}).get(table) or {}
-    ]
+    values = YAML(typ="safe").load(params)
+    names = [f"{task}/{name}" for task, (group, *tables) in TABLES.items() for table in tables
+             for name in values.get(group, {}).get(table) or {}]  # fmt: skip
     return {name: files[path] for name in names if (path := f"{METRICS}/{name}.json") in files}
 
 
 def changes(old: Mapping[str, Metrics], new: Mapping[str, Metrics]) -> Iterator[Change]:
-    """The headline metrics of the rows that are in both."""
+    """The headline metrics of the rows that are in both; the interval of a mean is that without `_mean`."""
     for row in sorted(old.keys() & new.keys()):
         for metric in HEADLINES[row.split("/")[0]]:
-            before, after = old[row].get(metric), new[row].get(metric)
+            before, after, name = old[row].get(metric), new[row].get(metric), metric.removesuffix("_mean")
             if before is not None or after is not None:
-                yield Change(row, metric, before, after, *interval(old[row], metric))
-
-
-def interval(metrics: Metrics, metric: str) -> tuple[float | None, float | None]:
-    """The ends of a metric's interval: <metric>_low and _high, of a mean without `_mean`."""
-    name = metric.removesuffix("_mean")
-    return metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-
-
-def cells(change: Change) -> list[str]:
-    """The cells of a change."""
-    difference = None if change.old is None or change.new is None else change.new - change.old
-    span = "–" if change.low is None else f"{change.low:.4f} to {change.high:.4f}"
-    verdict = "outside" if change.outside else "inside" if change.low is not None and change.new is not None else ""
-    return [change.row, change.metric, figure(change.old), figure(change.new), figure(difference, "+"), span, verdict]
-
-
-def figure(value: float | None, sign: str = "") -> str:
-    """A number, or a dash where there is none."""
-    return "–" if value is None else f"{value:{sign}.4f}"
+                yield Change(row, metric, before, after, old[row].get(f"{name}_low"), old[row].get(f"{name}_high"))

@@ -41,9 +41,8 @@ def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str)
     """A specification as an <svg> element with a description for screen readers; `box` is its view box."""
     import vl_convert
 
-    body: str = vl_convert.vegalite_to_svg(
-        {"autosize": "none", "padding": 0, "config": LOOK["config"], **spec}, VEGA_LITE
-    )
+    look = {"autosize": "none", "padding": 0, "config": LOOK["config"]}
+    body: str = vl_convert.vegalite_to_svg(look | spec, VEGA_LITE)
     for pattern, replacement in CLEANING:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
     for name, colour in COLOURS.items():
@@ -86,13 +85,7 @@ def funnel(title: str, steps: pd.DataFrame) -> str:
     """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
     height, limits = 7.2 + 21.6 * len(steps), [0, max(int(steps["left"].max()), 1)]
     across = {"field": "left", "type": "quantitative", "scale": _scale(limits), "axis": None}
-    down = {
-        "field": "step",
-        "type": "ordinal",
-        "sort": None,
-        "axis": None,
-        "scale": {"paddingInner": 0.38, "paddingOuter": 0.19},
-    }
+    down = {"field": "step", "type": "ordinal", "sort": None, "axis": None, "scale": LOOK["bands"]}
     layers = [
         _layer(MARKS["bar"], {"x": across}),
         _layer({"type": "text", "align": "left", "dx": 4}, {"x": across, "text": {"field": "left", "format": ","}}),

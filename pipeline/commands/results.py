@@ -6,6 +6,7 @@ They are read from metrics/; nothing is computed.
 """
 
 import argparse
+from textwrap import fill
 
 from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS, parse
@@ -27,4 +28,4 @@ def run(options: argparse.Namespace) -> None:
         print(f"{task.title} (dev)")
         print_table(table.header, table.rows)
         print()
-    print(comparability(results.params))
+    print(fill(comparability(results.params), 80))

@@ -170,9 +170,9 @@ def by_quantile(values: Floats, right: NDArray[np.bool_], confidence: float) -> 
 
 
 def reliability(predictions: Predictions, confidence: float, bins: int = RELIABILITY_BINS) -> pd.DataFrame:
-    """The reliability diagram (Guo et al. 2017, section 2): equal-width bins of the top probability, `confidence`.
+    """The reliability diagram (Guo et al. 2017, section 2): equal-width bins of the top probability.
 
-    `confidence` of the result is a bin's mean top probability, that of the arguments the level of the intervals.
+    The column `confidence` is a bin's mean top probability, the argument the level of the intervals.
     """
     top = predictions.probabilities.max(axis=1)
     places = np.minimum((top * bins).astype(np.int64), bins - 1)

@@ -22,11 +22,12 @@ from pipeline.text.lines import SONNET_LINES, Generated, lines_of, word_matches,
 from pipeline.text.prepared import Poem
 
 RANDOM_DRAWS = 20  # of training tails
+Draws = dict[int, list[Generated]]  # poems of each draw
 
 
-def read_generated(path: Path) -> dict[int, list[Generated]]:
+def read_generated(path: Path) -> Draws:
     """Poems by draw; every draw must hold the same prompts, each once."""
-    draws: dict[int, list[Generated]] = {}
+    draws: Draws = {}
     for number, row in enumerate(read_jsonl(path), 1):
         try:
             poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
@@ -65,19 +66,14 @@ def tail(poem: Poem) -> str:
 
 
 def draw_summary(name: str, values: Sequence[float], confidence: float) -> dict[str, float]:
-    """Mean over draws, standard deviation and Student interval of the mean; one draw has a mean only.
-
-    The interval answers "how would more draws for these same prompts change the mean"; it does not cover other prompts.
-    """
+    """Mean over draws, standard deviation and Student interval of the mean (of more draws for these same prompts)."""
     if len(values) < 2:
         return {f"{name}_mean": float(np.mean(values))}
     mean, sd, low, high = student_interval(values, confidence)
     return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
 
 
-def chrf_scores(
-    draws: Mapping[int, list[Generated]], real: Mapping[int, Poem], confidence: float, path: Path
-) -> dict[str, float]:
+def chrf_scores(draws: Draws, real: Mapping[int, Poem], confidence: float, path: Path) -> dict[str, float]:
     """chrF of whole poems and of completions, summarised over draws; `path` is for errors."""
     found = {poem.id for poems in draws.values() for poem in poems}
     if found != set(real):
@@ -92,10 +88,7 @@ def chrf_scores(
 
 
 def distinct(texts: Iterable[str], order: int) -> float:
-    """Distinct word n-grams over all word n-grams of some texts (Li et al. 2016, distinct-n); 0 without any.
-
-    It falls with the amount of text, so it is computed for one draw (all prompts) at a time.
-    """
+    """Distinct word n-grams over all of some texts (Li et al. 2016, distinct-n), a draw's: it falls with more text."""
     grams = [gram for text in texts for gram in word_grams(text, order)]
     return len(set(grams)) / max(len(grams), 1)
 
@@ -149,7 +142,7 @@ class Copying:
             yield end - start
 
 
-def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[str, float]:
+def text_scores(draws: Draws, copying: Copying) -> dict[str, float]:
     """Length, variety and copying: means over poems, or over draws for distinct-n.
 
     Perplexity is e to the mean over poems of the completion's mean negative log-likelihood a token.
@@ -157,9 +150,8 @@ def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[
     poems = [poem for members in draws.values() for poem in members]
     new_lines = [line for poem in poems for line in poem.new_lines]
     scores = lengths([poem.lines for poem in poems])
-    for order in (1, 2, 3):
-        values = [distinct((poem.completion for poem in members), order) for members in draws.values()]
-        scores[f"distinct_{order}"] = float(np.mean(values))
+    texts = [[poem.completion for poem in members] for members in draws.values()]
+    scores |= {f"distinct_{order}": float(np.mean([distinct(own, order) for own in texts])) for order in (1, 2, 3)}
     known = [poem.nll for poem in poems if poem.nll is not None]
     if known:
         scores["perplexity"] = math.exp(float(np.mean(known)))
@@ -171,7 +163,7 @@ def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[
 
 
 def lengths(poems: Sequence[list[str]]) -> dict[str, float]:
-    """Mean number of lines, and the share of poems of 14; `poems` holds the lines of each."""
+    """Mean number of lines and share of poems of 14, from the lines of each."""
     lines = np.array([len(poem) for poem in poems])
     return {"lines_mean": float(lines.mean()), "exactly_14_lines": float((lines == SONNET_LINES).mean())}
 

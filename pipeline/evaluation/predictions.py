@@ -43,12 +43,9 @@ class Predictions:
 def write_predictions(
     folder: Path, name: str, ids: Sequence[str], labels: Sequence[int | None], probabilities: Floats, header: str
 ) -> None:
-    """Write <name>.csv, and for `test` also submission.csv in the course's format.
+    """Write <name>.csv and, for `test`, submission.csv with `header` as the name of its prediction column.
 
-    Args:
-        labels: None where unknown.
-        probabilities: (rows, classes).
-        header: name of the prediction column in submission.csv.
+    Labels are None where unknown; probabilities are (rows, classes).
     """
     import pandas as pd
 

@@ -22,8 +22,7 @@ def percentile_interval(samples: Floats, confidence: float) -> tuple[float, floa
 
 def wilson_interval(hits: NDArray[np.integer], rows: NDArray[np.integer], confidence: float) -> tuple[Floats, Floats]:
     """Ends of the interval of each share hits / rows, all of shape (n,), rows > 0 (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = hits / rows
+    z, share = NormalDist().inv_cdf((1 + confidence) / 2), hits / rows
     centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     margin = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
     return np.maximum(centre - margin, 0.0), np.minimum(centre + margin, 1.0)
@@ -78,10 +77,7 @@ def chrf_bootstrap(
 ) -> list[tuple[str, float, float, float]]:
     """Name, corpus chrF, its difference to the baseline and that one's two-sided p-value, of every system.
 
-    The poems are resampled (with sacrebleu's fixed seed), the same ones for both systems.
-
-    Args:
-        baseline, systems, references: one text a prompt, in one order.
+    All texts are one a prompt, in one order; the same ones are resampled for both systems, with sacrebleu's fixed seed.
     """
     from sacrebleu.metrics import CHRF
     from sacrebleu.significance import PairedTest

@@ -35,11 +35,11 @@ class Card(NamedTuple):
 def dev_predictions(results: Results) -> dict[str, dict[str, Predictions]]:
     """Dev predictions by task and row; ensembles are rows of `paraphrase`."""
     ensembles = results.params["paraphrase"]["ensembles"]
-    pairs = {row: (ENSEMBLES if row in ensembles else PARAPHRASE) / row for row in results.paraphrase.rows["name"]}
-    folders = {"sentiment": {row: SENTIMENT / row for row in results.sentiment.rows["name"]}, "paraphrase": pairs}
+    rows, pairs = results.sentiment.rows["name"], results.paraphrase.rows["name"]
+    folders = {row: (ENSEMBLES if row in ensembles else PARAPHRASE) / row for row in pairs}
     return {
-        task: {row: read_predictions(folder / "dev.csv") for row, folder in rows.items()}
-        for task, rows in folders.items()
+        "sentiment": {row: read_predictions(SENTIMENT / row / "dev.csv") for row in rows},
+        "paraphrase": {row: read_predictions(folder / "dev.csv") for row, folder in folders.items()},
     }
 
 
@@ -96,14 +96,13 @@ def mistakes(predictions: Predictions, texts: Mapping[str, list[str]]) -> list[A
 
 def dev_texts(corpus: str) -> dict[str, list[str]]:
     """Dev texts by id, shortened for display: both sentences of `paraphrase`, one of `sst` and `cfimdb`."""
-    path = PREPARED / corpus / "dev.csv"
+    path, end = PREPARED / corpus / "dev.csv", ERROR_CHARACTERS
     if corpus == "paraphrase":
-        return {pair.id: [_short(pair.sentence1), _short(pair.sentence2)] for pair in read_pairs(path)}
-    return {row.id: [_short(row.text)] for row in read_sentences(path)}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= ERROR_CHARACTERS else text[:ERROR_CHARACTERS].rsplit(" ", 1)[0] + " …"
+        found = {pair.id: [pair.sentence1, pair.sentence2] for pair in read_pairs(path)}
+    else:
+        found = {row.id: [row.text] for row in read_sentences(path)}
+    return {name: [text if len(text) <= end else text[:end].rsplit(" ", 1)[0] + " …" for text in texts]
+            for name, texts in found.items()}  # fmt: skip
 
 
 def poem_cards(systems: Sequence[str], shown: Sequence[str] = SHOWN, prompts: int = 3) -> list[tuple[int, list[Card]]]:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from pipeline.evaluation.predictions import Predictions
 from pipeline.report.results import LOSSES, SCORES, Curves
 
 Spec = dict[str, Any]
-NO_FLOORS: Mapping[str, float | None] = MappingProxyType({})
+Floors = Mapping[str, float | None]
 VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
 LOOK = parse(Path(__file__).with_suffix(".yaml"))
 COLOURS, MARKS = LOOK["colours"], LOOK["marks"]
@@ -51,14 +50,12 @@ def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str)
     return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{body}'
 
 
-def forest(
-    rows: pd.DataFrame, measure: str, digits: int, floors: Mapping[str, float | None] = NO_FLOORS, width: float = 178
-) -> str:
+def forest(rows: pd.DataFrame, measure: str, digits: int, floors: Floors | None = None, width: float = 178) -> str:
     """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors.
 
     `rows` have the columns name, value, low, high and reported; `width` is that of the plot between names and figures.
     """
-    own = pd.DataFrame({"name": list(floors), "value": np.array([*floors.values()], dtype=float), "floor": True})
+    own = pd.DataFrame({"name": list(floors or {}), "value": pd.Series(floors or {}, dtype=float).array, "floor": True})
     marks = pd.concat([rows[["name", "value", "low", "high", "reported"]].assign(floor=False), own])
     marks = marks.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     marks = marks.assign(place=range(len(marks)), figure=[f"{value:.{digits}f}" for value in marks["value"]])

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -25,10 +24,7 @@ CLASS_NAMES = {
 SHORT_NAMES = {"sst": ["−−", "−", "0", "+", "++"], "cfimdb": ["−", "+"], "paraphrase": ["no", "yes"]}
 Section = dict[str, Any]  # a task's part of the page, as page.html.j2 shows it
 Rows = Mapping[str, Predictions]
-# Of the pictures: poems beside the real one, then pixels.
-SYSTEMS = ("top_p_tuned", "line_mbr", "verse")
-COLUMN, LINE, CHARACTERS = 400, 20, 54  # a poem's width, a line's height; a line of more characters is broken
-HEAD, STANZA = 66, 8  # from a poem's top to its first line, and between the given and the other lines
+SYSTEMS = ("top_p_tuned", "line_mbr", "verse")  # of the picture, beside the real poem
 
 
 def page(
@@ -99,9 +95,7 @@ def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
     return _section(results, task, [("Whole poems, mean over draws", forest)], *shown, curves=curves, poems=poems)
 
 
-def _section(
-    results: Results, task: Task, forests: list[tuple[Any, str]], *shown: tables.Table, **parts: list[Any]
-) -> Section:
+def _section(results: Results, task: Task, forests: list[Any], *shown: tables.Table, **parts: list[Any]) -> Section:
     """Figures are (caption, SVG); a part of the page that a task lacks is empty."""
     leaderboard = tables.main_table(replace(task, title="Results on dev", rows=ranked(task.rows)), results.confidence)
     empty: Section = {"curves": [], "calibration": [], "answers": [], "poems": []}
@@ -125,28 +119,11 @@ def write_pictures(folder: Path, results: Results) -> None:
     """All paraphrase rows, and poems of SYSTEMS for one prompt, in fixed colours on white for light and dark pages."""
     task = results.paraphrase
     forest = figures.forest(task.rows, f"{task.measure} on dev", task.digits, width=400)
+    ((_, (real, *others)),) = answers.poem_cards(list(results.sonnets.rows["name"]), SYSTEMS, prompts=1)
+    cards = [(card.title, [(given, "".join(text for text, _ in parts)) for given, parts in card.lines])
+             for card in (real._replace(title="the real poem"), *others)]  # fmt: skip
     *_, width, height = map(float, re.findall(r"-?[\d.]+", forest.split("viewBox", 1)[1])[:4])
     with new_folder(folder) as scratch:
-        picture = template("forest.svg.j2").render(
-            forest=forest, width=width, height=height, confidence=results.confidence
-        )
-        write_text(scratch / "forest_paraphrase.svg", picture)
-        write_text(scratch / "poems.svg", poems_picture(list(results.sonnets.rows["name"])))
-
-
-def poems_picture(systems: list[str]) -> str:
-    """The real poem and those of SYSTEMS for the first dev prompt, two by two; long lines are broken and indented."""
-    ((_, (real, *others)),) = answers.poem_cards(systems, SYSTEMS, prompts=1)
-    poems: list[dict[str, Any]] = []
-    top = bottom = 0
-    for place, card in enumerate([real._replace(title="the real poem"), *others]):
-        if place % 2 == 0:
-            top = bottom
-        lines: list[dict[str, Any]] = []
-        for given, parts in card.lines:
-            for broken, text in enumerate(wrap("".join(text for text, _ in parts), CHARACTERS)):
-                y = HEAD + LINE * len(lines) + (0 if given else STANZA)
-                lines.append({"text": text, "given": given, "x": 20 if broken else 0, "y": y})
-        poems.append({"title": card.title, "x": 28 + place % 2 * (COLUMN + 28), "y": top, "lines": lines})
-        bottom = max(bottom, top + lines[-1]["y"] + 18)
-    return template("poems.svg.j2").render(poems=poems, column=COLUMN, width=2 * COLUMN + 84, height=bottom + 10)
+        sizes = {"width": width, "height": height, "confidence": results.confidence}
+        write_text(scratch / "forest_paraphrase.svg", template("forest.svg.j2").render(sizes, forest=forest))
+        write_text(scratch / "poems.svg", template("poems.svg.j2").render(cards=cards))

@@ -6,11 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.evaluation.classification import RELIABILITY_COLUMNS, confusion, reliability
-from pipeline.evaluation.predictions import Predictions
 from pipeline.files import new_folder, write_frame
 from pipeline.report.augmentation import Augmentation, funnels
 from pipeline.report.figures import precision_recall
-from pipeline.report.page import SHORT_NAMES
+from pipeline.report.page import SHORT_NAMES, Rows
 from pipeline.report.results import CORPORA, LOSSES, SCORES, Curves, Results, curves_of, ranked, rows_of, thinned
 from pipeline.report.tables import FLOORS
 
@@ -21,15 +20,12 @@ FOREST = ["dataset", "row", "kind", "value", "low", "high", "reported"]
 QQP, AP_H, POEMS = "Quora Question Pairs", "Adversarial pairs by people (AP_H)", "Whole poems, mean over draws"
 
 
-def write(
-    folder: Path, results: Results, predictions: Mapping[str, Mapping[str, Predictions]], augmented: Augmentation
-) -> None:
+def write(folder: Path, results: Results, predictions: Mapping[str, Rows], augmented: Augmentation) -> None:
     """Write all tables to `folder`; `predictions` holds the dev predictions by task and row."""
     pairs = predictions["paraphrase"]
-    corpora = {
-        row.name: CORPORA[row.group] for row in results.sentiment.rows[["name", "group"]].itertuples(index=False)
-    }
+    corpora = results.sentiment.rows.set_index("name")["group"].map(CORPORA)
     recall = {row: precision_recall(dev, POINTS) for row, dev in pairs.items()}
+    bins = {row: reliability(dev, results.confidence) for row, dev in pairs.items()}
     found = {
         **_curve_tables(results),
         "forest_accuracy": _accuracies(results),
@@ -38,9 +34,7 @@ def write(
         "confusion_sentiment": _confusion(predictions["sentiment"], corpora),
         "confusion_paraphrase": _confusion(pairs, dict.fromkeys(pairs, "paraphrase")),
         "precision_recall": _stacked(recall, "recall", "precision", "threshold"),
-        "reliability": _stacked(
-            {row: reliability(dev, results.confidence) for row, dev in pairs.items()}, *RELIABILITY_COLUMNS
-        ),
+        "reliability": _stacked(bins, *RELIABILITY_COLUMNS),
         "funnels": funnels(augmented),
     }
     with new_folder(folder) as scratch:
@@ -55,10 +49,8 @@ def _stacked(tables: Mapping[str, pd.DataFrame], *columns: str) -> pd.DataFrame:
 
 
 def _curve_tables(results: Results) -> dict[str, pd.DataFrame]:
-    params = results.params
-    first = {
-        f"first stage {row}": curves_of("first_stage", row) for row in rows_of(params, "paraphrase", "first_stages")
-    }
+    params, stages = results.params, rows_of(results.params, "paraphrase", "first_stages")
+    first = {f"first stage {row}": curves_of("first_stage", row) for row in stages}
     generator = dict(curves_of("generator", ""))
     if "select_log_likelihood" in generator:  # both are nats per token
         likelihood = generator["select_log_likelihood"]
@@ -114,7 +106,7 @@ def _chrf(results: Results) -> pd.DataFrame:
     return _forest(results.sonnets.rows, POEMS, floors)
 
 
-def _confusion(predictions: Mapping[str, Predictions], corpora: Mapping[str, str]) -> pd.DataFrame:
+def _confusion(predictions: Rows, corpora: Mapping[str, str] | pd.Series) -> pd.DataFrame:
     """`share` is of the actual class."""
     parts = {}
     for row, dev in predictions.items():

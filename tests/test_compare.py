@@ -77,9 +77,14 @@ def test_changes_are_told_with_the_old_interval(capsys: pytest.CaptureFixture[st
 
 
 def test_the_ends_of_an_interval_are_inside() -> None:
-    assert compare.place(0.75, 0.65, 0.75) == compare.place(0.65, 0.65, 0.75) == "inside"
-    assert compare.place(0.7501, 0.65, 0.75) == compare.place(0.6499, 0.65, 0.75) == "outside"
-    assert compare.place(None, 0.65, 0.75) == compare.place(0.9, None, None) == ""
+    def verdict(new: dict, **interval: float) -> str:
+        old = {"accuracy": 0.7} | interval
+        return next(compare.changes({"paraphrase/row": old}, {"paraphrase/row": new}))[-1]
+
+    ends = {"accuracy_low": 0.65, "accuracy_high": 0.75}
+    assert [verdict({"accuracy": value}, **ends) for value in (0.65, 0.75)] == ["inside"] * 2
+    assert [verdict({"accuracy": value}, **ends) for value in (0.6499, 0.7501)] == ["outside"] * 2
+    assert verdict({}, **ends) == verdict({"accuracy": 0.9}) == ""
 
 
 def test_rows_come_and_go_with_params_yaml_and_other_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:

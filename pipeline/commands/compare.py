@@ -21,18 +21,10 @@ from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_json
 
-# The tables of params.yaml by the task in whose folder of metrics/ their rows are, and the metrics to compare.
-TABLES = {
-    "sentiment.methods": "sentiment",
-    "paraphrase.methods": "paraphrase",
-    "paraphrase.ensembles": "paraphrase",
-    "sonnet.systems": "sonnets",
-}
-HEADLINES = {
-    "sentiment": ["accuracy", "macro_f1"],
-    "paraphrase": ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1"],
-    "sonnets": ["chrf_mean", "chrf_completion_mean"],
-}
+# By folder of metrics/: the tables of params.yaml whose rows it has. HEADLINES are compared where they are measured.
+TABLES = {"sentiment": ["sentiment.methods"], "sonnets": ["sonnet.systems"],
+          "paraphrase": ["paraphrase.methods", "paraphrase.ensembles"]}  # fmt: skip
+HEADLINES = ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1", "chrf_mean", "chrf_completion_mean"]
 Metrics = dict[str, Any]  # of one file
 
 
@@ -44,12 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print what changed since the commit `base`."""
+    base = options.base
     try:
-        name = f"{options.base}^{{commit}}"
-        commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", name).strip()
+        commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}").strip()
     except InputError:
-        message = f"{options.base!r} is not a commit, branch or tag of this repository; see `git log`"
-        raise InputError(message) from None
+        raise InputError(f"{base!r} is not a commit, branch or tag of this repository; see `git log`") from None
     paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0")
     old = {path: committed(commit, path) for path in paths if path.endswith(".json")}
     new = {path.as_posix(): read_json(path) for path in sorted(METRICS.rglob("*.json"))}
@@ -57,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     after = rows_of(new, PARAMS.read_text(encoding="utf-8"))
     changed = list(changes(before, after))
     if changed:
-        print_table(["Row", "Metric", options.base, "Now", "Difference", "Old interval", ""], changed)
+        print_table(["Row", "Metric", base, "Now", "Difference", "Old interval", ""], changed)
     for title, names in (("added", after.keys() - before.keys()), ("removed", before.keys() - after.keys())):
         if names:
             print(f"{title}: {', '.join(sorted(names))}")
@@ -88,9 +79,8 @@ def committed(commit: str, path: str) -> Metrics:
 def rows_of(files: Mapping[str, Metrics], params: str) -> dict[str, Metrics]:
     """The metrics of every row, by <task>/<row>; files of rows that `params` has no longer are left out."""
     values = YAML(typ="safe").load(params)
-    found = {}
-    for key, task in TABLES.items():
-        block, table = key.split(".")
+    found: dict[str, str] = {}
+    for task, (block, table) in [(task, key.split(".")) for task, keys in TABLES.items() for key in keys]:
         found |= {f"{task}/{row}": f"{METRICS}/{task}/{row}.json" for row in values.get(block, {}).get(table) or {}}
     return {row: files[path] for row, path in found.items() if path in files}
 
@@ -98,18 +88,12 @@ def rows_of(files: Mapping[str, Metrics], params: str) -> dict[str, Metrics]:
 def changes(old: Mapping[str, Metrics], new: Mapping[str, Metrics]) -> Iterator[list[str]]:
     """The cells of every headline metric that changed, of the rows that are in both."""
     for row in sorted(old.keys() & new.keys()):
-        for metric in HEADLINES[row.split("/")[0]]:
+        for metric in HEADLINES:
             before, after, name = old[row].get(metric), new[row].get(metric), metric.removesuffix("_mean")
             low, high = old[row].get(f"{name}_low"), old[row].get(f"{name}_high")
             if before != after:
                 figures = ["–" if value is None else f"{value:.4f}" for value in (before, after)]
                 difference = "–" if before is None or after is None else f"{after - before:+.4f}"
                 span = "–" if low is None else f"{low:.4f} to {high:.4f}"
-                yield [row, metric, *figures, difference, span, place(after, low, high)]
-
-
-def place(value: float | None, low: float | None, high: float | None) -> str:
-    """Whether the new value lies outside the old interval, whose ends are inside."""
-    if value is None or low is None or high is None:
-        return ""
-    return "inside" if low <= value <= high else "outside"
+                verdict = "" if low is None or after is None else "inside" if low <= after <= high else "outside"
+                yield [row, metric, *figures, difference, span, verdict]

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print one table per task."""
     results = load_results(parse(PARAMS))
-    for task in results.tasks:
+    for task in (results.sentiment, results.paraphrase, results.sonnets):
         table = main_table(task, results.confidence, further=False)
         print(f"{task.title} (dev)")
         print_table(table.header, table.rows)

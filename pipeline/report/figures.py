@@ -119,7 +119,7 @@ def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) ->
 
 def curve_limits(rows: Sequence[Curves]) -> dict[str, list[float]]:
     """The value range of each curve's panel over several rows, so that panels side by side can be compared."""
-    limits = {}
+    limits: dict[str, list[float]] = {}
     for names in (LOSSES, SCORES):
         values = [row[name]["value"] for row in rows for name in names if name in row]
         if values:

@@ -49,11 +49,6 @@ class Results:
     floors: Mapping[str, Any]
     data: Mapping[str, Any]
 
-    @property
-    def tasks(self) -> list[Task]:
-        """The three tasks in the order of the report."""
-        return [self.sentiment, self.paraphrase, self.sonnets]
-
     def floor(self, name: str, measure: str = "chrf") -> float | None:
         """A floor of the sonnets: the mean over draws where it has draws."""
         value: float | None = self.floors.get(f"{name}_{measure}_mean", self.floors.get(f"{name}_{measure}"))
@@ -97,7 +92,7 @@ def _rows(task: str, groups: Mapping[str, str], *keys: str) -> pd.DataFrame:
         metrics = read_json(path)
         if not isinstance(metrics, Mapping) or not isinstance(metrics.get(keys[0]), int | float):
             raise InputError(f"{path}: {keys[0]} is missing; delete it and run `dvc repro`")
-        lines.append(dict(zip(HEADLINE, [name, group, *map(metrics.get, keys)], strict=True)) | metrics)
+        lines.append(dict(zip(HEADLINE, [name, group, *map(metrics.get, keys)], strict=True)) | dict(metrics))
     return pd.DataFrame(lines, columns=None if lines else HEADLINE).astype(dict.fromkeys(HEADLINE[2:], float))
 
 

@@ -44,7 +44,7 @@ def template(name: str) -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     escape = select_autoescape(("html.j2", "svg.j2"))
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=escape, **options)
     environment.filters |= {"hidden_path": hidden_path, "markdown": tables.markdown}
     return environment.get_template(name)
@@ -52,7 +52,8 @@ def template(name: str) -> "Template":
 
 def comparability(params: Mapping[str, Any]) -> str:
     """Whether the reported figures can be compared with ours."""
-    return str(template("sentences.j2").module.comparability(params))
+    sentences: Any = template("sentences.j2").module
+    return str(sentences.comparability(params))
 
 
 def hidden_path(path: str) -> str:

@@ -23,7 +23,8 @@ from pipeline.files import new_folder, write_json
 def main(arguments: Sequence[str]) -> None:
     """Write the predictions of the ensemble named by the only argument."""
     name = one_argument(arguments, "ensemble")
-    settings, seed = entry(load_params().paraphrase.ensembles, name, "paraphrase.ensembles"), load_params().seed
+    params = load_params()
+    settings = entry(params.paraphrase.ensembles, name, "paraphrase.ensembles")
     members = settings.members
     select, answers = read_members(members, "select")
     if len(select.ids) < 2 or (select.labels == UNLABELLED).any():
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         select_answers = mixed(weights, answers)
     else:
         weights = fit_weights(answers, select.labels)
-        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), seed))
+        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), params.seed))
     found = {"select": (select, select_answers)}
     swapped = all((PARAPHRASE / member / "dev_swapped.csv").exists() for member in members)
     for split in ("dev", *(["dev_swapped"] if swapped else []), "test", "ap_h"):

@@ -14,16 +14,14 @@ from pipeline.files import write_json
 from pipeline.text.lines import lines_of
 from pipeline.text.prepared import PREPARED, read_poems
 
-SPLITS = ("train", "select", "dev")
-
 
 def main(arguments: Sequence[str]) -> None:
     """Write the floors, and the form of the real dev poems as these imperfect measures see it."""
     _, settings = evaluation_arguments(arguments)
-    train, select, dev = poems = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in SPLITS]
-    if not all(poems):
-        empty = SPLITS[poems.index([])]
-        raise InputError(f"{PREPARED}/sonnets/{empty}.jsonl: no sonnets; the floors need at least one")
+    paths = [PREPARED / f"sonnets/{split}.jsonl" for split in ("train", "select", "dev")]
+    train, select, dev = poems = [read_poems(path) for path in paths]
+    if [] in poems:
+        raise InputError(f"{paths[poems.index([])]}: no sonnets; the floors need at least one")
     real = [lines_of(full_text(poem)) for poem in dev]
     form = {f"real_{name}": value for name, value in (lengths(real) | verse_scores(real)).items()}
     found = floors([*train, *select], dev, settings.confidence, settings.seed)

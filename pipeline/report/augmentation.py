@@ -53,6 +53,7 @@ def words(key: str) -> str:
 def augmentation_tables(augmentation: Augmentation) -> list[Table]:
     """Training sets, back-translations by language, adversarial candidates by verdict, by origin and retry."""
     languages, apt = augmentation.languages, augmentation.apt
+    sets, counted = ([{"name": name, **own} for name, own in rows.items()] for rows in (augmentation.sets, languages))
     counts = ["candidates", "accepted", *reasons(next(iter(languages.values())))]
     columns = {"Language": "name s"} | {words(key).capitalize(): f"{key} ," for key in counts}
     columns |= columns_of("translations")
@@ -64,16 +65,11 @@ def augmentation_tables(augmentation: Augmentation) -> list[Table]:
         own = {"scored": scored, "adversarial": found, "rate": found / scored if scored else None}
         rounds.append({"name": words(name), **own})
     return [
-        table("Training sets with augmented pairs", named(augmentation.sets), "training_sets"),
-        table("Back-translations, accepted and rejected by reason", named(languages), columns),
+        table("Training sets with augmented pairs", sets, "training_sets"),
+        table("Back-translations, accepted and rejected by reason", counted, columns),
         Table("Adversarial candidates by verdict", ["What", "Count or rate"], verdicts, figures=False),
         table("Acceptance by origin and retry", rounds, "rounds"),
     ]
-
-
-def named(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with their key as `name`."""
-    return [{"name": name, **row} for name, row in rows.items()]
 
 
 def reasons(figures: Mapping[str, Any]) -> list[str]:

@@ -16,11 +16,6 @@ from pipeline.report import answers, augmentation, figures, summary, tables
 from pipeline.report.results import CORPORA, LOSSES, SCORES, Results, Task, curves_of, ranked, rows_of
 from pipeline.report.summary import FOLDER, template
 
-CLASS_NAMES = {
-    "sst": ["very negative", "negative", "neutral", "positive", "very positive"],
-    "cfimdb": ["negative", "positive"],
-    "paraphrase": ["not a paraphrase", "paraphrase"],
-}
 SHORT_NAMES = {"sst": ["−−", "−", "0", "+", "++"], "cfimdb": ["−", "+"], "paraphrase": ["no", "yes"]}
 Section = dict[str, Any]  # a task's part of the page, as page.html.j2 shows it
 Rows = Mapping[str, Predictions]
@@ -110,9 +105,10 @@ def _curves(task: str, rows: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _answers(corpus: str, predictions: Rows) -> list[tuple[Any, ...]]:
-    """Of every row: its name, the classes' short and full names, the confusion counts and the surest mistakes."""
-    texts, names = answers.dev_texts(corpus), (SHORT_NAMES[corpus], CLASS_NAMES[corpus])
-    return [(row, *names, confusion(dev).tolist(), answers.mistakes(dev, texts)) for row, dev in predictions.items()]
+    """Of every row: its name, the corpus, its classes' short names, the confusion counts and the surest mistakes."""
+    texts, names = answers.dev_texts(corpus), SHORT_NAMES[corpus]
+    return [(row, corpus, names, confusion(dev).tolist(), answers.mistakes(dev, texts))
+            for row, dev in predictions.items()]  # fmt: skip
 
 
 def write_pictures(folder: Path, results: Results) -> None:

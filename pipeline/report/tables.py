@@ -17,6 +17,10 @@ from pipeline.report.results import Results, Task
 
 NOTHING = "–"
 COLUMNS = Path(__file__).with_suffix(".yaml")
+SLICE_TITLES = {
+    "word_overlap": ("Accuracy by word overlap (tenths of dev, Jaccard from – to)", ".2f"),
+    "words": ("Accuracy by length (tenths of dev, words of both sentences from – to)", ".0f"),
+}
 FLOORS = {
     "prompt_only": "nothing",
     "random_train_tail": "a random training tail",
@@ -109,24 +113,18 @@ def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
 
 def slice_tables(rows: Sequence[str]) -> list[Table]:
     """One table a measure: a line for each row, a column for each bin, the number of pairs at the end."""
-    found = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}
-    if not found:
-        return []
-    overlap = "Accuracy by word overlap (tenths of dev, Jaccard from – to)"
-    length = "Accuracy by length (tenths of dev, words of both sentences from – to)"
-    return [_slice_table(overlap, found, "word_overlap", ".2f"), _slice_table(length, found, "words", ".0f")]
-
-
-def _slice_table(title: str, found: Mapping[str, pd.DataFrame], measure: str, form: str) -> Table:
-    parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
-    baseline, first = next(iter(parts.items()))
-    for row, part in parts.items():
-        if not part[["low", "high", "rows"]].equals(first[["low", "high", "rows"]]):
-            raise InputError(f"{SLICES / row}.csv: other bins than those of {baseline}; run `dvc repro`")
-    ends = [(figure(low, form), figure(high, form)) for low, high in zip(first["low"], first["high"], strict=True)]
-    header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
-    lines = [[row, *(figure(share, ".3f") for share in part["accuracy"])] for row, part in parts.items()]
-    return Table(title, header, [*lines, ["pairs", *(f"{rows:,}" for rows in first["rows"])]])
+    found, shown = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}, []
+    for measure, (title, form) in SLICE_TITLES.items() if rows else ():
+        parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
+        first = parts[rows[0]]
+        for row, part in parts.items():
+            if not part[["low", "high", "rows"]].equals(first[["low", "high", "rows"]]):
+                raise InputError(f"{SLICES / row}.csv: other bins than those of {rows[0]}; run `dvc repro`")
+        ends = [(figure(low, form), figure(high, form)) for low, high in zip(first["low"], first["high"], strict=True)]
+        header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
+        lines = [[row, *(figure(share, ".3f") for share in part["accuracy"])] for row, part in parts.items()]
+        shown.append(Table(title, header, [*lines, ["pairs", *(f"{count:,}" for count in first["rows"])]]))
+    return shown
 
 
 def ensemble_table(ensembles: Mapping[str, Any]) -> Table:

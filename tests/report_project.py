@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 from small_project import evaluation_words
 
 from pipeline.augment import adversarial
-from pipeline.config.base import read_params
+from pipeline.config.base import PARAMS, parse
 from pipeline.evaluation.generation import tail
 from pipeline.evaluation.predictions import write_predictions
 from pipeline.files import write_csv, write_json, write_jsonl, write_text
@@ -38,7 +38,7 @@ def make_project(folder: Path) -> None:
         ensemble_["members"] = ["baseline", "last_pooling", "mean_pooling"]
     yaml.dump(params, folder / "params.yaml")
     write_text(folder / "profiles/sample.yaml", (ROOT / "profiles/sample.yaml").read_text(encoding="utf-8"))
-    params, rng = read_params(), np.random.default_rng(0)
+    params, rng = parse(PARAMS), np.random.default_rng(0)
     _classifiers(params, rng)
     _sonnets(params, rng)
     _augmentation(params)
@@ -131,7 +131,7 @@ def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:
 
 def run_all() -> None:
     """Every evaluation stage, then the report."""
-    params = read_params()
+    params = parse(PARAMS)
     for row in params["sentiment"]["methods"]:
         evaluate_sentiment.main([row, *evaluation_words()])
     for name in params["paraphrase"]["ensembles"]:

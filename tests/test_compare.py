@@ -77,9 +77,14 @@ def test_changes_are_told_with_the_old_interval(capsys: pytest.CaptureFixture[st
 
 
 def test_the_ends_of_an_interval_are_inside() -> None:
-    inside = compare.Change("row", "accuracy", 0.7, 0.75, 0.65, 0.75)
-    assert not inside.outside and inside._replace(new=0.7501).outside and inside._replace(new=0.6499).outside
-    assert not inside._replace(new=None).outside and not inside._replace(new=0.9, low=None, high=None).outside
+    def verdict(new: dict, **interval: float) -> str:
+        old = {"accuracy": 0.7} | interval
+        return next(compare.changes({"paraphrase/row": old}, {"paraphrase/row": new}))[-1]
+
+    ends = {"accuracy_low": 0.65, "accuracy_high": 0.75}
+    assert [verdict({"accuracy": value}, **ends) for value in (0.65, 0.75)] == ["inside"] * 2
+    assert [verdict({"accuracy": value}, **ends) for value in (0.6499, 0.7501)] == ["outside"] * 2
+    assert verdict({}, **ends) == verdict({"accuracy": 0.9}) == ""
 
 
 def test_rows_come_and_go_with_params_yaml_and_other_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:

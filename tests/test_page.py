@@ -14,7 +14,7 @@ import pytest
 from browser import dom, needs_browser
 from report_project import KEPT, ROOT
 
-from pipeline.config.base import read_params
+from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.report import figures
 from pipeline.report.summary import changed_parameters
@@ -191,13 +191,13 @@ def test_pictures_stand_alone_on_any_ground(project: Path) -> None:
     shown = [element.text for element in picture.iter() if element.text and element.text.strip()]
     assert shown[0] == "the real poem" and {"top_p_tuned", "line_mbr", "verse"} <= set(shown)
     forest = Path("plots/pictures/forest_paraphrase.svg").read_text(encoding="utf-8")
-    assert all(f">{row}<" in forest for row in [*KEPT, *read_params()["paraphrase"]["ensembles"]])
+    assert all(f">{row}<" in forest for row in [*KEPT, *parse(PARAMS)["paraphrase"]["ensembles"]])
 
 
 @pytest.fixture
 def params(monkeypatch: pytest.MonkeyPatch) -> dict:
     monkeypatch.chdir(ROOT)
-    return deepcopy(read_params())
+    return deepcopy(parse(PARAMS))
 
 
 def test_parameters_that_are_not_those_of_the_profile(params: dict) -> None:

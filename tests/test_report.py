@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from report_project import ROOT, run_all
 from ruamel.yaml import YAML
 
 from pipeline.__main__ import main as command
-from pipeline.config.base import read_params
+from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_json, write_json, write_text
-from pipeline.report import excerpts, figures, paired, results, tables
+from pipeline.report import answers, figures, results, tables
 from pipeline.report.results import load_results
 from pipeline.report.summary import hidden_path
 from pipeline.stages import report
@@ -27,7 +28,7 @@ from pipeline.stages import report
 
 def dev_predictions() -> dict[str, Predictions]:
     """Of the paraphrase rows."""
-    return paired.dev_predictions(load_results(read_params()))["paraphrase"]
+    return answers.dev_predictions(load_results(parse(PARAMS)))["paraphrase"]
 
 
 def outputs() -> dict[str, bytes]:
@@ -63,7 +64,7 @@ def test_outputs_are_the_same_on_every_run(project: Path) -> None:
 def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    params = read_params()
+    params = deepcopy(parse(PARAMS))
     params["paraphrase"]["ensembles"] = {}
     del params["paraphrase"]["methods"]["mean_pooling"]
     with open("params.yaml", "w") as file:
@@ -122,14 +123,14 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
 def test_paired_tests_need_the_same_rows(project: Path) -> None:
     found = dev_predictions()
     dev = {row: found[row] for row in ("baseline", "mean_pooling")}
-    tests = paired.paired_tests(dev, 200, 0.95, 1)
+    tests = answers.paired_tests(dev, 200, 0.95, 1)
     assert list(tests["name"]) == ["mean_pooling"] and (tests["adjusted"] == tests["p_value"]).all()
     gained = tests["only_row"] - tests["only_baseline"]
     assert tests["difference"][0] == pytest.approx(gained[0] / 300)
     dev["mean_pooling"].ids[0] = "other"
     with pytest.raises(InputError, match="mean_pooling"):
-        paired.paired_tests(dev, 200, 0.95, 1)
-    assert paired.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1).empty
+        answers.paired_tests(dev, 200, 0.95, 1)
+    assert answers.paired_tests({"mean_pooling": dev["mean_pooling"]}, 200, 0.95, 1).empty
 
 
 def test_ensembles_are_rows_like_any_other(project: Path) -> None:
@@ -141,17 +142,17 @@ def test_ensembles_are_rows_like_any_other(project: Path) -> None:
     assert "| equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in line
     assert "ensemble_weighted," in Path("plots/tables/forest_accuracy.csv").read_text()
     page = Path("plots/report.html").read_text(encoding="utf-8")
-    for name in read_params()["paraphrase"]["ensembles"]:
+    for name in parse(PARAMS)["paraphrase"]["ensembles"]:
         assert f"Precision and recall of {name}, average precision" in page
         assert f"Training curves of {name}" not in page
 
 
 def test_order_flips_stand_in_the_leaderboard_where_they_were_measured(project: Path) -> None:
-    task = load_results(read_params()).paraphrase
-    table = tables.main_table(task, 0.95, tables.PARAPHRASE_F1)
+    task = load_results(parse(PARAMS)).paraphrase
+    table = tables.main_table(task, 0.95)
     assert table.header[-1] == "Order flips" and table.rows[0][-1] == f"{task.rows['order_flip_rate'][0]:.4f}"
     without = task.rows.drop(columns="order_flip_rate")
-    table = tables.main_table(replace(task, rows=without), 0.95, tables.PARAPHRASE_F1)
+    table = tables.main_table(replace(task, rows=without), 0.95)
     assert table.header[-1] == "Reported F1" and len(table.rows[0]) == len(table.header)
 
 
@@ -161,7 +162,7 @@ def test_slice_tables_have_a_line_a_row(project: Path) -> None:
     assert [row[0] for row in overlap.rows] == ["baseline", "ensemble", "pairs"] and overlap.rows[-1][1:] == ["75"] * 4
     cells = [float(cell) for cell in words.rows[1][1:]]
     assert np.mean(cells) == pytest.approx(read_json(Path("metrics/paraphrase/ensemble.json"))["accuracy"], abs=1e-3)
-    assert tables.slice_tables([]) == [] and tables.ensemble_table({}) == []
+    assert tables.slice_tables([]) == tables.ensemble_table({}).rows == []
 
 
 def test_slices_of_other_bins_are_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,15 +186,15 @@ def test_calibration_panel_draws_the_row_over_the_baseline(project: Path) -> Non
 
 
 def test_surest_mistakes_come_first(project: Path) -> None:
-    found = excerpts.mistakes(dev_predictions()["baseline"], excerpts.dev_texts("paraphrase"))
+    found = answers.mistakes(dev_predictions()["baseline"], answers.dev_texts("paraphrase"))
     sureness = [mistake.confidence for mistake in found]
     assert len(found) == 5 and sureness == sorted(sureness, reverse=True)
     assert all(mistake.actual != mistake.predicted for mistake in found)
 
 
 def test_tables_show_what_is_there() -> None:
-    assert tables.number(None) == "–" and tables.number(-0.5, 2, signed=True) == "−0.50"
-    assert tables.p_value(0.00001) == "< 0.0001"
+    assert tables.figure(None) == "–" and tables.figure(-0.5, "+.2f") == "−0.50"
+    assert tables.figure(0.00001, "p") == "< 0.0001"
     data = tables.data_table({"sst": {"train": {"rows": 8544, "label_0": 0.25, "dropped": 0}}, "seed": 3})
     assert data.rows == [["all", "–", "seed 3"], ["sst train", "8,544", "label 0 0.2500"]]
     assert "a\\|b &lt;i>" in tables.markdown(tables.Table("t", ["Row"], [["a|b <i>"]]))
@@ -210,7 +211,7 @@ def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path / "copy")
     write_json(Path("metrics/paraphrase/baseline.json"), {"rows": 3})
     with pytest.raises(InputError, match="baseline.json: accuracy is missing"):
-        load_results(read_params())
+        load_results(parse(PARAMS))
     write_text(Path("plots/curves/paraphrase/baseline/train_loss.tsv"), "step\ttrain_loss\n1\n")
     with pytest.raises(InputError, match="train_loss.tsv"):
         results.curves_of("paraphrase", "baseline")

@@ -7,15 +7,15 @@ import pytest
 from report_project import HOSTILE
 
 from pipeline.augment import adversarial
-from pipeline.config.base import read_params
+from pipeline.config.base import PARAMS, parse
 from pipeline.files import read_json
-from pipeline.report import augmentation
+from pipeline.report import augmentation, tables
 
 
 def test_funnels_end_in_what_was_accepted(project: Path) -> None:
-    table = augmentation.funnels(augmentation.load_augmentation(read_params()))
+    table = augmentation.funnels(augmentation.load_augmentation(parse(PARAMS)))
     funnels = {source: list(zip(part["step"], part["left"], strict=True)) for source, part in table.groupby("source")}
-    for language in read_params()["back_translation"]["languages"]:
+    for language in parse(PARAMS)["back_translation"]["languages"]:
         accepted = read_json(Path(f"metrics/augmentation/{language}.json"))["accepted"]
         steps = funnels[f"Back-translation, {language}"]
         assert steps[0] == ("candidates", 200) and steps[-1][1] == accepted
@@ -63,4 +63,4 @@ def test_page_and_summary_name_the_gates_and_show_the_tables(project: Path) -> N
 
 
 def test_no_robustness_table_without_human_pairs() -> None:
-    assert augmentation.robustness_tables(pd.DataFrame({"name": ["baseline"], "accuracy": [0.7]}), 0.95) == []
+    assert tables.robustness_table(pd.DataFrame({"name": ["baseline"], "accuracy": [0.7]}), 0.95).rows == []

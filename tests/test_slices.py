@@ -12,7 +12,7 @@ from sklearn.calibration import calibration_curve
 from small_project import evaluation_words
 
 from pipeline.errors import InputError
-from pipeline.evaluation import classification, probabilities, significance
+from pipeline.evaluation import classification, significance
 from pipeline.evaluation.classification import by_quantile, slices
 from pipeline.evaluation.predictions import Floats, Integers, Predictions, write_predictions
 from pipeline.files import read_csv, read_json
@@ -45,21 +45,21 @@ def test_a_drawn_curve_is_bounded_and_even_in_recall() -> None:
 def test_threshold_by_hand() -> None:
     # Right at .3, .6: q of 3 in 4; between .6 and .8 all four are right: the middle.
     labels, positive = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.8, 0.9])
-    assert probabilities.best_threshold(labels, positive) == 0.7
+    assert classification.best_threshold(labels, positive) == 0.7
     # Both 0.05 and 0.75 are right 3 times of 4; the nearer to 0.5 is taken.
-    assert probabilities.best_threshold(np.array([1, 0, 1, 1]), np.array([0.1, 0.7, 0.8, 0.9])) == 0.75
-    assert probabilities.best_threshold(np.array([0, 0]), np.array([0.4, 1.0])) > 1  # never answer 1
-    assert probabilities.best_threshold(np.array([1, 1]), np.array([0.0, 0.2])) == 0  # always answer 1
+    assert classification.best_threshold(np.array([1, 0, 1, 1]), np.array([0.1, 0.7, 0.8, 0.9])) == 0.75
+    assert classification.best_threshold(np.array([0, 0]), np.array([0.4, 1.0])) > 1  # never answer 1
+    assert classification.best_threshold(np.array([1, 1]), np.array([0.0, 0.2])) == 0  # always answer 1
     # A middle of 7 decimals is rounded up, so that the rounded threshold still cuts between the two.
-    assert probabilities.best_threshold(np.array([0, 1]), np.array([0.500001, 0.500002])) == 0.500002
+    assert classification.best_threshold(np.array([0, 1]), np.array([0.500001, 0.500002])) == 0.500002
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1_000_000)), min_size=1, max_size=30))
 def test_no_threshold_is_right_more_often(rows: list[tuple[int, int]]) -> None:
     labels = np.array([label for label, _ in rows])
     positive = np.array([float(f"{millionths / 1e6:.6f}") for _, millionths in rows])
-    threshold = probabilities.best_threshold(labels, positive)
-    found = probabilities.scores_at(threshold, labels, positive)["accuracy_at_threshold"]
+    threshold = classification.best_threshold(labels, positive)
+    found = classification.scores_at(threshold, labels, positive)["accuracy_at_threshold"]
     tried = [np.mean((positive >= other) == labels) for other in (*positive, 2.0)]
     assert found == pytest.approx(max(tried))
     assert threshold == float(f"{threshold:.6f}")  # as the metric file has it
@@ -67,7 +67,7 @@ def test_no_threshold_is_right_more_often(rows: list[tuple[int, int]]) -> None:
 
 def test_scores_at_a_threshold_agree_with_scikit_learn() -> None:
     labels, positive = scored(400, seed=2)
-    found = probabilities.scores_at(0.37, labels, positive)
+    found = classification.scores_at(0.37, labels, positive)
     answers = positive >= 0.37
     assert found["accuracy_at_threshold"] == pytest.approx(reference.accuracy_score(labels, answers))
     assert found["macro_f1_at_threshold"] == pytest.approx(reference.f1_score(labels, answers, average="macro"))
@@ -85,19 +85,19 @@ def test_wilson_interval_is_that_of_scipy(level: float) -> None:
 def test_reliability_is_that_of_scikit_learn() -> None:
     labels, positive = scored(900, seed=5)
     dev = predictions(labels, positive)
-    bins = probabilities.reliability(dev, 0.95, bins=10)
+    bins = classification.reliability(dev, 0.95, bins=10)
     top = dev.probabilities.max(axis=1)
     # Where a probability lies on an edge the two differ: 2 decimals and 10 bins have such, so compare without them.
     off_edges = np.abs(top * 10 - np.round(top * 10)) > 1e-9
     inner = predictions(labels[off_edges], positive[off_edges])
     theirs = calibration_curve(inner.predicted == inner.labels, inner.probabilities.max(axis=1), n_bins=10)
-    ours = probabilities.reliability(inner, 0.95, bins=10)
+    ours = classification.reliability(inner, 0.95, bins=10)
     assert ours["accuracy"].tolist() == pytest.approx(theirs[0].tolist())
     assert ours["confidence"].tolist() == pytest.approx(theirs[1].tolist())
     assert bins["rows"].sum() == 900
     assert (bins["accuracy_low"] <= bins["accuracy"]).all() and (bins["accuracy"] <= bins["accuracy_high"]).all()
     error = (bins["rows"] / 900 * (bins["accuracy"] - bins["confidence"]).abs()).sum()
-    assert probabilities.expected_calibration_error(dev, bins=10) == pytest.approx(error)
+    assert classification.expected_calibration_error(dev, bins=10) == pytest.approx(error)
 
 
 def test_slices_by_hand() -> None:

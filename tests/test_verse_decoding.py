@@ -11,7 +11,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.decoding import verse as module
 from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
 from pipeline.decoding.writer import Writer
-from pipeline.evaluation.verse import rhymes
+from pipeline.evaluation.metre import rhymes
 from pipeline.text.prepared import Poem
 from pipeline.training.pretrain import train_tokenizer
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -21,36 +21,11 @@ from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_json
 
-HEADLINES = {
-    "sentiment": ["accuracy", "macro_f1"],
-    "paraphrase": ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1"],
-    "sonnets": ["chrf_mean", "chrf_completion_mean"],
-}
-# The tables of params.yaml whose rows have metrics in metrics/<task>.
-TABLES = {
-    "sentiment": [("sentiment", "methods")],
-    "paraphrase": [("paraphrase", "methods"), ("paraphrase", "ensembles")],
-    "sonnets": [("sonnet", "systems")],
-}
+# By folder of metrics/: the tables of params.yaml whose rows it has. HEADLINES are compared where they are measured.
+TABLES = {"sentiment": ["sentiment.methods"], "sonnets": ["sonnet.systems"],
+          "paraphrase": ["paraphrase.methods", "paraphrase.ensembles"]}  # fmt: skip
+HEADLINES = ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1", "chrf_mean", "chrf_completion_mean"]
 Metrics = dict[str, Any]  # of one file
-
-
-class Change(NamedTuple):
-    """A headline metric of one row, before and after; None where it is missing. `outside` of the old interval."""
-
-    row: str
-    metric: str
-    old: float | None
-    new: float | None
-    low: float | None
-    high: float | None
-
-    @property
-    def outside(self) -> bool:
-        """Whether the new value lies outside the old interval; without an interval, no."""
-        if self.new is None or self.low is None or self.high is None:
-            return False
-        return not self.low <= self.new <= self.high
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,42 +36,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print what changed since the commit `base`."""
-    base: str = options.base
-    commit = commit_of(base)
-    old, new = metrics_at(commit), metrics_here()
+    base = options.base
+    try:
+        commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}").strip()
+    except InputError:
+        raise InputError(f"{base!r} is not a commit, branch or tag of this repository; see `git log`") from None
+    paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0")
+    old = {path: committed(commit, path) for path in paths if path.endswith(".json")}
+    new = {path.as_posix(): read_json(path) for path in sorted(METRICS.rglob("*.json"))}
     before = rows_of(old, git("show", f"{commit}:./{PARAMS}"))
     after = rows_of(new, PARAMS.read_text(encoding="utf-8"))
-    changed = [change for change in changes(before, after) if change.old != change.new]
+    changed = list(changes(before, after))
     if changed:
-        print_table(["Row", "Metric", base, "Now", "Difference", "Old interval", ""], [cells(item) for item in changed])
+        print_table(["Row", "Metric", base, "Now", "Difference", "Old interval", ""], changed)
     for title, names in (("added", after.keys() - before.keys()), ("removed", before.keys() - after.keys())):
         if names:
             print(f"{title}: {', '.join(sorted(names))}")
-    same = len(before.keys() & after.keys() - {change.row for change in changed})
-    print(f"{same} rows have the same headline metrics")
+    same = before.keys() & after.keys() - {row for row, *_ in changed}
+    print(f"{len(same)} rows have the same headline metrics")
     rows = {f"{METRICS}/{row}.json" for row in before.keys() | after.keys()}
     others = sorted(path for path in old.keys() | new.keys() if path not in rows and old.get(path) != new.get(path))
     if others:
         print(f"also changed: {', '.join(others)}")
-
-
-def commit_of(name: str) -> str:
-    """The commit that a branch, a tag or a beginning of its hash names."""
-    try:
-        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
-    except InputError:
-        raise InputError(f"{name!r} is not a commit, branch or tag of this repository; see `git log`") from None
-
-
-def metrics_at(commit: str) -> dict[str, Metrics]:
-    """The JSON files below metrics/ in a commit, by path."""
-    paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0")
-    return {path: parsed(commit, path) for path in paths if path.endswith(".json")}
-
-
-def metrics_here() -> dict[str, Metrics]:
-    """The JSON files below metrics/ in the working tree, by path."""
-    return {path.as_posix(): read_json(path) for path in sorted(METRICS.rglob("*.json"))}
 
 
 def git(*arguments: str) -> str:
@@ -107,50 +68,32 @@ def git(*arguments: str) -> str:
     return result.stdout
 
 
-def parsed(commit: str, path: str) -> Metrics:
-    """A committed JSON file."""
+def committed(commit: str, path: str) -> Metrics:
+    """A JSON file as it is in a commit."""
     try:
-        metrics: Metrics = json.loads(git("show", f"{commit}:./{path}"))
+        return dict(json.loads(git("show", f"{commit}:./{path}")))
     except ValueError:
         raise InputError(f"{path} of {commit[:10]} is not valid JSON; compare with another commit") from None
-    return metrics
 
 
 def rows_of(files: Mapping[str, Metrics], params: str) -> dict[str, Metrics]:
     """The metrics of every row, by <task>/<row>; files of rows that `params` has no longer are left out."""
-    tables = YAML(typ="safe").load(params)
-    names = [
-        f"{task}/{name}"
-        for task, places in TABLES.items()
-        for group, table in places
-        for name in tables.get(group, {}).get(table) or {}
-    ]
-    return {name: files[path] for name in names if (path := f"{METRICS}/{name}.json") in files}
+    values = YAML(typ="safe").load(params)
+    found: dict[str, str] = {}
+    for task, (block, table) in [(task, key.split(".")) for task, keys in TABLES.items() for key in keys]:
+        found |= {f"{task}/{row}": f"{METRICS}/{task}/{row}.json" for row in values.get(block, {}).get(table) or {}}
+    return {row: files[path] for row, path in found.items() if path in files}
 
 
-def changes(old: Mapping[str, Metrics], new: Mapping[str, Metrics]) -> Iterator[Change]:
-    """The headline metrics of the rows that are in both."""
+def changes(old: Mapping[str, Metrics], new: Mapping[str, Metrics]) -> Iterator[list[str]]:
+    """The cells of every headline metric that changed, of the rows that are in both."""
     for row in sorted(old.keys() & new.keys()):
-        for metric in HEADLINES[row.split("/")[0]]:
-            before, after = old[row].get(metric), new[row].get(metric)
-            if before is not None or after is not None:
-                yield Change(row, metric, before, after, *interval(old[row], metric))
-
-
-def interval(metrics: Metrics, metric: str) -> tuple[float | None, float | None]:
-    """The ends of a metric's interval: <metric>_low and _high, of a mean without `_mean`."""
-    name = metric.removesuffix("_mean")
-    return metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-
-
-def cells(change: Change) -> list[str]:
-    """The cells of a change."""
-    difference = None if change.old is None or change.new is None else change.new - change.old
-    span = "–" if change.low is None else f"{change.low:.4f} to {change.high:.4f}"
-    verdict = "outside" if change.outside else "inside" if change.low is not None and change.new is not None else ""
-    return [change.row, change.metric, figure(change.old), figure(change.new), figure(difference, "+"), span, verdict]
-
-
-def figure(value: float | None, sign: str = "") -> str:
-    """A number, or a dash where there is none."""
-    return "–" if value is None else f"{value:{sign}.4f}"
+        for metric in HEADLINES:
+            before, after, name = old[row].get(metric), new[row].get(metric), metric.removesuffix("_mean")
+            low, high = old[row].get(f"{name}_low"), old[row].get(f"{name}_high")
+            if before != after:
+                figures = ["–" if value is None else f"{value:.4f}" for value in (before, after)]
+                difference = "–" if before is None or after is None else f"{after - before:+.4f}"
+                span = "–" if low is None else f"{low:.4f} to {high:.4f}"
+                verdict = "" if low is None or after is None else "inside" if low <= after <= high else "outside"
+                yield [row, metric, *figures, difference, span, verdict]

@@ -6,7 +6,9 @@ They are read from metrics/; nothing is computed.
 """
 
 import argparse
+from textwrap import fill
 
+from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS, parse
 from pipeline.report.results import load_results
 from pipeline.report.summary import comparability
@@ -20,19 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print one table per task."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console, results = Console(), load_results(parse(PARAMS))
-    for task in results.tasks:
-        table = main_table(task, results.confidence)
-        view = Table(
-            title=f"{task.title} (dev)", box=box.SIMPLE_HEAD, title_justify="left", show_edge=False, pad_edge=False
-        )
-        for place, heading in enumerate(table.header):
-            view.add_column(heading, justify="right" if place else "left", no_wrap=True)
-        for row in table.rows:
-            view.add_row(*row)
-        console.print(view)
-    console.print(comparability(results.params), style="dim")
+    results = load_results(parse(PARAMS))
+    for task in (results.sentiment, results.paraphrase, results.sonnets):
+        table = main_table(task, results.confidence, further=False)
+        print(f"{task.title} (dev)")
+        print_table(table.header, table.rows)
+        print()
+    print(fill(comparability(results.params), 80))

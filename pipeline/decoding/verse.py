@@ -25,7 +25,7 @@ from pipeline.decoding.constraints import visible
 from pipeline.decoding.sampling import sample
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer, Written, stream_seed
-from pipeline.evaluation.verse import RHYME_PAIRS, rhyming_parts, syllables
+from pipeline.evaluation.metre import RHYME_PAIRS, rhyming_parts, syllables
 from pipeline.models.adapters import text_length
 from pipeline.text.batches import pad
 from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Generated, Poem, word_matches

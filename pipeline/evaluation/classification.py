@@ -1,7 +1,9 @@
-"""Scores of a classifier's answers, and where it is right; nothing but its prediction files is read.
+"""Scores of a classifier's answers, how far its probabilities can be trusted, and where it is right.
 
-The bootstrap resamples confusion counts: n rows drawn with replacement and counted are one draw from a multinomial
-over the cells of the confusion matrix. That is the same distribution, at a cost that does not grow with n.
+Nothing but its prediction files is read. The bootstrap resamples confusion counts: n rows drawn with replacement and
+counted are one draw from a multinomial over the cells of the confusion matrix. That is the same distribution, at a
+cost that does not grow with n. scikit-learn has most of these scores, but takes longer to import than they take here;
+the tests compare them with its.
 """
 
 import re
@@ -20,7 +22,9 @@ from pipeline.text.prepared import Pair, jaccard
 SLICES = Path("plots/slices/paraphrase")
 SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
 SLICE_BINS = 10
-_WORD = re.compile(r"\w+")
+RELIABILITY_COLUMNS = ["confidence", "accuracy", "accuracy_low", "accuracy_high", "rows"]
+RELIABILITY_BINS = 15
+STEP = 1e-6  # the last decimal of a written probability
 
 
 def confusion(predictions: Predictions) -> Integers:
@@ -38,8 +42,7 @@ def accuracy(counts: NDArray[np.integer]) -> Floats:
 def class_f1(counts: NDArray[np.integer]) -> Floats:
     """F1 of every class, shape (..., classes): 2 TP / (actual + predicted); 0 for a class that occurs in neither."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    total = counts.sum(axis=-1) + counts.sum(axis=-2)
-    return 2 * hits / np.maximum(total, 1)
+    return 2 * hits / np.maximum(counts.sum(axis=-1) + counts.sum(axis=-2), 1)
 
 
 def macro_f1(counts: NDArray[np.integer]) -> Floats:
@@ -62,16 +65,22 @@ def scores(predictions: Predictions, resamples: int, confidence: float, seed: in
     samples = resampled(counts, resamples, np.random.default_rng(seed))
     found: dict[str, float] = {"rows": len(predictions.ids)}
     for name, score in SCORES.items():
-        interval = percentile_interval(float(score(counts)), score(samples), confidence)
-        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        low, high = percentile_interval(score(samples), confidence)
+        found |= {name: float(score(counts)), f"{name}_low": low, f"{name}_high": high}
     return found
 
 
-def seed_scores(runs: Sequence[Predictions], confidence: float) -> dict[str, float]:
-    """Scores over trainings with different seeds, two at least, on the same rows.
+def further_scores(dev: Predictions, select: Predictions) -> dict[str, float]:
+    """Calibration, accuracy on select, and the floor: the accuracy of always answering dev's most frequent class."""
+    return {
+        "expected_calibration_error": expected_calibration_error(dev),
+        "select_accuracy": float(accuracy(confusion(select))),
+        "majority_accuracy": float(np.bincount(dev.labels).max() / len(dev.labels)),
+    }
 
-    The interval is of the mean over all seeds: the spread of training, not that of the sample of rows.
-    """
+
+def seed_scores(runs: Sequence[Predictions], confidence: float) -> dict[str, float]:
+    """Scores over at least two seeds; the interval of their mean is about training, not about the sample of rows."""
     found: dict[str, float] = {"seeds": len(runs)}
     for name, score in SCORES.items():
         mean, sd, low, high = student_interval([float(score(confusion(run))) for run in runs], confidence)
@@ -80,14 +89,28 @@ def seed_scores(runs: Sequence[Predictions], confidence: float) -> dict[str, flo
 
 
 def binary_scores(predictions: Predictions) -> dict[str, float]:
-    """Scores of class 1 (paraphrases) of a two-class classifier."""
-    counts = confusion(predictions)
+    """Scores of class 1 (paraphrases) of a two-class classifier; Brier 1950 is its mean squared error, 0 is best."""
+    counts, positive = confusion(predictions), predictions.probabilities[:, 1]
     hits = int(counts[1, 1])
     return {
         "positive_f1": float(class_f1(counts)[1]),
         "precision": hits / max(int(counts[:, 1].sum()), 1),
         "recall": hits / max(int(counts[1].sum()), 1),
+        "average_precision": average_precision(predictions.labels, positive),
+        "brier": float(np.mean((positive - predictions.labels) ** 2)),
     }
+
+
+def average_precision(labels: Integers, positive: Floats) -> float:
+    """Area under the steps of the precision-recall curve, sum_n (R_n - R_{n-1}) P_n; 0 where no row is positive.
+
+    labels are (n,), 0 or 1; positive are the probabilities of class 1 (n,): equal ones are one threshold.
+    """
+    if not labels.any():
+        return 0.0
+    _, place, answered = np.unique(-positive, return_inverse=True, return_counts=True)
+    hits = np.bincount(place, weights=labels).cumsum()  # from each threshold upwards, highest first
+    return float(np.sum(np.diff(hits / hits[-1], prepend=0.0) * hits / answered.cumsum()))
 
 
 def order_flip_rate(predictions: Predictions, swapped: Predictions) -> float:
@@ -97,37 +120,66 @@ def order_flip_rate(predictions: Predictions, swapped: Predictions) -> float:
     return float(np.mean(predictions.predicted != swapped.predicted))
 
 
-def majority_accuracy(predictions: Predictions) -> float:
-    """Accuracy of always answering the most frequent class of these rows: the floor of the table."""
-    return float(np.bincount(predictions.labels).max() / len(predictions.labels))
+def best_threshold(labels: Integers, positive: Floats) -> float:
+    """The probability from which on answering 1 is right most often; of equally good ones that nearest to 0.5.
+
+    Tried are the middles between neighbouring scores, and one threshold below and one above all of them. It is rounded
+    up to STEP, so that the threshold of the metric file cuts where this one does. Arguments as in `average_precision`.
+    """
+    scores, place = np.unique(positive, return_inverse=True)
+    gains = np.bincount(place, weights=2 * labels - 1, minlength=len(scores))  # of answering 1 instead of 0
+    right = np.append(np.cumsum(gains[::-1])[::-1], 0.0)  # from each score upwards; the last: never
+    edges = np.concatenate([[0.0], scores, [1 + 2 * STEP]])
+    halves = np.round((edges[:-1] + edges[1:]) / STEP)  # twice the middles, counted in steps: whole numbers
+    middles = np.ceil(halves / 2) * STEP
+    best = np.flatnonzero(right == right.max())
+    return round(float(middles[best[np.abs(middles[best] - 0.5).argmin()]]), 6)
+
+
+def scores_at(threshold: float, labels: Integers, positive: Floats) -> dict[str, float]:
+    """Accuracy and macro F1 of answering 1 from `threshold` upwards."""
+    counts = np.bincount(labels * 2 + (positive >= threshold), minlength=4).reshape(2, 2)
+    return {f"{name}_at_threshold": float(score(counts)) for name, score in SCORES.items()}
+
+
+def accuracy_by(places: Integers, values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
+    """Accuracy in each bin that has rows; places (the bin of a row), values and right are (n,).
+
+    Columns: bin, rows, the values' low, high and mean, accuracy with the ends accuracy_low and accuracy_high of its
+    Wilson interval.
+    """
+    bins = pd.DataFrame({"bin": places, "value": values, "right": right}).groupby("bin", as_index=False)
+    of_values = {"low": ("value", "min"), "high": ("value", "max"), "mean": ("value", "mean")}
+    found = bins.agg(**of_values, rows=("right", "size"), hits=("right", "sum"), accuracy=("right", "mean"))
+    low, high = wilson_interval(found["hits"].to_numpy(), found["rows"].to_numpy(), confidence)
+    return found.assign(accuracy_low=low, accuracy_high=high)
 
 
 def slices(pairs: Sequence[Pair], right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
-    """Accuracy by deciles of word overlap (Jaccard) and of length (words of both sentences); right is (pairs,).
-
-    Columns: SLICE_COLUMNS. `low` and `high` are the lowest and the highest value in the bin, accuracy_low and
-    accuracy_high the ends of the accuracy's Wilson interval.
-    """
-    measures = {
-        "word_overlap": [jaccard(pair) for pair in pairs],
-        "words": [float(len(_WORD.findall(f"{pair.sentence1} {pair.sentence2}"))) for pair in pairs],
-    }
-    return pd.concat(
-        [by_quantile(np.array(values), right, confidence).assign(slice=name) for name, values in measures.items()]
-    )[SLICE_COLUMNS]
+    """`by_quantile` of word overlap (Jaccard) and of length (words of both sentences), with SLICE_COLUMNS."""
+    words = np.array([len(re.findall(r"\w+", f"{pair.sentence1} {pair.sentence2}")) for pair in pairs], dtype=float)
+    overlap = by_quantile(np.array([jaccard(pair) for pair in pairs]), right, confidence).assign(slice="word_overlap")
+    return pd.concat([overlap, by_quantile(words, right, confidence).assign(slice="words")])[SLICE_COLUMNS]
 
 
 def by_quantile(values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
-    """Accuracy in bins of about equally many rows; equal values share a bin. values and right are (n,).
-
-    `bin` is 1 to SLICE_BINS; a bin without pairs, where many pairs tie, is left out.
-    """
+    """Accuracy in bins of about equally many rows, 1 to SLICE_BINS; equal values share a bin, so some may be empty."""
     edges = np.quantile(values, np.arange(1, SLICE_BINS) / SLICE_BINS)
-    place = np.searchsorted(edges, values) + 1  # a value on an edge belongs below it
-    found = pd.DataFrame({"bin": place, "value": values, "right": right}).groupby("bin", as_index=False)
-    parts = found.agg(
-        low=("value", "min"), high=("value", "max"), rows=("right", "size"), hits=("right", "sum"),
-        accuracy=("right", "mean"),
-    )  # fmt: skip
-    low, high = wilson_interval(parts["hits"].to_numpy(), parts["rows"].to_numpy(), confidence)
-    return parts.assign(accuracy_low=low, accuracy_high=high)
+    return accuracy_by(np.searchsorted(edges, values) + 1, values, right, confidence)  # an edge belongs below it
+
+
+def reliability(predictions: Predictions, confidence: float, bins: int = RELIABILITY_BINS) -> pd.DataFrame:
+    """The reliability diagram (Guo et al. 2017, section 2): equal-width bins of the top probability.
+
+    The column `confidence` is a bin's mean top probability, the argument the level of the intervals.
+    """
+    top = predictions.probabilities.max(axis=1)
+    places = np.minimum((top * bins).astype(np.int64), bins - 1)
+    found = accuracy_by(places, top, predictions.predicted == predictions.labels, confidence)
+    return found.rename(columns={"mean": "confidence"})[RELIABILITY_COLUMNS]
+
+
+def expected_calibration_error(predictions: Predictions, bins: int = RELIABILITY_BINS) -> float:
+    """Mean |accuracy - confidence| over equal-width bins of the top probability (Guo et al. 2017, equation 3)."""
+    found = reliability(predictions, 0.95, bins)
+    return float((found["rows"] * (found["accuracy"] - found["confidence"]).abs()).sum() / found["rows"].sum())

@@ -21,13 +21,9 @@ def mixed(weights: Floats, probabilities: Floats) -> Floats:
 def fit_weights(probabilities: Floats, labels: Integers) -> Floats:
     """Weights (members,) on the simplex that minimise the log loss of the mixture: maximum likelihood by EM.
 
-    An EM step multiplies each weight by its entry of g, the gradient of the mean log-likelihood. The problem is convex
-    and no weights can gain more than max(g) - 1 nats (which tests check). A solver that stops by a tolerance would
-    stop elsewhere on another type of CPU.
-
-    Args:
-        probabilities: (members, rows, classes).
-        labels: (rows,).
+    Of probabilities (members, rows, classes) and labels (rows,). An EM step multiplies each weight by its entry of g,
+    the gradient of the mean log-likelihood. The problem is convex and no weights can gain more than max(g) - 1 nats
+    (which tests check). A solver that stops by a tolerance would stop elsewhere on another type of CPU.
     """
     likelihood = np.maximum(probabilities[:, np.arange(len(labels)), labels], FLOOR)  # (members, rows)
     weights = np.full(len(likelihood), 1 / len(likelihood))
@@ -46,6 +42,5 @@ def cross_fitted(probabilities: Floats, labels: Integers, folds: Integers) -> Fl
     result = np.empty(probabilities.shape[1:])
     for fold in np.unique(folds):
         own = folds == fold
-        weights = fit_weights(probabilities[:, ~own], labels[~own])
-        result[own] = mixed(weights, probabilities[:, own])
+        result[own] = mixed(fit_weights(probabilities[:, ~own], labels[~own]), probabilities[:, own])
     return result

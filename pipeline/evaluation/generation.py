@@ -9,8 +9,9 @@ prompt) and then averaged over draws: the best draw is not a score, since no one
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,43 +21,28 @@ from pipeline.files import read_jsonl
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word_matches, words_of
 
 RANDOM_DRAWS = 20  # of training tails
+Draws = dict[int, list[Generated]]  # poems of each draw
 
 
-def read_generated(path: Path) -> dict[int, list[Generated]]:
+def read_generated(path: Path) -> Draws:
     """Poems by draw; every draw must hold the same prompts, each once."""
-    poems = [_generated(path, number, row) for number, row in enumerate(read_jsonl(path), 1)]
-    if not poems:
-        raise InputError(f"{path}: no poems; delete it and run `dvc repro`")
-    draws: dict[int, list[Generated]] = {}
-    for poem in poems:
+    draws: Draws = {}
+    for number, row in enumerate(read_jsonl(path), 1):
+        try:
+            poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
+            wrong = "" if poem.text.startswith(poem.prompt) else "the text does not begin with its prompt"
+        except (KeyError, TypeError, AttributeError):
+            wrong = "expected id, draw, prompt and text"
+        if wrong:
+            raise InputError(f"{path}:{number}: {wrong}; delete it and run `dvc repro`")
         draws.setdefault(poem.draw, []).append(poem)
-    expected = Counter(poem.id for poem in next(iter(draws.values())))
-    for draw, members in draws.items():
-        if Counter(poem.id for poem in members) != expected or max(expected.values()) > 1:
+    if not draws:
+        raise InputError(f"{path}: no poems; delete it and run `dvc repro`")
+    expected = Counter({poem.id for poem in next(iter(draws.values()))})
+    for draw, poems in draws.items():
+        if Counter(poem.id for poem in poems) != expected:
             raise InputError(f"{path}: draw {draw} does not hold each prompt once; delete it and run `dvc repro`")
     return dict(sorted(draws.items()))
-
-
-def _generated(path: Path, number: int, row: dict[str, Any]) -> Generated:
-    try:
-        poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
-        continues = poem.text.startswith(poem.prompt)
-    except (KeyError, TypeError, AttributeError):
-        message = f"{path}:{number}: expected id, draw, prompt and text; delete it and run `dvc repro`"
-        raise InputError(message) from None
-    if not continues:
-        raise InputError(f"{path}:{number}: the text does not begin with its prompt; delete it and run `dvc repro`")
-    return poem
-
-
-def references_for(poems: Sequence[Generated], real: Mapping[int, Poem], path: Path) -> list[Poem]:
-    """The real poem of every generated one, in order."""
-    unknown = sorted({poem.id for poem in poems} - set(real))
-    missing = sorted(set(real) - {poem.id for poem in poems})
-    if unknown or missing:
-        differing = f"unknown {unknown}, missing {missing}"
-        raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
-    return [real[poem.id] for poem in poems]
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -79,33 +65,29 @@ def tail(poem: Poem) -> str:
 
 
 def draw_summary(name: str, values: Sequence[float], confidence: float) -> dict[str, float]:
-    """Mean over draws, standard deviation and Student interval of the mean; one draw has a mean only.
-
-    The interval answers "how would more draws for these same prompts change the mean"; it does not cover other prompts.
-    """
+    """Mean over draws, standard deviation and Student interval of the mean (of more draws for these same prompts)."""
     if len(values) < 2:
         return {f"{name}_mean": float(np.mean(values))}
     mean, sd, low, high = student_interval(values, confidence)
     return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
 
 
-def chrf_scores(
-    draws: Mapping[int, list[Generated]], real: Mapping[int, Poem], confidence: float, path: Path
-) -> dict[str, float]:
-    """chrF of whole poems and of completions, summarised over draws."""
+def chrf_scores(draws: Draws, real: Mapping[int, Poem], confidence: float, path: Path) -> dict[str, float]:
+    """chrF of whole poems and of completions, summarised over draws; `path` is for errors."""
+    found = {poem.id for poems in draws.values() for poem in poems}
+    if found != set(real):
+        differing = f"unknown {sorted(found - set(real))}, missing {sorted(set(real) - found)}"
+        raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
     whole, completions = [], []
     for poems in draws.values():
-        references = references_for(poems, real, path)
+        references = [real[poem.id] for poem in poems]
         whole.append(chrf([poem.text for poem in poems], [full_text(poem) for poem in references]))
         completions.append(chrf([poem.completion for poem in poems], [tail(poem) for poem in references]))
     return draw_summary("chrf", whole, confidence) | draw_summary("chrf_completion", completions, confidence)
 
 
 def distinct(texts: Iterable[str], order: int) -> float:
-    """Distinct word n-grams over all word n-grams of some texts (Li et al. 2016, distinct-n); 0 without any.
-
-    It falls with the amount of text, so it is computed for one draw (all prompts) at a time.
-    """
+    """Distinct word n-grams over all of some texts (Li et al. 2016, distinct-n), a draw's: it falls with more text."""
     grams = [gram for text in texts for gram in word_grams(text, order)]
     return len(set(grams)) / max(len(grams), 1)
 
@@ -119,7 +101,7 @@ def repeated(text: str, order: int = 4) -> float:
 def word_grams(text: str, order: int) -> list[tuple[str, ...]]:
     """All runs of `order` words, across line ends."""
     words = words_of(text)
-    return [tuple(words[start : start + order]) for start in range(len(words) - order + 1)]
+    return list(zip(*(words[start:] for start in range(order)), strict=False))
 
 
 class Copying:
@@ -128,9 +110,8 @@ class Copying:
     def __init__(self, poems: Sequence[Poem]) -> None:
         texts = [full_text(poem) for poem in poems]
         self._lines = {" ".join(words_of(line)) for text in texts for line in lines_of(text)}
-        self._index: dict[str, int] = {}
-        words = [word for text in texts for word in [*words_of(text), ""]]  # "": no run of words spans two poems
-        self._corpus = np.array([self._index.setdefault(word, len(self._index)) for word in words], dtype=np.int64)
+        # Two spaces stand between poems, so that no run of words spans two of them.
+        self._words = "  ".join(["", *(" ".join(words_of(text)) for text in texts), ""])
 
     def is_copied(self, line: str) -> bool:
         """Whether a line occurs in a training poem, up to case and punctuation."""
@@ -147,58 +128,59 @@ class Copying:
         for place, longest in enumerate(self._shared([match.group().lower() for match in matches])):
             if longest >= words:
                 copied[place - longest + 1 : place + 1] = [True] * longest
-        spans: list[tuple[int, int]] = []
-        for place, match in enumerate(matches):
-            if copied[place] and place > 0 and copied[place - 1]:
-                spans[-1] = (spans[-1][0], match.end())
-            elif copied[place]:
-                spans.append(match.span())
-        return spans
+        runs = groupby(zip(copied, matches, strict=True), key=itemgetter(0))
+        found = [[match for _, match in run] for shared, run in runs if shared]
+        return [(run[0].start(), run[-1].end()) for run in found]
 
     def _shared(self, words: Sequence[str]) -> Iterator[int]:
-        """For each word, the length of the longest shared run that ends there (longest common substring, O(n m))."""
-        run = np.zeros(len(self._corpus) + 1, dtype=np.int64)
-        for word in words:
-            run[1:] = np.where(self._corpus == self._index.get(word, -2), run[:-1] + 1, 0)
-            yield int(run.max())
+        """For each word, the length of the longest shared run that ends there."""
+        start = 0
+        for end in range(1, len(words) + 1):
+            while f" {' '.join(words[start:end])} " not in self._words:
+                start += 1
+            yield end - start
 
 
-def text_scores(draws: Mapping[int, list[Generated]], copying: Copying) -> dict[str, float]:
+def text_scores(draws: Draws, copying: Copying) -> dict[str, float]:
     """Length, variety and copying: means over poems, or over draws for distinct-n.
 
     Perplexity is e to the mean over poems of the completion's mean negative log-likelihood a token.
     """
     poems = [poem for members in draws.values() for poem in members]
     new_lines = [line for poem in poems for line in poem.new_lines]
-    scores = {
-        "lines_mean": float(np.mean([len(poem.lines) for poem in poems])),
-        "exactly_14_lines": float(np.mean([len(poem.lines) == SONNET_LINES for poem in poems])),
-    }
-    for order in (1, 2, 3):
-        values = [distinct((poem.completion for poem in members), order) for members in draws.values()]
-        scores[f"distinct_{order}"] = float(np.mean(values))
+    scores = lengths([poem.lines for poem in poems])
+    texts = [[poem.completion for poem in members] for members in draws.values()]
+    scores |= {f"distinct_{order}": float(np.mean([distinct(own, order) for own in texts])) for order in (1, 2, 3)}
     known = [poem.nll for poem in poems if poem.nll is not None]
     if known:
         scores["perplexity"] = math.exp(float(np.mean(known)))
-    scores["repeated_4grams"] = float(np.mean([repeated(poem.completion) for poem in poems]))
-    scores["longest_shared_words"] = float(np.mean([copying.longest_shared(poem.completion) for poem in poems]))
-    scores["copied_line_share"] = sum(map(copying.is_copied, new_lines)) / max(len(new_lines), 1)
-    return scores
+    return scores | {
+        "repeated_4grams": float(np.mean([repeated(poem.completion) for poem in poems])),
+        "longest_shared_words": float(np.mean([copying.longest_shared(poem.completion) for poem in poems])),
+        "copied_line_share": sum(map(copying.is_copied, new_lines)) / max(len(new_lines), 1),
+    }
+
+
+def lengths(poems: Sequence[list[str]]) -> dict[str, float]:
+    """Mean number of lines and share of poems of 14, from the lines of each."""
+    lines = np.array([len(poem) for poem in poems])
+    return {"lines_mean": float(lines.mean()), "exactly_14_lines": float((lines == SONNET_LINES).mean())}
 
 
 def floors(train: Sequence[Poem], dev: Sequence[Poem], confidence: float, seed: int) -> dict[str, float]:
     """The three floors: the prompt alone, a random training tail (seeded draws), one consensus training tail."""
-    rng = np.random.default_rng(seed)
-    tails = [tail(poem) for poem in train]
-    picks = rng.integers(len(tails), size=(RANDOM_DRAWS, len(dev)))
-    random_draws = [_tail_scores([tails[pick] for pick in row], dev) for row in picks]
-    whole, completion = _tail_scores([consensus(tails)] * len(dev), dev)
+    tails, whole, ends = [tail(poem) for poem in train], [full_text(poem) for poem in dev], [tail(poem) for poem in dev]
+    picks = np.random.default_rng(seed).integers(len(tails), size=(RANDOM_DRAWS, len(dev)))
+    draws = [[tails[pick] for pick in row] for row in picks] + [[consensus(tails)] * len(dev)]
+    poems = [[poem.prompt + text for poem, text in zip(dev, texts, strict=True)] for texts in draws]
+    *random, one_for_all = [chrf(texts, whole) for texts in poems]
+    *random_ends, one_end = [chrf(texts, ends) for texts in draws]
     return {
-        "prompt_only_chrf": chrf([poem.prompt for poem in dev], [full_text(poem) for poem in dev]),
-        **draw_summary("random_train_tail_chrf", [first for first, _ in random_draws], confidence),
-        **draw_summary("random_train_tail_chrf_completion", [second for _, second in random_draws], confidence),
-        "consensus_train_tail_chrf": whole,
-        "consensus_train_tail_chrf_completion": completion,
+        "prompt_only_chrf": chrf([poem.prompt for poem in dev], whole),
+        **draw_summary("random_train_tail_chrf", random, confidence),
+        **draw_summary("random_train_tail_chrf_completion", random_ends, confidence),
+        "consensus_train_tail_chrf": one_for_all,
+        "consensus_train_tail_chrf_completion": one_end,
     }
 
 
@@ -209,9 +191,3 @@ def consensus(tails: Sequence[str]) -> str:
     scores = np.array(pairwise_chrf([list(tails)], [list(tails)])[0])  # (N, N), [hypothesis, reference]
     np.fill_diagonal(scores, 0)
     return tails[int(scores.sum(axis=1).argmax())]
-
-
-def _tail_scores(tails: Sequence[str], dev: Sequence[Poem]) -> tuple[float, float]:
-    """chrF of whole poems and of completions when each dev prompt is continued with its tail."""
-    whole = chrf([poem.prompt + text for poem, text in zip(dev, tails, strict=True)], [full_text(poem) for poem in dev])
-    return whole, chrf(tails, [tail(poem) for poem in dev])

@@ -6,16 +6,12 @@ Training stages and ensembles write them, everything after that reads them; no m
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.files import read_frame, write_frame, write_text
-
-if TYPE_CHECKING:
-    import pandas as pd  # 0.3 s to import, which those who only need a type need not wait for
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -47,12 +43,9 @@ class Predictions:
 def write_predictions(
     folder: Path, name: str, ids: Sequence[str], labels: Sequence[int | None], probabilities: Floats, header: str
 ) -> None:
-    """Write <name>.csv, and for `test` also submission.csv in the course's format.
+    """Write <name>.csv and, for `test`, submission.csv with `header` as the name of its prediction column.
 
-    Args:
-        labels: None where unknown.
-        probabilities: (rows, classes).
-        header: name of the prediction column in submission.csv.
+    Labels are None where unknown; probabilities are (rows, classes).
     """
     import pandas as pd
 
@@ -73,43 +66,28 @@ def read_predictions(path: Path) -> Predictions:
     predictions = read_any_predictions(path)
     if not predictions.ids:
         raise InputError(f"{path}: no rows; delete it and run `dvc repro`")
-    unlabelled = predictions.labels == UNLABELLED
-    if unlabelled.any():
-        raise InputError(f"{path}:{int(unlabelled.argmax()) + 2}: label is '', expected a number; run `dvc repro`")
+    for row in np.flatnonzero(predictions.labels == UNLABELLED):
+        raise InputError(f"{path}:{row + 2}: label is '', expected a number; run `dvc repro`")
     return predictions
 
 
 def read_any_predictions(path: Path) -> Predictions:
     """Read predictions that may lack labels (test) or rows (AP_H where the data has no such file)."""
-    cells = read_frame(path, ["id", "label", "p_0", "p_1"], dtype=object, keep_default_na=False)
-    classes = [name for name in cells if name.startswith("p_")]
-    probabilities = np.stack([_numbers(path, cells[name]) for name in classes], axis=1)
-    _check_probabilities(path, probabilities)
-    known = (cells["label"] != "").to_numpy()
-    labels = _numbers(path, cells["label"].where(known, str(UNLABELLED)))
-    wrong = known & ~np.isin(labels, range(len(classes)))
-    if wrong.any():
-        line = int(wrong.argmax())
-        raise InputError(f"{path}:{line + 2}: label {labels[line]:g} is not a class from 0 to {len(classes) - 1}")
-    return Predictions(cells["id"].tolist(), labels.astype(np.int64), probabilities)
-
-
-def _numbers(path: Path, cells: "pd.Series") -> Floats:
-    """A column of text as numbers (rows,)."""
     import pandas as pd
 
-    numbers = pd.to_numeric(cells, errors="coerce")
-    broken = numbers.isna() & (cells != "nan")
-    if broken.any():
-        line = int(broken.argmax())
-        raise InputError(f"{path}:{line + 2}: {cells.name} is {cells[line]!r}, expected a number; run `dvc repro`")
-    return numbers.to_numpy(dtype=np.float64)
-
-
-def _check_probabilities(path: Path, probabilities: Floats) -> None:
-    inside = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
-    wrong = ~inside | ~(np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE)
-    if wrong.any():
-        line = int(wrong.argmax())
-        found = ", ".join(f"{value:g}" for value in probabilities[line])
-        raise InputError(f"{path}:{line + 2}: probabilities {found} do not sum to 1; did the training diverge?")
+    cells = read_frame(path, ["id", "label", "p_0", "p_1"], dtype=object, keep_default_na=False)
+    known, classes = (cells["label"] != "").to_numpy(), [name for name in cells if name.startswith("p_")]
+    cells["label"] = cells["label"].where(known, str(UNLABELLED))
+    columns = {name: pd.to_numeric(cells[name], errors="coerce") for name in [*classes, "label"]}
+    for name, numbers in columns.items():
+        for row in np.flatnonzero(numbers.isna() & (cells[name] != "nan")):
+            raise InputError(f"{path}:{row + 2}: {name} is {cells[name][row]!r}, expected a number; run `dvc repro`")
+    probabilities = np.stack([columns[name] for name in classes], axis=1).astype(np.float64)
+    labels = columns["label"].to_numpy(dtype=np.float64)
+    right = (probabilities >= 0).all(axis=1) & (np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE)  # not NaN
+    for row in np.flatnonzero(~right):
+        found = ", ".join(f"{value:g}" for value in probabilities[row])
+        raise InputError(f"{path}:{row + 2}: probabilities {found} do not sum to 1; did the training diverge?")
+    for row in np.flatnonzero(known & ~np.isin(labels, range(len(classes)))):
+        raise InputError(f"{path}:{row + 2}: label {labels[row]:g} is not a class from 0 to {len(classes) - 1}")
+    return Predictions(cells["id"].tolist(), labels.astype(np.int64), probabilities)

@@ -5,7 +5,6 @@ The paired tests of classifiers see only the discordant rows: those that exactly
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +14,15 @@ from pipeline.evaluation.predictions import Floats
 Booleans = NDArray[np.bool_]
 
 
-class Interval(NamedTuple):
-    """A value with the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def percentile_interval(value: float, samples: Floats, confidence: float) -> Interval:
-    """Percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3) of `value` from samples (resamples,)."""
+def percentile_interval(samples: Floats, confidence: float) -> tuple[float, float]:
+    """Ends of the percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3) from samples (resamples,)."""
     low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, float(low), float(high))
+    return float(low), float(high)
 
 
 def wilson_interval(hits: NDArray[np.integer], rows: NDArray[np.integer], confidence: float) -> tuple[Floats, Floats]:
     """Ends of the interval of each share hits / rows, all of shape (n,), rows > 0 (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = hits / rows
+    z, share = NormalDist().inv_cdf((1 + confidence) / 2), hits / rows
     centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     margin = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
     return np.maximum(centre - margin, 0.0), np.minimum(centre + margin, 1.0)
@@ -61,16 +51,14 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 def paired_bootstrap(
     correct_a: Booleans, correct_b: Booleans, resamples: int, confidence: float, rng: np.random.Generator
-) -> Interval:
-    """Accuracy of a minus accuracy of b with its percentile interval; rows are resampled in pairs.
+) -> tuple[float, float, float]:
+    """Accuracy of a minus accuracy of b and the ends of its percentile interval; rows are resampled in pairs.
 
     A resample's difference depends only on how many of its rows are discordant, which is a multinomial draw.
     """
-    rows = len(correct_a)
-    only_a, only_b = discordant(correct_a, correct_b)
-    shares = np.array([only_a, only_b, rows - only_a - only_b]) / rows
-    counts = rng.multinomial(rows, shares, size=resamples)
-    return percentile_interval((only_a - only_b) / rows, (counts[:, 0] - counts[:, 1]) / rows, confidence)
+    rows, (only_a, only_b) = len(correct_a), discordant(correct_a, correct_b)
+    counts = rng.multinomial(rows, np.array([only_a, only_b, rows - only_a - only_b]) / rows, size=resamples)
+    return (only_a - only_b) / rows, *percentile_interval((counts[:, 0] - counts[:, 1]) / rows, confidence)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -78,12 +66,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     The k-th smallest of m is multiplied by m - k + 1; an adjusted value is never below a smaller one's.
     """
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.minimum(np.maximum.accumulate(np.asarray(p_values, dtype=np.float64)[order] * factors), 1.0)
-    result = np.empty(len(p_values))
-    result[order] = adjusted
-    return [float(value) for value in result]
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    return [float(value) for value in np.minimum(adjusted, 1.0)[np.argsort(order)]]
 
 
 def chrf_bootstrap(
@@ -91,21 +77,14 @@ def chrf_bootstrap(
 ) -> list[tuple[str, float, float, float]]:
     """Name, corpus chrF, its difference to the baseline and that one's two-sided p-value, of every system.
 
-    The poems are resampled (with sacrebleu's fixed seed), the same ones for both systems.
-
-    Args:
-        baseline, systems, references: one text a prompt, in one order.
+    All texts are one a prompt, in one order; the same ones are resampled for both systems, with sacrebleu's fixed seed.
     """
     from sacrebleu.metrics import CHRF
     from sacrebleu.significance import PairedTest
 
     named = [("baseline", list(baseline)), *((name, list(texts)) for name, texts in systems.items())]
     test = PairedTest(named, {"chrF": CHRF()}, [list(references)], test_type="bs", n_samples=resamples)
-    _, columns = test()
-    base, *others = next(values for key, values in columns.items() if key != "System")
-    found = []
-    for name, own in zip(systems, others, strict=True):
-        # sacrebleu counts resamples that differ MORE than the texts do: without any difference that is none of them.
-        p_value = 1.0 if own.score == base.score else float(own.p_value)
-        found.append((name, float(own.score), float(own.score - base.score), p_value))
-    return found
+    base, *others = next(values for key, values in test()[1].items() if key != "System")
+    # sacrebleu counts resamples that differ MORE than the texts do: without any difference that is none of them.
+    return [(name, float(own.score), float(own.score - base.score), 1.0 if own.score == base.score else own.p_value)
+            for name, own in zip(systems, others, strict=True)]  # fmt: skip

@@ -10,34 +10,22 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.config.base import parse
+from pipeline.evaluation.classification import average_precision, expected_calibration_error, reliability
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.probabilities import average_precision, expected_calibration_error, reliability
 from pipeline.report.results import LOSSES, SCORES, Curves
 
 Spec = dict[str, Any]
-NO_FLOORS: Mapping[str, float | None] = MappingProxyType({})
+Floors = Mapping[str, float | None]
 VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
-INK, MUTED, LINE, ACCENT, PAPER = "#010203", "#010204", "#010205", "#010206", "#010207"
-VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", PAPER: "paper"}
-CONFIG = {
-    "aria": False,
-    "view": {"stroke": None},
-    "text": {"color": INK, "fontSize": 10.5},
-    "line": {"strokeJoin": "round"},
-    "point": {"opacity": 1},
-    "tick": {"opacity": 1},
-    "axis": {
-        "title": None, "ticks": False, "tickRound": False, "translate": 0, "grid": False, "gridColor": LINE,
-        "gridWidth": 0.6, "domainColor": LINE, "domainWidth": 0.8, "labelColor": MUTED, "labelFontSize": 10,
-        "labelPadding": 4, "labelOverlap": False, "labelFlush": False, "labelLimit": 0,
-    },
-}  # fmt: skip
+LOOK = parse(Path(__file__).with_suffix(".yaml"))
+COLOURS, MARKS = LOOK["colours"], LOOK["marks"]
 CLEANING = (
     (r"^.*?<g ", "<g "),  # the frame, for which `to_svg` has its own
     (r'<path (?:class="(?:back|fore)ground" )?aria-hidden="true"[^>]*/>', ""),
@@ -45,72 +33,63 @@ CLEANING = (
     (r' (?:opacity="1"|transform="translate\(0,0\)")', ""),
     (r"(\d\.\d\d)\d+(?=[^<>]*>)", r"\1"),  # coordinates; figures shown as text lie between tags
 )
-FAINT = {"type": "rule", "color": ACCENT, "strokeWidth": 2.2, "strokeCap": "round", "opacity": 0.45}  # an interval
-BOLD: Spec = {"type": "line", "color": ACCENT, "strokeWidth": 1.8}
-DIAMOND = {"type": "point", "shape": "diamond", "size": 64, "fill": PAPER, "stroke": MUTED, "strokeWidth": 1}
-BANDS = {"paddingInner": 0.38, "paddingOuter": 0.19}
-BAR = {"type": "tick", "size": 9, "thickness": 1.6, "color": MUTED}
-THIN: Spec = {"type": "line", "color": MUTED, "strokeWidth": 1.1}
+HALVES = {"values": [0, 0.5, 1], "labelExpr": "toString(datum.value)"}
 
 
 def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str) -> str:
     """A specification as an <svg> element with a description for screen readers; `box` is its view box."""
     import vl_convert
 
-    body: str = vl_convert.vegalite_to_svg({"autosize": "none", "padding": 0, "config": CONFIG, **spec}, VEGA_LITE)
+    look = {"autosize": "none", "padding": 0, "config": LOOK["config"]}
+    body: str = vl_convert.vegalite_to_svg(look | spec, VEGA_LITE)
     for pattern, replacement in CLEANING:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
-    for colour, variable in VARIABLES.items():
-        body = body.replace(colour, f"var(--{variable})")
+    for name, colour in COLOURS.items():
+        body = body.replace(colour, f"var(--{name})")
     view = " ".join(f"{part:g}" for part in box)
     return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{body}'
 
 
-def forest(
-    rows: pd.DataFrame, measure: str, digits: int, floors: Mapping[str, float | None] = NO_FLOORS, width: float = 178
-) -> str:
+def forest(rows: pd.DataFrame, measure: str, digits: int, floors: Floors | None = None, width: float = 178) -> str:
     """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors.
 
-    Args:
-        rows: with the columns name, value, low, high and reported.
-        width: of the plot between the names and the figures.
+    `rows` have the columns name, value, low, high and reported; `width` is that of the plot between names and figures.
     """
-    own = pd.DataFrame({"name": list(floors), "value": np.array([*floors.values()], dtype=float), "floor": True})
+    own = pd.DataFrame({"name": list(floors or {}), "value": pd.Series(floors or {}, dtype=float).array, "floor": True})
     marks = pd.concat([rows[["name", "value", "low", "high", "reported"]].assign(floor=False), own])
     marks = marks.dropna(subset="value").sort_values("value", ascending=False, kind="stable")
     marks = marks.assign(place=range(len(marks)), figure=[f"{value:.{digits}f}" for value in marks["value"]])
     height, ends = 5.76 + 22.32 * len(marks), marks[["value", "low", "high", "reported"]].stack()
     across = _axis(_padded(ends, 0.06), grid=True, tickCount=3, labelFontSize=9.5, labelPadding=5)
-    down: Spec = {"field": "place", "type": "quantitative", "axis": None, "scale": _scale([len(marks) - 0.4, -0.6])}
-    text = {"type": "text", "color": {"expr": f"datum.floor ? '{MUTED}' : '{INK}'"}}
-    italic = {"fontStyle": {"expr": "datum.floor ? 'italic' : 'normal'"}}
+    down = {"field": "place", "type": "quantitative", "axis": None, "scale": _scale([len(marks) - 0.4, -0.6])}
+    text = {"type": "text", "color": {"expr": f"datum.floor ? '{COLOURS['muted']}' : '{COLOURS['ink']}'"}}
+    name = {**text, "fontStyle": {"expr": "datum.floor ? 'italic' : 'normal'"}, "align": "left", "x": -144}
     layers = [
-        _layer(FAINT, {"x": {**across, "field": "low"}, "x2": {"field": "high"}}, "isValid(datum.low)"),
-        _layer(DIAMOND, {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
-        _layer(_dot(33), {"x": {**across, "field": "value"}}, "!datum.floor"),
-        _layer(BAR, {"x": {**across, "field": "value"}}, "datum.floor"),
-        _layer({**text, **italic, "align": "left", "x": -144}, {"text": {"field": "name"}}),
+        _layer(MARKS["interval"], {"x": {**across, "field": "low"}, "x2": {"field": "high"}}, "isValid(datum.low)"),
+        _layer(MARKS["diamond"], {"x": {**across, "field": "reported"}}, "isValid(datum.reported)"),
+        _layer(MARKS["dot"], {"x": {**across, "field": "value"}}, "!datum.floor"),
+        _layer(MARKS["tick"], {"x": {**across, "field": "value"}}, "datum.floor"),
+        _layer(name, {"text": {"field": "name"}}),
         _layer({**text, "align": "right", "x": width + 52.4}, {"text": {"field": "figure"}}),
-        _note(measure, width / 2, height + 25.7, align="center", fontSize=9.5, color=MUTED),
+        _note(measure, width / 2, height + 25.7, align="center", fontSize=9.5, color=COLOURS["muted"]),
     ]
-    spec = {"data": _data(marks), "width": width, "height": height, "encoding": {"y": down}, "layer": layers}
     summary = "; ".join(f"{name} {figure}" for name, figure in zip(marks["name"], marks["figure"], strict=True))
+    spec = {**_view(width, height, layers, marks), "encoding": {"y": down}}
     return to_svg(spec, (-144, -7.2, width + 196.4, height + 38.9), f"{measure} with intervals. {summary}")
 
 
 def funnel(title: str, steps: pd.DataFrame) -> str:
     """How many are left after each step, from all of them at the top to the accepted ones at the bottom."""
-    height = 7.2 + 21.6 * len(steps)
-    width, limits = 115.9, [0, max(int(steps["left"].max()), 1)]
+    height, limits = 7.2 + 21.6 * len(steps), [0, max(int(steps["left"].max()), 1)]
     across = {"field": "left", "type": "quantitative", "scale": _scale(limits), "axis": None}
-    down = {"field": "step", "type": "ordinal", "sort": None, "axis": None, "scale": BANDS}
+    down = {"field": "step", "type": "ordinal", "sort": None, "axis": None, "scale": LOOK["bands"]}
     layers = [
-        _layer({"type": "bar", "color": ACCENT}, {"x": across}),
+        _layer(MARKS["bar"], {"x": across}),
         _layer({"type": "text", "align": "left", "dx": 4}, {"x": across, "text": {"field": "left", "format": ","}}),
         _layer({"type": "text", "align": "right", "x": -4}, {"text": {"field": "step"}}),
     ]
-    spec = {"data": _data(steps), "width": width, "height": height, "encoding": {"y": down}, "layer": layers}
     summary = "; ".join(f"{step} {left:,}" for step, left in zip(steps["step"], steps["left"], strict=True))
+    spec = {**_view(115.9, height, layers, steps), "encoding": {"y": down}}
     return to_svg(spec, (-100.8, 0, 252, height), f"{title}: {summary}")
 
 
@@ -122,57 +101,52 @@ def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) ->
     width, height, views = 211.7, 69, []
     for shown in panels:
         across = _axis(steps, "step", tickCount=3, tickMinStep=1, format="d", labels=shown is panels[-1])
-        down = _axis(limits[shown[0]], field="value", grid=True, tickCount=3, domain=False)
+        down = _axis(limits[shown[0]], "value", grid=True, tickCount=3, domain=False)
         layers = []
         for key in shown:
-            few = {"point": {"size": 12, "color": ACCENT}} if len(curves[key]) <= 12 else {}
-            mark = THIN if key == "train_loss" else {**BOLD, **few}
-            layers.append({"data": _data(curves[key]), **_layer(mark, {"x": across, "y": down})})
+            few = {"point": {"size": 12, "color": COLOURS["accent"]}} if len(curves[key]) <= 12 else {}
+            mark = MARKS["thin"] if key == "train_loss" else {**MARKS["bold"], **few}
+            layers.append(_layer(mark, {"x": across, "y": down}, data=curves[key]))
         label = shown[0].split("_")[1].replace("chrf", "chrF")
         # Losses fall and scores rise: the other corner is free.
         corner = (3, "top") if label == "loss" else (height - 3, "bottom")
         layers.append(_note(label, width - 2, corner[0], align="right", baseline=corner[1]))
-        views.append({"width": width, "height": height, "layer": layers})
+        views.append(_view(width, height, layers))
+    text = f"Training curves of {name}: {', '.join(sorted(drawn, key=lambda key: (key in SCORES, key)))}"
     spec = {"vconcat": views, "bounds": "flush", "spacing": 12.5}
-    whole = 25.5 + 75.4 * len(panels)
-    keys = sorted(drawn, key=lambda key: (key in SCORES, key))
-    return to_svg(spec, (-32.8, -5.3, 252, whole), f"Training curves of {name}: {', '.join(keys)}")
+    return to_svg(spec, (-32.8, -5.3, 252, 25.5 + 75.4 * len(panels)), text)
 
 
 def curve_limits(rows: Sequence[Curves]) -> dict[str, list[float]]:
     """The value range of each curve's panel over several rows, so that panels side by side can be compared."""
-    limits = {}
+    limits: dict[str, list[float]] = {}
     for names in (LOSSES, SCORES):
         values = [row[name]["value"] for row in rows for name in names if name in row]
         if values:
-            limits.update(dict.fromkeys(names, _padded(pd.concat(values), 0.06)))
+            limits |= dict.fromkeys(names, _padded(pd.concat(values), 0.06))
     return limits
 
 
 def calibration_panel(name: str, dev: Predictions, base: Predictions | None, confidence: float) -> str:
     """Left: precision over recall (bold), that of `base` behind it (thin). Right: accuracy over confidence."""
-    width, height = 99, 92.2
-    down = _axis([0, 1.03], grid=True, values=[0, 0.5, 1], labelExpr="toString(datum.value)", domain=False)
-    recall = _axis([0, 1], field="recall", values=[0, 0.5, 1], labelExpr="toString(datum.value)")
-    sure = _axis([0.48, 1.02], field="confidence", values=[0.5, 0.75, 1], labelExpr="toString(datum.value)")
-    order = {"order": {"field": "threshold", "sort": "descending"}}
-    place = {"x": recall, "y": {**down, "field": "precision"}, **order}
-    left = [
-        {"data": _data(precision_recall(row)), **_layer(mark, place)}
-        for row, mark in ((base, THIN), (dev, BOLD))
-        if row is not None
-    ]
+    width, height, ends = 99, 92.2, [0, 1.03]
+    sure = _axis([0.48, 1.02], "confidence", values=[0.5, 0.75, 1], labelExpr="toString(datum.value)")
+    precision, right, low = (_axis(ends, field, grid=True, domain=False, **HALVES)
+                             for field in ("precision", "accuracy", "accuracy_low"))  # fmt: skip
+    recall = {"x": _axis([0, 1], "recall", **HALVES), "y": precision}
+    recall["order"] = {"field": "threshold", "sort": "descending"}
+    rows = [(base, MARKS["thin"]), (dev, MARKS["bold"])] if base else [(dev, MARKS["bold"])]
     diagonal = pd.DataFrame({"confidence": [0.5, 1], "accuracy": [0.5, 1]})  # of two classes, the top one has half
-    ends = {"y": {**down, "field": "accuracy_low"}, "y2": {"field": "accuracy_high"}}
-    right = [
-        {"data": _data(diagonal), **_layer(THIN, {"x": sure, "y": {**down, "field": "accuracy"}})},
-        _layer(FAINT, {"x": sure, **ends}),
-        _layer(_dot(20), {"x": sure, "y": {**down, "field": "accuracy"}}),
-    ]
-    views = [
-        {"width": width, "height": height, "layer": [*layers, _note(label, width - 2, height - 4, align="right")]}
-        for label, layers in (("recall", left), ("confidence", right))
-    ]
+    panels = {
+        "recall": [_layer(mark, recall, data=precision_recall(row)) for row, mark in rows],
+        "confidence": [
+            _layer(MARKS["thin"], {"x": sure, "y": right}, data=diagonal),
+            _layer(MARKS["interval"], {"x": sure, "y": low, "y2": {"field": "accuracy_high"}}),
+            _layer(MARKS["small"], {"x": sure, "y": right}),
+        ],
+    }
+    views = [_view(width, height, [*layers, _note(label, width - 2, height - 4, align="right")])
+             for label, layers in panels.items()]  # fmt: skip
     spec = {"data": _data(reliability(dev, confidence)), "hconcat": views, "bounds": "flush", "spacing": 23.8}
     area, error = average_precision(dev.labels, dev.probabilities[:, 1]), expected_calibration_error(dev)
     text = f"Precision and recall of {name}, average precision {area:.4f}; calibration error {error:.4f}"
@@ -216,13 +190,14 @@ def _axis(ends: Sequence[float], field: str = "", **axis: Any) -> Spec:  # noqa:
     return {"field": field, "type": "quantitative", "scale": _scale(ends), "axis": axis}
 
 
-def _dot(size: float) -> Spec:
-    return {"type": "point", "filled": True, "size": size, "color": ACCENT}
+def _view(width: float, height: float, layers: list[Spec], data: pd.DataFrame | None = None) -> Spec:
+    return {"width": width, "height": height, "layer": layers} | ({} if data is None else {"data": _data(data)})
 
 
-def _layer(mark: Spec, encoding: Spec, only: str = "") -> Spec:
-    """Marks of all rows of the data, or of those for which the expression `only` is true."""
-    return {"mark": mark, "encoding": encoding, **({"transform": [{"filter": only}]} if only else {})}
+def _layer(mark: Spec, encoding: Spec, only: str = "", data: pd.DataFrame | None = None) -> Spec:
+    """Marks of all rows of the data, the view's or own ones, or of those for which the expression `only` is true."""
+    chosen: Spec = {"transform": [{"filter": only}]} if only else {}
+    return {"mark": mark, "encoding": encoding, **chosen, **({} if data is None else {"data": _data(data)})}
 
 
 def _note(text: str, x: float, y: float, **mark: Any) -> Spec:  # noqa: ANN401 - Vega-Lite's

@@ -1,6 +1,6 @@
 """The metrics of every row that params.yaml names, in its order; files of rows that were removed are never read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pipeline.files import read_frame, read_json
 CURVES = Path("plots/curves")
 CURVE_POINTS = 200
 DATASETS = {"sst": "SST-5", "cfimdb": "CFIMDB"}
+CORPORA = {title: corpus for corpus, title in DATASETS.items()}
 LOSSES = ("train_loss", "select_loss")
 SCORES = ("select_accuracy", "select_chrf")
 HEADLINE = ["name", "group", "value", "low", "high", "reported"]
@@ -48,11 +49,6 @@ class Results:
     floors: Mapping[str, Any]
     data: Mapping[str, Any]
 
-    @property
-    def tasks(self) -> list[Task]:
-        """The three tasks in the order of the report."""
-        return [self.sentiment, self.paraphrase, self.sonnets]
-
     def floor(self, name: str, measure: str = "chrf") -> float | None:
         """A floor of the sonnets: the mean over draws where it has draws."""
         value: float | None = self.floors.get(f"{name}_{measure}_mean", self.floors.get(f"{name}_{measure}"))
@@ -61,22 +57,20 @@ class Results:
 
 def load_results(params: Mapping[str, Any]) -> Results:
     """Read the metrics of the rows of `params`, the content of params.yaml."""
-    block = params["sentiment"]
-    datasets = {row: {**block["defaults"], **(block["methods"][row] or {})} for row in rows_of(params, "sentiment")}
-    sentiment = {row: DATASETS[own["dataset"]] for row, own in datasets.items()}
-    pairs = [*rows_of(params, "paraphrase"), *rows_of(params, "paraphrase", "ensembles")]
-    systems = rows_of(params, "sonnet", "systems")
+    block, data = params["sentiment"], METRICS / "data.json"
+    methods = {row: {**block["defaults"], **(block["methods"][row] or {})} for row in rows_of(params, "sentiment")}
+    sentiment = {row: DATASETS[own["dataset"]] for row, own in methods.items()}
+    pairs = dict.fromkeys(rows_of(params, "paraphrase") + rows_of(params, "paraphrase", "ensembles"), "")
+    systems = dict.fromkeys(rows_of(params, "sonnet", "systems"), "")
     accuracy, chrf = ("accuracy", "accuracy_low", "accuracy_high"), ("chrf_mean", "chrf_low", "chrf_high")
-    data = METRICS / "data.json"
+    accuracies = _rows("sentiment", sentiment, *accuracy, "handout_accuracy")
     return Results(
         params,
         params["evaluation"]["confidence"],
-        Task("sentiment", "Sentiment", "Accuracy", "Handout", 4,
-             _rows("sentiment", sentiment, [*accuracy, "handout_accuracy"])),
+        Task("sentiment", "Sentiment", "Accuracy", "Handout", 4, accuracies),
         Task("paraphrase", "Paraphrase detection", "Accuracy", "Reported", 4,
-             _rows("paraphrase", dict.fromkeys(pairs, ""), [*accuracy, "reported_accuracy"])),
-        Task("sonnets", "Sonnets", "chrF", "Reported", 2,
-             _rows("sonnets", dict.fromkeys(systems, ""), [*chrf, "reported_chrf"])),
+             _rows("paraphrase", pairs, *accuracy, "reported_accuracy")),
+        Task("sonnets", "Sonnets", "chrF", "Reported", 2, _rows("sonnets", systems, *chrf, "reported_chrf")),
         read_json(METRICS / "sonnets/floors.json"),
         read_json(data) if data.exists() else {},
     )  # fmt: skip
@@ -90,6 +84,18 @@ def rows_of(params: Mapping[str, Any], block: str, table: str = "methods") -> li
     return [str(name) for name in rows]
 
 
+def _rows(task: str, groups: Mapping[str, str], *keys: str) -> pd.DataFrame:
+    """`groups` has the dataset of every row, `keys` the metrics that are the columns value, low, high and reported."""
+    lines = []
+    for name, group in groups.items():
+        path = METRICS / task / f"{name}.json"
+        metrics = read_json(path)
+        if not isinstance(metrics, Mapping) or not isinstance(metrics.get(keys[0]), int | float):
+            raise InputError(f"{path}: {keys[0]} is missing; delete it and run `dvc repro`")
+        lines.append(dict(zip(HEADLINE, [name, group, *map(metrics.get, keys)], strict=True)) | dict(metrics))
+    return pd.DataFrame(lines, columns=None if lines else HEADLINE).astype(dict.fromkeys(HEADLINE[2:], float))
+
+
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows from the highest figure to the lowest, datasets kept together."""
     groups = rows.assign(place=pd.factorize(rows["group"])[0])
@@ -98,31 +104,16 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 def curves_of(task: str, row: str) -> Curves:
     """The training curves of a row by name: train_loss, select_loss, ..."""
-    return {path.stem: thinned(_curve(path), CURVE_POINTS) for path in sorted((CURVES / task / row).glob("*.tsv"))}
+    found = {}
+    for path in sorted((CURVES / task / row).glob("*.tsv")):
+        points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]]
+        if points.select_dtypes("number").shape[1] < 2 or points.isna().to_numpy().any():
+            raise InputError(f"{path}: expected numbers only; delete it and run `dvc repro`")
+        found[path.stem] = thinned(points.rename(columns={path.stem: "value"}).astype(float), CURVE_POINTS)
+    return found
 
 
 def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
     """Every k-th point and the last, about `most` of them."""
     stride = -(-len(points) // most) or 1
     return points[[place % stride == 0 or place == len(points) - 1 for place in range(len(points))]]
-
-
-def _rows(task: str, groups: Mapping[str, str], keys: Sequence[str]) -> pd.DataFrame:
-    """`groups` has the dataset of every row, `keys` the metrics that are the columns value, low, high and reported."""
-    lines = []
-    for name, group in groups.items():
-        path = METRICS / task / f"{name}.json"
-        metrics = read_json(path)
-        if not isinstance(metrics, Mapping) or not isinstance(metrics.get(keys[0]), int | float):
-            raise InputError(f"{path}: {keys[0]} is missing; delete it and run `dvc repro`")
-        headline = zip(HEADLINE, [name, group, *map(metrics.get, keys)], strict=True)
-        lines.append({**dict(headline), **metrics})
-    frame = pd.DataFrame(lines, columns=None if lines else HEADLINE)
-    return frame.astype(dict.fromkeys(HEADLINE[2:], float))
-
-
-def _curve(path: Path) -> pd.DataFrame:
-    points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]]
-    if points.select_dtypes("number").shape[1] < 2 or points.isna().to_numpy().any():
-        raise InputError(f"{path}: expected numbers only; delete it and run `dvc repro`")
-    return points.rename(columns={path.stem: "value"}).astype(float)

@@ -1,82 +1,36 @@
-"""The report's tables as rows of text, and as Markdown; the page shows the same rows as HTML."""
+"""The report's tables: each is a small specification of its columns; Markdown and the page show the same cells."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipeline.config.base import parse
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import SLICE_COLUMNS, SLICES
 from pipeline.evaluation.predictions import ENSEMBLES
 from pipeline.files import read_frame, read_json
-from pipeline.report.paired import BASELINE, SONNET_BASELINE
+from pipeline.report.answers import BASELINE, SONNET_BASELINE
 from pipeline.report.results import Results, Task
 
 NOTHING = "–"
+COLUMNS = Path(__file__).with_suffix(".yaml")
 SLICE_TITLES = {
-    "word_overlap": ("Accuracy by word overlap (tenths of dev, Jaccard from – to)", 2),
-    "words": ("Accuracy by length (tenths of dev, words of both sentences from – to)", 0),
+    "word_overlap": ("Accuracy by word overlap (tenths of dev, Jaccard from – to)", ".2f"),
+    "words": ("Accuracy by length (tenths of dev, words of both sentences from – to)", ".0f"),
 }
 FLOORS = {
     "prompt_only": "nothing",
     "random_train_tail": "a random training tail",
     "consensus_train_tail": "one training tail for all",
 }
-Columns = Mapping[str, tuple[str, int]]  # heading: (metric, digits)
-SENTIMENT_EXTRA: Columns = {
-    "Macro F1": ("macro_f1", 4),
-    "Majority": ("majority_accuracy", 4),
-    "On select": ("select_accuracy", 4),
-    "Calibration error": ("expected_calibration_error", 4),
-}
-PARAPHRASE_F1: Columns = {
-    "Macro F1": ("macro_f1", 4),
-    "Reported F1": ("reported_macro_f1", 4),
-    "Order flips": ("order_flip_rate", 4),
-}
-PARAPHRASE_FURTHER: Columns = {
-    "Positive F1": ("positive_f1", 4),
-    "Precision": ("precision", 4),
-    "Recall": ("recall", 4),
-    "Avg. precision": ("average_precision", 4),
-    "Brier": ("brier", 4),
-    "Calibration error": ("expected_calibration_error", 4),
-    "Majority": ("majority_accuracy", 4),
-    "On select": ("select_accuracy", 4),
-}
-PARAPHRASE_THRESHOLD: Columns = {
-    "Threshold": ("threshold_select", 4),
-    "Accuracy": ("accuracy_at_threshold", 4),
-    "Accuracy at 0.5": ("accuracy", 4),
-    "Macro F1": ("macro_f1_at_threshold", 4),
-    "Macro F1 at 0.5": ("macro_f1", 4),
-}
-SONNET_EXTRA: Columns = {
-    "± sd": ("chrf_sd", 2),
-    "Completion only": ("chrf_completion_mean", 2),
-    "Draws": ("draws", 0),
-}
-COPYING: Columns = {
-    "Perplexity": ("perplexity", 1),
-    "Copied lines": ("copied_line_share", 3),
-    "Longest shared run": ("longest_shared_words", 1),
-    "Repeated 4-grams": ("repeated_4grams", 3),
-    "Distinct 1": ("distinct_1", 3),
-    "Distinct 2": ("distinct_2", 3),
-    "Distinct 3": ("distinct_3", 3),
-}
-FORM: Columns = {
-    "Lines": ("lines_mean", 1),
-    "Exactly 14": ("exactly_14_lines", 3),
-    "Syllables a line": ("syllables_per_line", 2),
-    "Rhyming pairs": ("rhyme_agreement", 3),
-}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table of text cells; the first column names the row."""
+    """A titled table of text cells; the first column names the row. Tables without rows are not shown."""
 
     title: str
     header: list[str]
@@ -84,147 +38,103 @@ class Table:
     figures: bool = True  # right-aligned and sortable, but for the first column
 
 
-def table_of(title: str, columns: Mapping[str, Iterable[str]], figures: bool = True) -> Table:
-    """A table from its columns."""
-    return Table(title, list(columns), [list(row) for row in zip(*columns.values(), strict=True)], figures)
+def columns_of(name: str) -> dict[str, str]:
+    """A table's columns by heading, as tables.yaml specifies them."""
+    return dict(parse(COLUMNS)[name])
 
 
-def number(value: float | None, digits: int = 4, signed: bool = False) -> str:
-    """A figure with a true minus sign, or a dash where there is none."""
-    if value is None or pd.isna(value):
+def table(
+    title: str, rows: pd.DataFrame | Iterable[Any], columns: str | Mapping[str, str], confidence: float = 0.0,
+    figures: bool = True,
+) -> Table:  # fmt: skip
+    """A line for each of some rows of metrics; `columns` are those of tables.yaml by name, or of its kind."""
+    columns = columns_of(columns) if isinstance(columns, str) else columns
+    header = [heading.format(f"{confidence * 100:g} % interval") for heading in columns]
+    records = pd.DataFrame(rows).to_dict("records")
+    return Table(title, header, [[_cell(row, spec) for spec in columns.values()] for row in records], figures)
+
+
+def _cell(row: Mapping[Any, Any], spec: str) -> str:
+    *keys, form = spec.split()
+    cells = [figure(row.get(key), form) for key in keys]
+    return NOTHING if NOTHING in cells else " to ".join(cells)
+
+
+def figure(value: Any, form: str = ".4f") -> str:  # noqa: ANN401 - a number, or text where form is "s"
+    """A value in a format of tables.yaml, with a true minus sign, or a dash where there is none."""
+    if value is None or value != value:
         return NOTHING
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    return text.replace("-", "−")
+    if form == "p":
+        return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+    return str(value) if form == "s" else f"{value:{form}}".replace("-", "−")
 
 
-def numbers(values: Iterable[float | None], digits: int = 4, signed: bool = False) -> list[str]:
-    """A column of figures."""
-    return [number(value, digits, signed) for value in values]
+def main_table(task: Task, confidence: float, further: bool = True) -> Table:
+    """Row, our figure, its interval, the reported figure, the difference, and what was measured of `further` ones."""
+    rows, form = task.rows.assign(difference=task.rows["value"] - task.rows["reported"]), f".{task.digits}f"
+    columns = {"Row": "name s", task.measure: f"value {form}", "{}": f"low high {form}"}
+    columns |= {task.source: f"reported {form}", "Difference": f"difference +{form}"}
+    for heading, spec in columns_of(task.key).items() if further else ():
+        if len(_measured(rows, spec.split()[0])):
+            columns[heading] = spec
+    return table(task.title, rows, columns, confidence)
 
 
-def spans(low: Iterable[float | None], high: Iterable[float | None], digits: int = 4) -> list[str]:
-    """A column of intervals."""
-    ends = zip(numbers(low, digits), numbers(high, digits), strict=True)
-    return [NOTHING if NOTHING in pair else " to ".join(pair) for pair in ends]
+def _measured(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return rows[rows[metric].notna()] if metric in rows else rows[:0]
 
 
-def percent(confidence: float) -> str:
-    """The heading of a column of intervals."""
-    return f"{confidence * 100:g} % interval"
+def tests_tables(rows: pd.DataFrame, tests: pd.DataFrame, confidence: float) -> list[Table]:
+    """The paired tests against the baseline, and the spread of the rows that were trained with several seeds."""
+    seeds = table("Trained with several seeds", _measured(rows, "seeds"), "seeds", confidence)
+    return [table(f"Paired tests against {BASELINE}", tests, "tests", confidence), seeds]
 
 
-def p_value(value: float) -> str:
-    """A p-value."""
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+def robustness_table(rows: pd.DataFrame, confidence: float) -> Table:
+    """Accuracy on the held-out human adversarial pairs; no rows where the data has none."""
+    rows = _measured(rows, "ap_h_accuracy")
+    pairs = rows["ap_h_rows"].iloc[0] if len(rows) else 0
+    return table(f"Robustness: {pairs:,.0f} held-out adversarial pairs by people (AP_H)", rows, "ap_h", confidence)
 
 
-def main_table(task: Task, confidence: float, extra: Columns | None = None) -> Table:
-    """Row, our figure, its interval, the reported figure, the difference, and what was measured of `extra`."""
-    rows = task.rows
-    columns: dict[str, Iterable[str]] = {
-        "Row": rows["name"],
-        task.measure: numbers(rows["value"], task.digits),
-        percent(confidence): spans(rows["low"], rows["high"], task.digits),
-        task.source: numbers(rows["reported"], task.digits),
-        "Difference": numbers(rows["value"] - rows["reported"], task.digits, signed=True),
-    }
-    for heading, (key, digits) in (extra or {}).items():
-        if key in rows and rows[key].notna().any():
-            columns[heading] = numbers(rows[key], digits)
-    return table_of(task.title, columns)
-
-
-def metrics_table(title: str, rows: pd.DataFrame, columns: Columns) -> Table:
-    """Further metrics of some rows."""
-    found = rows.reindex(columns=[key for key, _ in columns.values()])
-    cells = {heading: numbers(found[key], digits) for heading, (key, digits) in columns.items()}
-    return table_of(title, {"Row": rows["name"], **cells})
-
-
-def sonnet_tables(results: Results) -> list[Table]:
-    """The floors, and the form, copying and variety of every system."""
-    columns = {
-        "Prompt continued with": list(FLOORS.values()),
-        "chrF": numbers(map(results.floor, FLOORS), 2),
-        "± sd": numbers((results.floors.get(f"{key}_chrf_sd") for key in FLOORS), 2),
-        "Completion only": numbers((results.floor(key, "chrf_completion") for key in FLOORS), 2),
-    }
-    form = metrics_table("Form", results.sonnets.rows, FORM)
-    real = [number(results.floors.get(f"real_{key}"), digits) for key, digits in FORM.values()]
-    form.rows.append(["the real poems", *real])
-    copying = metrics_table("Copying and variety", results.sonnets.rows, COPYING)
-    return [table_of("Floors that need no model", columns), form, copying]
-
-
-def tests_table(tests: pd.DataFrame, confidence: float) -> list[Table]:
-    """The paired tests against the baseline; no table without tests."""
-    columns = {
-        "Row": tests["name"],
-        "Accuracy difference": numbers(tests["difference"], signed=True),
-        percent(confidence): spans(tests["low"], tests["high"]),
-        "Only this right": [f"{rows:,}" for rows in tests["only_row"]],
-        "Only baseline right": [f"{rows:,}" for rows in tests["only_baseline"]],
-        "McNemar p": map(p_value, tests["p_value"]),
-        "Holm p": map(p_value, tests["adjusted"]),
-    }
-    return [table_of(f"Paired tests against {BASELINE}", columns)] if len(tests) else []
-
-
-def seeds_tables(rows: pd.DataFrame, confidence: float) -> list[Table]:
-    """The spread of the rows that were trained with several seeds; no table without such rows."""
-    if "seeds" not in rows:
-        return []
-    rows = rows[rows["seeds"].notna()]
-    columns = {
-        "Row": rows["name"],
-        "Seeds": numbers(rows["seeds"], 0),
-        "Mean accuracy": numbers(rows["seeds_accuracy"]),
-        "± sd": numbers(rows["seeds_accuracy_sd"]),
-        f"{percent(confidence)} of the mean": spans(rows["seeds_accuracy_low"], rows["seeds_accuracy_high"]),
-        "Mean macro F1": numbers(rows["seeds_macro_f1"]),
-        "± sd of F1": numbers(rows["seeds_macro_f1_sd"]),
-    }
-    return [table_of("Trained with several seeds", columns)]
-
-
-def sonnet_tests_table(tests: pd.DataFrame) -> list[Table]:
-    """The paired bootstrap of first draws; no table without tests."""
-    columns = {
-        "Row": tests["name"],
-        "chrF of draw 1": numbers(tests["chrf"], 2),
-        "Difference": numbers(tests["difference"], 2, signed=True),
-        "Holm p": map(p_value, tests["adjusted"]),
-    }
-    return [table_of(f"Paired bootstrap over poems against {SONNET_BASELINE}", columns)] if len(tests) else []
+def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
+    """The paired bootstrap of first draws, the floors, and the form, copying and variety of every system."""
+    floors, rows = results.floors, results.sonnets.rows
+    known = [{"name": title, "chrf": results.floor(key), "sd": floors.get(f"{key}_chrf_sd"),
+              "completion": results.floor(key, "chrf_completion")} for key, title in FLOORS.items()]  # fmt: skip
+    real = {"name": "the real poems"} | {key.removeprefix("real_"): value for key, value in floors.items()}
+    return [
+        table(f"Paired bootstrap over poems against {SONNET_BASELINE}", tests, "sonnet_tests"),
+        table("Floors that need no model", known, "floors"),
+        table("Form", [*rows.to_dict("records"), real], "form"),
+        table("Copying and variety", rows, "copying"),
+    ]
 
 
 def slice_tables(rows: Sequence[str]) -> list[Table]:
     """One table a measure: a line for each row, a column for each bin, the number of pairs at the end."""
-    found = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}
-    return [_slice_table(measure, found) for measure in SLICE_TITLES] if rows else []
+    found, shown = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}, []
+    for measure, (title, form) in SLICE_TITLES.items() if rows else ():
+        parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
+        first = parts[rows[0]]
+        for row, part in parts.items():
+            if not part[["low", "high", "rows"]].equals(first[["low", "high", "rows"]]):
+                raise InputError(f"{SLICES / row}.csv: other bins than those of {rows[0]}; run `dvc repro`")
+        ends = [(figure(low, form), figure(high, form)) for low, high in zip(first["low"], first["high"], strict=True)]
+        header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
+        lines = [[row, *(figure(share, ".3f") for share in part["accuracy"])] for row, part in parts.items()]
+        shown.append(Table(title, header, [*lines, ["pairs", *(f"{count:,}" for count in first["rows"])]]))
+    return shown
 
 
-def _slice_table(measure: str, found: Mapping[str, pd.DataFrame]) -> Table:
-    title, digits = SLICE_TITLES[measure]
-    parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
-    first = next(iter(parts.values()))
-    for row, part in parts.items():
-        if not part[["low", "high", "rows"]].equals(first[["low", "high", "rows"]]):
-            raise InputError(f"{SLICES / row}.csv: other bins than those of {next(iter(found))}; run `dvc repro`")
-    ends = zip(numbers(first["low"], digits), numbers(first["high"], digits), strict=True)
-    header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
-    lines = [[row, *numbers(part["accuracy"], 3)] for row, part in parts.items()]
-    return Table(title, header, [*lines, ["pairs", *(f"{rows:,}" for rows in first["rows"])]])
-
-
-def ensemble_table(ensembles: Mapping[str, Any]) -> list[Table]:
-    """Members and weights of every entry of paraphrase.ensembles; no table without entries."""
+def ensemble_table(ensembles: Mapping[str, Any]) -> Table:
+    """Members and weights of every entry of paraphrase.ensembles."""
     lines = []
     for name, settings in ensembles.items():
         weights = read_json(ENSEMBLES / name / "weights.json")
-        shares = ", ".join(f"{member} {number(weight, 3)}" for member, weight in weights.items())
+        shares = ", ".join(f"{member} {figure(weight, '.3f')}" for member, weight in weights.items())
         lines.append([name, settings["weights"], shares])
-    return [Table("Ensembles", ["Row", "Weights", "Members"], lines, figures=False)] if lines else []
+    return Table("Ensembles", ["Row", "Weights", "Members"], lines, figures=False)
 
 
 def data_table(data: Mapping[str, Any]) -> Table:
@@ -233,28 +143,24 @@ def data_table(data: Mapping[str, Any]) -> Table:
 
 
 def _leaves(path: str, values: Mapping[str, Any]) -> Iterator[list[str]]:
-    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    plain = {key: _plain(value) for key, value in values.items() if not isinstance(value, Mapping)}
     if plain:
-        details = [f"{str(key).replace('_', ' ')} {_plain(value)}" for key, value in plain.items() if value]
-        rows = _plain(plain["rows"]) if "rows" in plain else NOTHING
-        yield [path or "all", rows, ", ".join(text for text in details if not text.startswith("rows "))]
+        details = [f"{key.replace('_', ' ')} {text}" for key, text in plain.items() if key != "rows" and values[key]]
+        yield [path or "all", plain.get("rows", NOTHING), ", ".join(details)]
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _leaves(f"{path} {key}".strip(), value)
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - from JSON
-    if isinstance(value, bool) or value is None or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else number(value)
+    return figure(value, "," if isinstance(value, int) else ".4f")
 
 
-def markdown(table: Table) -> str:
+def markdown(content: Table) -> str:
     """A Markdown table: names left, figures right."""
-    align = ["---", *("---:" if table.figures else "---" for _ in table.header[1:])]
-    lines = [table.header, align, *([_escaped(cell) for cell in row] for row in table.rows)]
+    align = ["---", *("---:" if content.figures else "---" for _ in content.header[1:])]
+    swap = str.maketrans({"\\": "\\\\", "|": "\\|", "<": "&lt;", "\n": " "})
+    lines = [content.header, align, *([cell.translate(swap) for cell in row] for row in content.rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

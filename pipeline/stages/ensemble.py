@@ -6,8 +6,7 @@ Reads predictions/paraphrase/<member>; writes predictions/paraphrase_ensembles/<
 the members' weights in weights.json.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,60 +14,47 @@ from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.errors import InputError, one_argument
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
-from pipeline.evaluation.predictions import (
-    ENSEMBLES,
-    PARAPHRASE,
-    PARAPHRASE_HEADER,
-    UNLABELLED,
-    Floats,
-    Predictions,
-    read_any_predictions,
-    write_predictions,
-)
+from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, PARAPHRASE_HEADER, UNLABELLED, Floats, Predictions
+from pipeline.evaluation.predictions import read_any_predictions as read
+from pipeline.evaluation.predictions import write_predictions as write
 from pipeline.files import new_folder, write_json
-
-SPLITS = ("dev", "dev_swapped", "test", "ap_h")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the predictions of the ensemble named by the only argument."""
     name = one_argument(arguments, "ensemble")
-    settings, seed = entry(load_params().paraphrase.ensembles, name, "paraphrase.ensembles"), load_params().seed
-    members = {member: PARAPHRASE / member for member in settings.members}
-    select, answers = read_members({member: folder / "select.csv" for member, folder in members.items()})
+    params = load_params()
+    settings = entry(params.paraphrase.ensembles, name, "paraphrase.ensembles")
+    members = settings.members
+    select, answers = read_members(members, "select")
     if len(select.ids) < 2 or (select.labels == UNLABELLED).any():
-        file = next(iter(members.values())) / "select.csv"
+        file = PARAPHRASE / members[0] / "select.csv"
         raise InputError(f"{file}: expected at least two rows, all of them labelled; run `dvc repro`")
     if settings.weights == "equal":
         weights = np.full(len(members), 1 / len(members))
         select_answers = mixed(weights, answers)
     else:
         weights = fit_weights(answers, select.labels)
-        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), seed))
+        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), params.seed))
+    found = {"select": (select, select_answers)}
+    swapped = all((PARAPHRASE / member / "dev_swapped.csv").exists() for member in members)
+    for split in ("dev", *(["dev_swapped"] if swapped else []), "test", "ap_h"):
+        rows, answers = read_members(members, split)
+        found[split] = rows, mixed(weights, answers)
     with new_folder(ENSEMBLES / name) as folder:
-        write_split(folder, "select", select, select_answers)
-        for split in SPLITS:
-            files = {member: source / f"{split}.csv" for member, source in members.items()}
-            if split == "dev_swapped" and not all(file.exists() for file in files.values()):
-                continue
-            first, answers = read_members(files)
-            write_split(folder, split, first, mixed(weights, answers))
+        for split, (rows, mixture) in found.items():
+            labels = [None if label == UNLABELLED else label for label in rows.labels.tolist()]
+            write(folder, split, rows.ids, labels, mixture, PARAPHRASE_HEADER)
         write_json(folder / "weights.json", dict(zip(members, weights.tolist(), strict=True)))
 
 
-def read_members(files: Mapping[str, Path]) -> tuple[Predictions, Floats]:
+def read_members(members: Sequence[str], split: str) -> tuple[Predictions, Floats]:
     """The first member's predictions and the probabilities of all (members, rows, classes), of the same rows."""
-    found = {member: read_any_predictions(file) for member, file in files.items()}
-    name, first = next(iter(found.items()))
-    for member, other in found.items():
+    files = [PARAPHRASE / member / f"{split}.csv" for member in members]
+    first, *others = found = [read(file) for file in files]
+    for file, other in zip(files[1:], others, strict=True):
         if other.ids != first.ids or not np.array_equal(other.labels, first.labels):
-            raise InputError(f"{files[member]}: other rows than those of {name}, or in another order; run `dvc repro`")
+            raise InputError(f"{file}: other rows than those of {members[0]}, or in another order; run `dvc repro`")
         if other.probabilities.shape != first.probabilities.shape:
-            raise InputError(f"{files[member]}: other classes than those of {name}; run `dvc repro`")
-    return first, np.stack([other.probabilities for other in found.values()])
-
-
-def write_split(folder: Path, split: str, rows: Predictions, probabilities: Floats) -> None:
-    """Write one split with the ids and labels of `rows`."""
-    labels = [None if label == UNLABELLED else label for label in rows.labels.tolist()]
-    write_predictions(folder, split, rows.ids, labels, probabilities, PARAPHRASE_HEADER)
+            raise InputError(f"{file}: other classes than those of {members[0]}; run `dvc repro`")
+    return first, np.stack([predictions.probabilities for predictions in found])

@@ -18,16 +18,11 @@ VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written fo
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write PAGE."""
+    """Write PAGE, with DVC's placeholders where figures go."""
     if arguments:
         raise InputError("usage: python -m pipeline.stages plots_page")
-    write_text(PAGE, page())
-
-
-def page() -> str:
-    """The page, with DVC's placeholders where figures go."""
     import vl_convert
 
     # In a function, so that the bundle's own names do not meet the `spec` that DVC declares for each figure.
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
-    return SOURCE.read_text(encoding="utf-8").replace("{vega}", f"(() => {{{bundle}}})();")
+    write_text(PAGE, SOURCE.read_text(encoding="utf-8").replace("{vega}", f"(() => {{{bundle}}})();"))

@@ -11,7 +11,8 @@ from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_text
-from pipeline.report import augmentation, page, paired, pictures, plot_tables, tables
+from pipeline.report import answers, page, plot_tables
+from pipeline.report.augmentation import load_augmentation
 from pipeline.report.results import load_results
 from pipeline.report.summary import summary
 
@@ -23,17 +24,12 @@ def main(arguments: Sequence[str]) -> None:
     if arguments:
         raise InputError("usage: python -m pipeline.stages report")
     params, checked = parse(PARAMS), load_params()
-    settings = checked.evaluation
-    results = load_results(params)
-    predictions = paired.dev_predictions(results)
-    tests = paired.paired_tests(predictions["paraphrase"], settings.bootstrap, settings.confidence, checked.seed)
-    sonnet_tests = paired.sonnet_tests(list(results.sonnets.rows["name"]), settings.bootstrap)
-    augmented = augmentation.load_augmentation(params)
-    more = tables.ensemble_table(params["paraphrase"]["ensembles"])
-    more += augmentation.robustness_tables(results.paraphrase.rows, results.confidence)
-    more += augmentation.augmentation_tables(augmented)
-    write_text(METRICS / "summary.md", summary(results, tests, sonnet_tests, more))
-    write_text(PLOTS / "report.html", page.render(results, predictions, tests, sonnet_tests, augmented))
+    settings, results, augmented = checked.evaluation, load_results(params), load_augmentation(params)
+    predictions = answers.dev_predictions(results)
+    tests = answers.paired_tests(predictions["paraphrase"], settings.bootstrap, settings.confidence, checked.seed)
+    sonnet_tests = answers.sonnet_tests(list(results.sonnets.rows["name"]), settings.bootstrap)
+    write_text(METRICS / "summary.md", summary(results, tests, sonnet_tests, augmented))
+    write_text(PLOTS / "report.html", page.page(results, predictions, tests, sonnet_tests, augmented))
     plot_tables.write(PLOTS / "tables", results, predictions, augmented)
-    pictures.write(PLOTS / "pictures", results)
+    page.write_pictures(PLOTS / "pictures", results)
     print("see plots/report.html and metrics/summary.md, or run `python -m pipeline results`")

@@ -14,22 +14,18 @@ from functools import cache
 from pipeline.text.prepared import GIVEN_LINES, words_of
 
 RHYME_PAIRS = ((0, 2), (1, 3), (4, 6), (5, 7), (8, 10), (9, 11), (12, 13))  # ABAB CDCD EFEF GG
-STRESSED = re.compile(r"[A-Z]+[12]$")
-VOWEL_GROUPS = re.compile(r"[aeiouy]+")
-SPELLED_ENDING = re.compile(r"[aeiouy]+[^aeiouy]*e?$")
 
 
 def syllables(line: str) -> int:
     """Syllables of a line: of the first pronunciation of every word, or counted by spelling."""
-    return sum(_word_syllables(word) for word in words_of(line))
+    return sum(map(_word_syllables, words_of(line)))
 
 
 def rhymes(first: str, second: str) -> bool:
     """Whether the last words of two lines rhyme; a word does not rhyme with itself."""
-    first_words, second_words = words_of(first), words_of(second)
-    if not first_words or not second_words or first_words[-1] == second_words[-1]:
+    one, two = [" ".join(words_of(line)[-1:]) for line in (first, second)]
+    if not one or not two or one == two:
         return False
-    one, two = first_words[-1], second_words[-1]
     if _phones(one) and _phones(two):
         return bool(rhyming_parts(one) & rhyming_parts(two))
     return _spelled_ending(one) == _spelled_ending(two)
@@ -41,9 +37,13 @@ def rhyme_agreement(lines: Sequence[str]) -> float:
     return sum(second < len(lines) and rhymes(lines[first], lines[second]) for first, second in pairs) / len(pairs)
 
 
-def mean_syllables(lines: Sequence[str]) -> float:
-    """Mean syllables per line; iambic pentameter has 10. 0 without lines."""
-    return sum(map(syllables, lines)) / max(len(lines), 1)
+def verse_scores(poems: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Syllables of the lines that are not given (iambic pentameter has 10) and rhyme of poems, the lines of each."""
+    new_lines = [line for lines in poems for line in lines[GIVEN_LINES:]]
+    return {
+        "syllables_per_line": sum(map(syllables, new_lines)) / max(len(new_lines), 1),
+        "rhyme_agreement": sum(map(rhyme_agreement, poems)) / len(poems),
+    }
 
 
 @cache
@@ -60,8 +60,7 @@ def _dictionary() -> dict[str, list[str]]:
 
 @cache
 def _phones(word: str) -> list[list[str]]:
-    found = _dictionary()
-    entries = found.get(word) or found.get(word.strip("'")) or []
+    entries = _dictionary().get(word) or _dictionary().get(word.strip("'")) or []
     return [phones.partition("#")[0].split() for phones in entries]
 
 
@@ -69,18 +68,18 @@ def _word_syllables(word: str) -> int:
     phones = _phones(word)
     if phones:
         return sum(phone[-1].isdigit() for phone in phones[0])
-    return max(len(VOWEL_GROUPS.findall(re.sub(r"(?<=[^aeiouy])e$", "", word))), 1)
+    return max(len(re.findall(r"[aeiouy]+", re.sub(r"(?<=[^aeiouy])e$", "", word))), 1)
 
 
 def rhyming_parts(word: str) -> set[tuple[str, ...]]:
+    """Of each pronunciation, the sounds from the last stressed vowel on."""
     parts = set()
     for phones in _phones(word):
-        stressed = [index for index, phone in enumerate(phones) if STRESSED.match(phone)]
-        start = stressed[-1] if stressed else 0
+        start = max((place for place, phone in enumerate(phones) if phone[-1] in "12"), default=0)
         parts.add(tuple(phone.rstrip("012") for phone in phones[start:]))
     return parts
 
 
 def _spelled_ending(word: str) -> str:
-    found = SPELLED_ENDING.search(word)
+    found = re.search(r"[aeiouy]+[^aeiouy]*e?$", word)
     return found.group() if found else word

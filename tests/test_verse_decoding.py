@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding import verse as module
-from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
+from pipeline.decoding.verse import PARTNERS, Critic, Line, split, verse
 from pipeline.decoding.writer import Writer
 from pipeline.evaluation.verse import rhymes
 from pipeline.text.prepared import Poem
@@ -35,7 +35,7 @@ def model(tokenizer: Tokenizer) -> GPT2LMHeadModel:
     found = tiny_model(tokenizer.get_vocab_size(), end, positions=512, spread=0.2).double()
     with torch.no_grad():  # words and line breaks often enough that lines are lines
         breaks = [token for token in range(tokenizer.get_vocab_size()) if "\n" in tokenizer.decode([token])]
-        whole = [*Rhymes(tokenizer).words, *breaks]
+        whole = [*Critic(found, tokenizer).words, *breaks]
         found.transformer.wte.weight[whole] += 0.5 * found.transformer.ln_f.weight
         found.transformer.ln_f.bias += 0.5
     return found
@@ -47,16 +47,16 @@ def write(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbi
     return verse(Writer(model, tokenizer, 5, lambda: [*short, *forbidden]), poems, system)
 
 
-def test_words_that_rhyme_are_found(tokenizer: Tokenizer) -> None:
-    index = Rhymes(tokenizer)
-    found = {index.words[token] for token in index.of("Day")}
+def test_words_that_rhyme_are_found(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
+    critic = Critic(model, tokenizer)
+    found = {critic.words[token] for token in critic.rhymes("Day")}
     assert {"way", "may", "stay", "say"} <= found and "day" not in found
     assert all(rhymes("day", word) for word in found)
-    assert index.of("orange") == []
+    assert critic.rhymes("orange") == []
 
 
 def test_every_line_that_can_rhyme_does(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    index = Rhymes(tokenizer)
+    critic = Critic(model, tokenizer)
     rhymed = 0
     for poem, text in zip(POEMS, write(model, tokenizer, POEMS), strict=True):
         lines = text.split("\n")
@@ -66,7 +66,7 @@ def test_every_line_that_can_rhyme_does(model: GPT2LMHeadModel, tokenizer: Token
                 continue
             partner = split(lines[first])
             assert partner is not None
-            if index.of(partner.word):
+            if critic.rhymes(partner.word):
                 rhymed += 1
                 assert rhymes(lines[first], lines[second]), (lines[first], lines[second])
     assert rhymed >= 10  # of 12; the second prompt has an orange

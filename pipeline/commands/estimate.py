@@ -38,7 +38,7 @@ from pipeline.config.params import load_params
 from pipeline.config.sonnet import Sonnet
 from pipeline.config.tasks import NUM_LABELS, Paraphrase, Sentiment
 from pipeline.config.training import Compute, Training
-from pipeline.decoding.sampling import ROWS_PER_BATCH, sample
+from pipeline.decoding.running import ROWS_PER_BATCH, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.errors import InputError
 from pipeline.files import read_json

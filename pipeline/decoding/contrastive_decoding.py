@@ -30,7 +30,6 @@ class Options(System):
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """One poem for each prompt."""
     assert writer.backbone
     models, limits = (writer.model, writer.backbone()), writer.limits(options)
     return Written(

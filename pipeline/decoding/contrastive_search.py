@@ -37,7 +37,6 @@ class Options(System):
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """One poem for each prompt."""
     limits = writer.limits(options)
     return Written(
         writer.search(poems, lambda own: [[text] for text in contrastive_search(writer.model, own, options, limits)])
@@ -61,37 +60,16 @@ def contrastive_search(
         probabilities, tokens = logits.softmax(-1).topk(options.k)
         alpha = options.alpha * (min(1.0, (texts.step + 1) / DYNAMIC_STEPS) if options.dynamic_alpha else 1.0)
         real = reader.mask[:, -states.shape[1] :]  # without the model's prefix, which has no states here
-        siblings = _siblings(reader, tokens)
+        siblings = reader.siblings(tokens)
         scores = (1 - alpha) * probabilities - alpha * _similarity(siblings, states, real, options.mean_similarity)
         best = scores.masked_fill(probabilities == 0, -torch.inf).argmax(1)  # less than k tokens may be left
         chosen = tokens.gather(1, best[:, None])[:, 0]
         if not (kept := texts.append(chosen)):
-            break
-        own = siblings[torch.arange(len(best), device=best.device), best]
-        for layer in reader.cache.layers:
-            layer.keep_one(best, options.k)
+            return texts.written
+        own = siblings.take_along_dim(best[:, None, None], 1)
+        states = torch.cat([states, own], 1)[kept]
+        reader.keep_sibling(best, options.k)
         reader.go_on(chosen[kept], kept)
-        states = torch.cat([states, own[:, None]], 1)[kept]
-    return texts.written
-
-
-def _siblings(reader: Reader, tokens: Tensor) -> Tensor:
-    """Hidden states (rows, k, width) of k next tokens (rows, k), each after its text and blind to the others.
-
-    The cache grows by k entries.
-    """
-    rows, k = tokens.shape
-    past = reader.mask.bool()[:, None, :].expand(rows, k, -1)
-    itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
-    seen = torch.cat([past, itself], 2)[:, None]
-    bias = torch.zeros(seen.shape, dtype=reader.model.dtype, device=tokens.device)
-    return reader.model.transformer(
-        tokens,
-        attention_mask=bias.masked_fill(~seen, torch.finfo(reader.model.dtype).min),
-        position_ids=reader.mask.sum(1, keepdim=True).expand(rows, k),
-        past_key_values=reader.cache,
-        use_cache=True,
-    ).last_hidden_state
 
 
 def _similarity(siblings: Tensor, states: Tensor, mask: Tensor, mean: bool) -> Tensor:

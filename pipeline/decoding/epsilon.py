@@ -16,8 +16,6 @@ from pipeline.text.prepared import Poem
 
 
 class Options(Sampler):
-    """The floor."""
-
     decoder: Literal["epsilon"]
     epsilon: float = Field(gt=0, lt=1)
 
@@ -31,7 +29,6 @@ class Pool(System):
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """Sampled poems."""
     return Written(samples(writer, poems, options.draws, options))
 
 

@@ -23,14 +23,11 @@ BELOW_ONE = 1 - 2**-40  # no rounding makes a share of a sum the whole sum, behi
 
 
 class Options(Sampler):
-    """The nucleus."""
-
     decoder: Literal["top_p"]
     top_p: float = Field(gt=0, le=1)
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """Sampled poems."""
     choose = partial(top_p, p=options.top_p, temperature=options.temperature)
     return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
 

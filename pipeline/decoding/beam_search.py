@@ -75,7 +75,7 @@ def beam_search(
     while reader and texts:
         going: list[tuple[int, _Text]] = []
         for number, sums in _continuations(reader, texts, prompts, options, limits).items():
-            own = []
+            own: list[tuple[int, _Text]] = []
             for rank, (total, row, token) in enumerate(nlargest(2 * options.beams, sums, key=itemgetter(0))):
                 before = texts[row]
                 text = _Text(number, [*before.tokens, token], total, before.open_lines - limits.breaks[token])
@@ -105,7 +105,7 @@ def _continuations(
     logits = ban_repeated(limits.allowed(logits, so_far), so_far, options.no_repeat_ngram)
     # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
     values, tokens = logits.topk(min(2 * options.beams, logits.shape[1]))
-    found = defaultdict(list)
+    found: dict[int, list[tuple[float, int, int]]] = defaultdict(list)
     for row, (text, scores) in enumerate(zip(texts, (values - normaliser).tolist(), strict=True)):
         pairs = zip(scores, tokens[row].tolist(), strict=True)
         found[text.prompt] += [(text.total + score, row, token) for score, token in pairs if score > -math.inf]

@@ -9,13 +9,11 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.models.adapters import prefix_cache, prefix_length
 
-RESERVE = 64  # tokens at least, and half of what is there: few copies, however long the texts become
-
 
 class ReservingLayer(DynamicLayer):
     """A layer with room ahead: DynamicLayer copies all keys and values for every new token, which costs a third more.
 
-    buffer: (2, rows, heads, tokens, head width), of which `keys` and `values` are the first tokens.
+    buffer: (2, rows, heads, tokens, head width), of which `keys` and `values` are the first tokens. It grows by half.
     """
 
     buffer: Tensor
@@ -28,7 +26,7 @@ class ReservingLayer(DynamicLayer):
         past = self.get_seq_length()
         tokens = past + new.shape[3]
         if tokens > self.buffer.shape[3]:
-            larger = new.new_empty(*new.shape[:3], tokens + max(RESERVE, tokens // 2), new.shape[4])
+            larger = new.new_empty(*new.shape[:3], tokens + max(64, tokens // 2), new.shape[4])
             larger[..., :past, :] = self.buffer[..., :past, :]
             self.buffer = larger
         self.buffer[..., past:tokens, :] = new
@@ -91,8 +89,7 @@ class Reader:
         past = self.mask.bool()[:, None].expand(rows, k, -1)
         itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
         seen = torch.cat([past, itself], 2)[:, None]
-        bias = torch.zeros(seen.shape, dtype=self.model.dtype, device=tokens.device)
-        bias = bias.masked_fill(~seen, torch.finfo(self.model.dtype).min)
+        bias = (~seen).to(self.model.dtype) * torch.finfo(self.model.dtype).min
         return self._read(tokens, self.mask.sum(1, keepdim=True).expand(rows, k), bias)
 
     def keep_sibling(self, best: Tensor, count: int) -> None:

@@ -34,23 +34,20 @@ def penalised(logits: Tensor, texts: Sequence[list[int]], penalty: float) -> Ten
     A positive logit is divided and a negative one multiplied, so that either becomes less likely (Keskar et al. 2019,
     https://arxiv.org/abs/1909.05858, states the positive case only).
     """
-    lowered: Tensor = RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
-    return lowered
+    return RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
 
 
 def _padded(logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
     """Texts (rows, longest), padded on the left with a token that no vocabulary has and transformers does not count."""
     longest = max(map(len, texts))
-    padding = logits.shape[1]
-    return torch.tensor([[padding] * (longest - len(text)) + text for text in texts], device=logits.device)
+    rows = [[logits.shape[1]] * (longest - len(text)) + text for text in texts]
+    return torch.tensor(rows, device=logits.device)
 
 
 class Constraints:
-    """The bans of one system; `lines` gives the lines of the training poems, if they are needed.
+    """The bans of one system; see pipeline/config/sonnet.py. `lines` gives those of the training poems.
 
-    exact_lines: a poem ends within its 14th line, and no line is blank. (The decoders end it there at the latest.)
-    line_length: each line has as many tokens as some training line at least, and as some training line at most.
-    no_copy_words: no line shares a run of more words with a training line; None allows all.
+    With `exact_lines` no line is blank either. (The decoders end a poem with its 14th line at the latest.)
     """
 
     def __init__(self, tokenizer: Tokenizer, lines: Callable[[], Sequence[str]], system: System) -> None:

@@ -26,7 +26,7 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
     sampler = top_p.Options.model_construct(**own, draws=options.samples)
     own |= {"dynamic_alpha": False, "mean_similarity": False, "repetition_penalty": 1.0}
     search = contrastive_search.Options.model_construct(**own)
-    found = [*top_p.write(writer, poems, sampler).poems, *contrastive_search.write(writer, poems, search).poems]
+    found = top_p.write(writer, poems, sampler).poems + contrastive_search.write(writer, poems, search).poems
     found += beam_search.candidates(writer, poems, options)
     pool = [
         Generated(poem.id, number, poem.prompt, text)

@@ -21,9 +21,7 @@ class Options(Sampler):
 
 
 class Pool(System):
-    """Samples to choose from."""
-
-    samples: int = Field(ge=1)  # per prompt
+    samples: int = Field(ge=1)  # per prompt, to choose from
     epsilon: float = Field(gt=0, lt=1)
     temperature: float = Field(gt=0)
 

@@ -23,10 +23,8 @@ ORDERS = 6
 
 
 class Options(Pool):
-    """Samples, and how often to go through the lines."""
-
     decoder: Literal["line_mbr"]
-    sweeps: int = Field(ge=1)  # at most
+    sweeps: int = Field(ge=1)  # at most, through the lines
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
@@ -36,14 +34,10 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 
 
 def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int) -> str:
-    """The poem from the lines of the pool with the highest expected chrF against it.
+    """The poem from the lines of the pool, whole poems, with the highest expected chrF against it.
 
-    Args:
-        prompt: the given lines, joined by newlines; they stay.
-        pool: whole poems that begin with the prompt.
-        forbidden: lines that may not be used, such as those of training poems; a line that has no other choice is
-            left out.
-        sweeps: most passes over all lines.
+    The lines of the prompt stay, `forbidden` ones are not used: a line that has no other choice is left out. `sweeps`
+    is the most passes over all lines.
     """
     given = prompt.split("\n")
     split = [poem.split("\n")[len(given) :] for poem in pool]
@@ -98,8 +92,7 @@ class References:
         matches += np.bincount(self.orders, least, ORDERS)
         totals = self.size * totals.clip(0)
         both = np.maximum(((totals > 0) & (self.totals > 0)).sum(1), 1)
-        precision, recall = (matches / np.maximum(all_, 1) for all_ in (totals, self.totals))
-        precision, recall = precision.sum(1), recall.sum(1)
+        precision, recall = ((matches / np.maximum(whole, 1)).sum(1) for whole in (totals, self.totals))
         return 500 * precision * recall / np.maximum(4 * precision + recall, 1e-16) / both
 
 

@@ -23,18 +23,12 @@ Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), unifor
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a text, beside the end-of-text token and the model's context, and what it may not hold.
+    """What ends a text, beside the end-of-text token and the model's context, and what it may not hold."""
 
-    breaks: the line breaks in each token of the vocabulary.
-    lines: a text ends with this many line breaks, those of its prompt included.
-    new_tokens: most tokens after the prompt; None allows all that the context holds.
-    constrain: see pipeline/decoding/constraints.py.
-    """
-
-    breaks: Sequence[int]
-    lines: int = SONNET_LINES
-    new_tokens: int | None = None
-    constrain: Constrain | None = None
+    breaks: Sequence[int]  # in each token of the vocabulary
+    lines: int = SONNET_LINES  # a text ends with this many line breaks, those of its prompt included
+    new_tokens: int | None = None  # at most, after the prompt; None allows all that the context holds
+    constrain: Constrain | None = None  # see pipeline/decoding/constraints.py
 
     def open_lines(self, text: Sequence[int]) -> int:
         """The line breaks that a text may still hold."""
@@ -92,12 +86,10 @@ def in_place(rows: Sequence[int]) -> list[int]:
 def decode(
     models: Sequence[GPT2LMHeadModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
 ) -> list[list[int]]:
-    """The new tokens of each prompt, without the end-of-text token.
+    """The new tokens of each prompt, of which none is empty, without the end-of-text token.
 
-    Args:
-        models: in evaluation mode, with one vocabulary; each reads equal prompts once.
-        prompts: token ids; none empty.
-        choose: takes the Running texts and each model's logits (rows, vocabulary), gives the next tokens (rows,).
+    The models are in evaluation mode and have one vocabulary; each reads equal prompts once. `choose` takes the Running
+    texts and each model's logits (rows, vocabulary) and gives the next tokens (rows,).
     """
     texts = Running(prompts, limits, min(map(text_length, models)), models[0].config.eos_token_id)
     if not texts.rows:

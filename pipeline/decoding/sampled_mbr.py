@@ -17,8 +17,6 @@ DECIMALS = 9  # of a score: rounding errors tell no candidates apart
 
 
 class Options(Pool):
-    """Samples and what they are compared with."""
-
     decoder: Literal["sampled_mbr"]
     aggregated: bool  # references: exact costs N squared, aggregated N
 
@@ -34,11 +32,11 @@ def mbr(candidates: Sequence[str], aggregated: bool = False) -> int:
     With aggregated references (Vamvas & Sennrich 2024, https://arxiv.org/abs/2402.04251) the n-gram counts of all
     references are averaged first. A repeated candidate counts as often as a reference.
     """
-    counts = Counter("".join(text.split()) for text in candidates)  # fastchrf knows fewer kinds of white space
+    bare = ["".join(text.split()) for text in candidates]  # fastchrf knows fewer kinds of white space
+    counts = Counter(bare)
     texts = list(counts)
     if aggregated:
         scores = np.array(aggregate_chrf([texts], [list(counts.elements())])[0])
     else:
         scores = np.array(pairwise_chrf([texts], [texts])[0]) @ list(counts.values())
-    best = texts[scores.round(DECIMALS).argmax()]
-    return next(place for place, text in enumerate(candidates) if "".join(text.split()) == best)
+    return bare.index(texts[scores.round(DECIMALS).argmax()])

@@ -10,13 +10,11 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
-from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
@@ -32,15 +30,13 @@ from pipeline.text.lines import GIVEN_LINES, SONNET_LINES, Generated, word_match
 from pipeline.text.prepared import Poem
 from pipeline.text.tokenizer import end_of_text
 
-SYLLABLES = 10  # of a line in iambic pentameter
 PARTNERS = {second: first for first, second in RHYME_PAIRS}
 ROWS = 32  # read in one pass: (rows, tokens, vocabulary) numbers are held
 DECIMALS = 4  # of a mean log-probability: the last bits depend on the batch
+Line = tuple[str, str, str]  # its last word, what is before it and what behind it, in their order
 
 
 class Options(System):
-    """Top-p samples of each line to choose from."""
-
     decoder: Literal["verse"]
     max_new_tokens: None  # it writes whole lines
     candidates: int = Field(ge=1)  # for each line
@@ -54,38 +50,26 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
     return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, texts, strict=True)])
 
 
-class Line(NamedTuple):
-    """A candidate: `start` is all before its last `word`, `rest` all behind it."""
-
-    start: str
-    word: str
-    rest: str
-
-    @property
-    def text(self) -> str:
-        """The whole line."""
-        return self.start + self.word + self.rest
-
-
 def split(line: str) -> Line | None:
     """A line at its last word; None if it has none."""
     words = word_matches(line)
     if not words:
         return None
     start, end = words[-1].span()
-    return Line(line[:start], line[start:end], line[end:])
+    return line[:start], line[start:end], line[end:]
 
 
 @torch.inference_mode()
 def verse(writer: Writer, poems: Sequence[Poem], options: Options) -> list[str]:
     """The whole text of each poem; shorter than 14 lines where the model's context ends or no line can be used."""
-    critic, context = Critic(writer.model, writer.tokenizer), text_length(writer.model)
+    critic, context = Critic(writer), text_length(writer.model)
     forbidden, limits = set(writer.training_lines()), writer.limits(options)
     choose = partial(top_p, p=options.top_p, temperature=options.temperature)
-    texts = [poem.prompt.split("\n") for poem in poems]
+    texts, end = [poem.prompt.split("\n") for poem in poems], end_of_text(writer.tokenizer)
     active = list(range(len(poems)))
     for place in range(GIVEN_LINES, SONNET_LINES):
-        prompts = {number: critic.prompt(texts[number]) for number in active}
+        codes = writer.tokenizer.encode_batch(["\n".join([*texts[number], ""]) for number in active])
+        prompts = {number: [end, *code.ids] for number, code in zip(active, codes, strict=True)}
         active = [number for number in active if len(prompts[number]) < context]
         jobs = [(number, draw) for draw in range(options.candidates) for number in active]
         seeds = [stream_seed(writer.seed, poems[number].id, place * options.candidates + draw) for number, draw in jobs]
@@ -108,9 +92,9 @@ class Critic:
     words: those that are one token with a space in front; rhyming: their tokens, by what they rhyme with.
     """
 
-    def __init__(self, model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        pieces = enumerate(tokenizer.decode([token]) for token in range(tokenizer.get_vocab_size()))
+    def __init__(self, writer: Writer) -> None:
+        self.model, self.tokenizer = writer.model, writer.tokenizer
+        pieces = enumerate(self.tokenizer.decode([token]) for token in range(self.tokenizer.get_vocab_size()))
         spaced = {token: piece[1:] for token, piece in pieces if piece[:1] == " " and len(piece) > 2}
         self.words = {token: word for token, word in spaced.items() if word.isalpha() and word.islower()}
         self.rhyming: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -123,31 +107,28 @@ class Critic:
         found = {token for part in rhyming_parts(word.lower()) for token in self.rhyming[part]}
         return sorted(token for token in found if self.words[token] != word.lower())
 
-    def prompt(self, lines: Sequence[str]) -> list[int]:
-        """The tokens of a poem's first lines."""
-        return [end_of_text(self.tokenizer), *self.tokenizer.encode("\n".join(lines) + "\n").ids]
-
     def best(self, prompt: list[int], lines: Sequence[Line], poem: Sequence[str], forbidden: Set[str]) -> str | None:
         """The next line of `poem`; None if none of the candidates can be used."""
         place = len(poem)
         partner = split(poem[PARTNERS[place]]) if place in PARTNERS else None
-        wanted = self.rhymes(partner.word) if partner else []
+        wanted = self.rhymes(partner[1]) if partner else []
         scored = self.scored(prompt, lines, wanted) if lines else []
-        usable = [(line, score) for line, score in scored if line.text not in forbidden and line.text not in poem]
+        usable = [item for item in scored if "".join(item[0]) not in {*forbidden, *poem}]
         if place in PARTNERS.values():
-            usable = [(line, score) for line, score in usable if self.rhymes(line.word)] or usable
-        ranked = sorted(usable, key=lambda item: (abs(syllables(item[0].text) - SYLLABLES), -item[1]))
-        return ranked[0][0].text if ranked else None
+            usable = [item for item in usable if self.rhymes(item[0][1])] or usable
+        # A line in iambic pentameter has 10 syllables.
+        ranked = sorted(usable, key=lambda item: (abs(syllables("".join(item[0])) - 10), -item[1]))
+        return "".join(ranked[0][0]) if ranked else None
 
     def scored(self, prompt: list[int], lines: Sequence[Line], wanted: Sequence[int]) -> list[tuple[Line, float]]:
         """The lines, with the likeliest of the `wanted` tokens as their last word, and their mean log-probabilities."""
-        starts = [line.start.rstrip() if wanted else line.text for line in lines]
+        starts = [line[0].rstrip() if wanted else "".join(line) for line in lines]
         tokens = [self.tokenizer.encode(start).ids for start in starts]
         sums, following = self.read(prompt, tokens)
         if wanted:
             scores, places = (found.tolist() for found in following[:, list(wanted)].max(1))
             ends = zip(starts, places, lines, strict=True)
-            lines = [Line(f"{start} ".lstrip(), self.words[wanted[place]], line.rest) for start, place, line in ends]
+            lines = [(f"{start} ".lstrip(), self.words[wanted[place]], line[2]) for start, place, line in ends]
             sums = [total + last for total, last in zip(sums, scores, strict=True)]
         lengths = [len(ids) + bool(wanted) for ids in tokens]
         means = [round(total / length, DECIMALS) for total, length in zip(sums, lengths, strict=True)]

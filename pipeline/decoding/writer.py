@@ -39,17 +39,13 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Writer:
-    """A system's model, in evaluation mode, and what else its decoder may need.
-
-    training_lines: gives the lines that the model was trained on, which constraints learn from.
-    backbone: loads the model that `model` was fine-tuned from.
-    """
+    """A system's model, in evaluation mode, and what else its decoder may need."""
 
     model: GPT2LMHeadModel
     tokenizer: Tokenizer
     seed: int
-    training_lines: Callable[[], Sequence[str]] = list
-    backbone: Callable[[], GPT2LMHeadModel] | None = None
+    training_lines: Callable[[], Sequence[str]] = list  # the lines that the model was trained on
+    backbone: Callable[[], GPT2LMHeadModel] | None = None  # loads the model that `model` was fine-tuned from
 
     @cached_property
     def breaks(self) -> list[int]:
@@ -98,8 +94,8 @@ def chosen(poems: Sequence[Poem], pool: Sequence[Generated], choose: Callable[[P
     """One text a prompt, which `choose` makes of its candidates; several processes share the prompts."""
 
     def choices(own: Sequence[Poem]) -> list[Generated]:
-        texts = {poem.id: [candidate.text for candidate in pool if candidate.id == poem.id] for poem in own}
-        return [Generated(poem.id, 0, poem.prompt, choose(poem, texts[poem.id])) for poem in own]
+        texts = [choose(poem, [candidate.text for candidate in pool if candidate.id == poem.id]) for poem in own]
+        return [Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(own, texts, strict=True)]
 
     return Written(shared(poems, choices), pool)
 
@@ -110,7 +106,7 @@ def training_lines(folder: Path) -> list[str]:
     return list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
 
 
-def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem], context: int) -> list[list[int]]:
+def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem | Generated], context: int) -> list[list[int]]:
     """The given lines as the model saw them in training: after an end-of-text token, ended by a line break."""
     codes = tokenizer.encode_batch([poem.prompt + "\n" for poem in poems])
     prompts = [[end_of_text(tokenizer), *code.ids] for code in codes]
@@ -137,7 +133,7 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
     Texts are encoded as in training and cut at the model's context; the end-of-text token is not counted.
     """
     context = model.config.n_positions
-    prompts = encode_prompts(tokenizer, [Poem(poem.id, poem.prompt, None) for poem in poems], context)
+    prompts = encode_prompts(tokenizer, poems, context)
     documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
 
     def score(batch: Sequence[int]) -> list[tuple[int, float | None]]:
@@ -153,6 +149,5 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
 
     by_length = sorted(range(len(poems)), key=lambda number: len(documents[number]))
     batches = [by_length[start : start + TOGETHER] for start in range(0, len(poems), TOGETHER)]
-    scored = shared(batches, lambda own: [score(batch) for batch in own])
-    nll = dict(chain.from_iterable(scored))
+    nll = dict(chain.from_iterable(shared(batches, lambda own: list(map(score, own)))))
     return [replace(poem, nll=nll[number]) for number, poem in enumerate(poems)]

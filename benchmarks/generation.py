@@ -20,8 +20,7 @@ from benchmarks import course_loop
 from benchmarks.measure import Measured, Work, interleaved, seconds, write
 from benchmarks.sizes import VOCABULARY, WORDS, config
 from pipeline.decoding import beam_search, contrastive_search
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.text.prepared import PREPARED, read_poems
 from pipeline.text.prompts import load_tokenizer

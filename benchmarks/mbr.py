@@ -14,7 +14,7 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from benchmarks.measure import Work, interleaved, seconds, write
-from pipeline.decoding.mbr import mbr, pairwise_chrf
+from pipeline.decoding.sampled_mbr import mbr
 from pipeline.text.prepared import PREPARED, SONNET_LINES, read_poems
 
 FEW, MANY = 64, 1024
@@ -30,13 +30,10 @@ def main() -> None:
     rows: dict[str, Work] = {
         slow: partial(reference, pool[:FEW]),
         fast: partial(ours, pool[:FEW], False),
-        f"this project, {MANY:,} candidates": partial(ours, pool, False),
         f"this project, {MANY:,} candidates, aggregated": partial(ours, pool, True),
     }
     found = interleaved(rows, options.rounds, "s")
-    expected = sacrebleu_scores(pool[:FEW])
-    apart = float(np.abs(pairwise_chrf(pool[:FEW]).mean(1) - expected).max())
-    assert apart < 1e-6 and int(np.argmax(expected)) == mbr(pool[:FEW])
+    assert int(np.argmax(sacrebleu_scores(pool[:FEW]))) == mbr(pool[:FEW])
     table = [
         {
             "name": name,
@@ -51,8 +48,7 @@ def main() -> None:
         "mbr",
         "Minimum Bayes risk",
         f"One choice among poems of {SONNET_LINES} lines with chrF, every candidate against every other; aggregated: "
-        f"against the averaged n-gram counts of all. Among {FEW} both choose the same, with scores that differ by less "
-        "than 1e-6.",
+        f"against the averaged n-gram counts of all. Among {FEW} both choose the same.",
         options.rounds,
         table,
     )

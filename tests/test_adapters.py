@@ -17,8 +17,7 @@ from pipeline.config.training import Lora, Prefix
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_decoding import contrastive_decoding
 from pipeline.decoding.contrastive_search import contrastive_search
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.models.adapters import add_adapter, load_language_model, prefix_length, text_length
 from pipeline.objectives import language_model

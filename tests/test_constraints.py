@@ -71,8 +71,9 @@ def test_every_decoder_obeys(name: str) -> None:
 
 
 def test_lines_are_as_long_as_those_of_training_and_a_blank_one_does_not_end() -> None:
-    constraints = Constraints(TOKENIZER, ["one two three", "one two three four five"], True, True, None)
-    shortest, longest = (len(TOKENIZER.encode(line).ids) for line in ("one two three", "one two three four five"))
+    lines = ["one two three", "one two three four five"]
+    constraints = Constraints(TOKENIZER, lambda: lines, options("top_k", exact_lines=True, line_length=True))
+    shortest, longest = (len(TOKENIZER.encode(line).ids) for line in lines)
     prompt = TOKENIZER.encode("a\nb\nc\n").ids
     (newline,), end, word = TOKENIZER.encode("\n").ids, TOKENIZER.token_to_id(END), TOKENIZER.encode("g").ids
     logits = torch.zeros(1, TOKENIZER.get_vocab_size())

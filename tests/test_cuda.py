@@ -18,8 +18,7 @@ from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.training import Compute, Lora
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_search import contrastive_search
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.models.adapters import add_adapter
 from pipeline.models.classifier import build_classifier

@@ -13,9 +13,8 @@ from tiny import NEWLINES, QUIET, tiny_model
 from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding import sampling
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import REDRAWS, sample
+from pipeline.decoding import running
+from pipeline.decoding.running import REDRAWS, Limits, sample
 from pipeline.decoding.top_p import top_p
 
 LOGITS = st.lists(st.floats(-12, 12, width=32) | st.integers(-3, 3).map(float), min_size=1, max_size=24)
@@ -193,7 +192,7 @@ def test_a_text_does_not_depend_on_its_batch(
     choose = partial(top_p, p=0.9, temperature=1.1)
     prompts, seeds = prompts_of([10] * 10), list(range(10))
     together = sample(model, prompts, seeds, choose, Limits(NEWLINES, 5))
-    monkeypatch.setattr(sampling, "ROWS_PER_BATCH", rows)
+    monkeypatch.setattr(running, "ROWS_PER_BATCH", rows)
     assert sample(model, prompts[::-1], seeds[::-1], choose, Limits(NEWLINES, 5))[::-1] == together
     assert len(set(map(tuple, together))) == 10
 

@@ -19,10 +19,9 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from pipeline.config.params import load_params
 from pipeline.config.sonnet import System
 from pipeline.decoding.epsilon import epsilon
-from pipeline.decoding.likelihood import with_nll
 from pipeline.decoding.min_p import min_p
 from pipeline.decoding.top_k import top_k
-from pipeline.decoding.writer import Writer, Written, encode_prompts, stream_seed, whole_poem
+from pipeline.decoding.writer import Writer, Written, encode_prompts, stream_seed, whole_poem, with_nll
 from pipeline.errors import InputError
 from pipeline.files import read_json, read_jsonl, write_jsonl
 from pipeline.stages.code import listings

@@ -1,14 +1,13 @@
 """MBR against brute force with sacrebleu; line-level MBR never gets worse and never uses what is forbidden."""
 
-import numpy as np
 import pytest
 from fastchrf import aggregate_chrf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 
-from pipeline.decoding.line_mbr import line_mbr
-from pipeline.decoding.mbr import References, mbr, pairwise_chrf
+from pipeline.decoding.line_mbr import References, line_mbr
+from pipeline.decoding.sampled_mbr import mbr
 
 SACREBLEU = CHRF()
 WORDS = st.sampled_from("shall I compare thee to a summer day rough winds do shake the darling buds of may".split())
@@ -27,7 +26,6 @@ def brute_force(candidates: list[str]) -> list[float]:
 @given(POEMS)
 def test_the_choice_is_that_of_brute_force_with_sacrebleu(candidates: list[str]) -> None:
     expected = brute_force(candidates)
-    assert pairwise_chrf(candidates).mean(1) == pytest.approx(expected, abs=1e-6)
     assert expected[mbr(candidates)] == pytest.approx(max(expected), abs=1e-9)
 
 
@@ -51,9 +49,7 @@ def test_aggregated_references_are_those_of_fastchrf(candidates: list[str]) -> N
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.text("ab c\n\u00e9", max_size=12), min_size=1, max_size=6), st.data())
-def test_pairs_and_changed_texts_equal_fastchrf_and_sacrebleu(texts: list[str], data: st.DataObject) -> None:
-    expected = [[SACREBLEU.sentence_score(one, [other]).score for other in texts] for one in texts]
-    assert pairwise_chrf(texts) == pytest.approx(np.array(expected), abs=1e-6)
+def test_changed_texts_have_the_chrf_of_fastchrf(texts: list[str], data: st.DataObject) -> None:
     references = [*texts, "abc\u00e9"]
     before, *options, after = data.draw(st.lists(st.text("ab c\u00e9", max_size=9), min_size=4, max_size=4))
     scores = References(references).scores(options, [before], [after])

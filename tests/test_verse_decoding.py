@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding import verse as module
-from pipeline.decoding.verse import PARTNERS, Critic, Line, Rhymes, split, verse
+from pipeline.decoding.verse import PARTNERS, Critic, split, verse
 from pipeline.decoding.writer import Writer
 from pipeline.evaluation.metre import rhymes
 from pipeline.text.prepared import Poem
@@ -35,7 +35,7 @@ def model(tokenizer: Tokenizer) -> GPT2LMHeadModel:
     found = tiny_model(tokenizer.get_vocab_size(), end, positions=512, spread=0.2).double()
     with torch.no_grad():  # words and line breaks often enough that lines are lines
         breaks = [token for token in range(tokenizer.get_vocab_size()) if "\n" in tokenizer.decode([token])]
-        whole = [*Rhymes(tokenizer).words, *breaks]
+        whole = [*Critic(Writer(found, tokenizer, 5)).words, *breaks]
         found.transformer.wte.weight[whole] += 0.5 * found.transformer.ln_f.weight
         found.transformer.ln_f.bias += 0.5
     return found
@@ -47,16 +47,16 @@ def write(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: list[Poem], forbi
     return verse(Writer(model, tokenizer, 5, lambda: [*short, *forbidden]), poems, system)
 
 
-def test_words_that_rhyme_are_found(tokenizer: Tokenizer) -> None:
-    index = Rhymes(tokenizer)
-    found = {index.words[token] for token in index.of("Day")}
+def test_words_that_rhyme_are_found(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
+    critic = Critic(Writer(model, tokenizer, 5))
+    found = {critic.words[token] for token in critic.rhymes("Day")}
     assert {"way", "may", "stay", "say"} <= found and "day" not in found
     assert all(rhymes("day", word) for word in found)
-    assert index.of("orange") == []
+    assert critic.rhymes("orange") == []
 
 
 def test_every_line_that_can_rhyme_does(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    index = Rhymes(tokenizer)
+    critic = Critic(Writer(model, tokenizer, 5))
     rhymed = 0
     for poem, text in zip(POEMS, write(model, tokenizer, POEMS), strict=True):
         lines = text.split("\n")
@@ -66,7 +66,7 @@ def test_every_line_that_can_rhyme_does(model: GPT2LMHeadModel, tokenizer: Token
                 continue
             partner = split(lines[first])
             assert partner is not None
-            if index.of(partner.word):
+            if critic.rhymes(partner[1]):
                 rhymed += 1
                 assert rhymes(lines[first], lines[second]), (lines[first], lines[second])
     assert rhymed >= 10  # of 12; the second prompt has an orange
@@ -90,7 +90,7 @@ def test_likelihoods_are_those_of_a_pass_without_a_cache(
 ) -> None:
     monkeypatch.setattr(module, "ROWS", rows)
     prompt, texts = [0, 7, 90, 33], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
-    sums, following = Critic(model, tokenizer).read(prompt, texts)
+    sums, following = Critic(Writer(model, tokenizer, 5)).read(prompt, texts)
     for text, total, last in zip(texts, sums, following, strict=True):
         with torch.inference_mode():
             plain = model(torch.tensor([prompt + text])).logits[0].log_softmax(-1)
@@ -100,8 +100,8 @@ def test_likelihoods_are_those_of_a_pass_without_a_cache(
 
 
 def test_the_last_word_of_a_line() -> None:
-    assert split("Thy love's fair 'tis,") == Line("Thy love's fair ", "'tis", ",")
-    assert split("alone.") == Line("", "alone", ".")
+    assert split("Thy love's fair 'tis,") == ("Thy love's fair ", "'tis", ",")
+    assert split("alone.") == ("", "alone", ".")
     assert split("...") is None
 
 

@@ -145,8 +145,7 @@ def written() -> dict[str, Any]:
     from tiny import options, tiny_tokenizer
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-    from pipeline.decoding.likelihood import with_nll
-    from pipeline.decoding.writer import Writer, encode_prompts
+    from pipeline.decoding.writer import Writer, encode_prompts, with_nll
     from pipeline.models.classifier import build_classifier
     from pipeline.text.prepared import read_poems
     from pipeline.training.predict import predict

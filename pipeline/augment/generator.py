@@ -16,8 +16,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.hub import load_model
 from pipeline.config.augmentation import Checkpoint, Sampling
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json, write_json

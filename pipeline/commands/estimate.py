@@ -35,8 +35,7 @@ from pipeline.config.base import PARAMS, parse
 from pipeline.config.params import Params, load_params
 from pipeline.config.tasks import Paraphrase
 from pipeline.config.training import Lora, Training
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.errors import InputError
 from pipeline.files import read_frame, read_json

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.decoding.beam_search import Beams, candidates
-from pipeline.decoding.mbr import mbr
+from pipeline.decoding.sampled_mbr import mbr
 from pipeline.decoding.writer import Writer, Written, chosen
 from pipeline.text.prepared import Poem
 
 
 class Options(Beams):
-    """Those of the beam search."""
-
     decoder: Literal["beam_mbr"]
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """The best text of each prompt."""
     return chosen(poems, candidates(writer, poems, options), lambda _, texts: texts[mbr(texts)])

@@ -7,8 +7,8 @@ is ranked by log-probability / length ** length_penalty, as transformers' `gener
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import itemgetter
 from typing import Literal, NamedTuple
@@ -35,13 +35,10 @@ class Beams(System):
 
 
 class Options(Beams):
-    """The same."""
-
     decoder: Literal["beam_search"]
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """The best text of each prompt."""
     return Written([text for text in candidates(writer, poems, options) if text.draw == 0])
 
 
@@ -52,21 +49,12 @@ def candidates(writer: Writer, poems: Sequence[Poem], options: Beams) -> list[Ge
 
 
 class _Text(NamedTuple):
-    """What a beam has written, the sum of its log-probabilities and the line breaks that it may still write."""
+    """What a beam of a prompt has written, its log-probability and the line breaks that it may still write."""
 
+    prompt: int
     tokens: list[int]
     total: float
     open_lines: int
-
-
-@dataclass
-class _Search:
-    """One prompt, the tokens that its texts may have, those that run and those that are finished, with their scores."""
-
-    prompt: list[int]
-    room: int
-    running: list[_Text]
-    finished: list[tuple[list[int], float]] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -78,68 +66,46 @@ def beam_search(
     They are new tokens without the end-of-text token; a prompt that is at its limit gives one empty text. `model` is in
     evaluation mode, no prompt is empty.
     """
-    context = text_length(model)
-    searches = [
-        _Search(prompt, limits.room(prompt, context), [_Text([], 0.0, limits.open_lines(prompt))]) for prompt in prompts
-    ]
-    active = [search for search in searches if search.running[0].open_lines > 0 and search.room > 0]
-    if active:
-        _run(model, active, options, limits)
-    return [[text for text, _ in sorted(search.finished, key=lambda item: -item[1])] or [[]] for search in searches]
+    finished: list[list[tuple[float, list[int]]]] = [[] for _ in prompts]
+    room = [limits.room(prompt, text_length(model)) for prompt in prompts]
+    texts = [_Text(number, [], 0.0, limits.open_lines(prompt)) for number, prompt in enumerate(prompts)]
+    texts = [text for text in texts if text.open_lines > 0 and room[text.prompt] > 0]
+    reader = Reader(model, [prompts[text.prompt] for text in texts]) if texts else None
+    while reader and texts:
+        going: list[tuple[int, _Text]] = []
+        for number, sums in _continuations(reader, texts, prompts, options, limits).items():
+            own: list[tuple[int, _Text]] = []
+            for rank, (total, row, token) in enumerate(nlargest(2 * options.beams, sums, key=itemgetter(0))):
+                before = texts[row]
+                text = _Text(number, [*before.tokens, token], total, before.open_lines - limits.breaks[token])
+                ended = token == model.config.eos_token_id
+                if ended or text.open_lines <= 0 or len(text.tokens) >= room[number]:
+                    if rank < options.beams:
+                        score = total / len(text.tokens) ** options.length_penalty
+                        finished[number].append((score, before.tokens if ended else text.tokens))
+                elif len(own) < options.beams:
+                    own.append((row, text))
+            going += own if len(finished[number]) < options.beams else []
+        going = [going[place] for place in in_place([row for row, _ in going])]
+        texts = [text for _, text in going]
+        if texts:
+            tokens = torch.tensor([text.tokens[-1] for text in texts], device=model.device)
+            reader.go_on(tokens, [row for row, _ in going])
+    return [[text for _, text in sorted(own, key=lambda item: -item[0])] or [[]] for own in finished]
 
 
-def _run(model: GPT2LMHeadModel, active: list[_Search], options: Beams, limits: Limits) -> None:
-    reader = Reader(model, [search.prompt for search in active])
-    while active:
-        logits = reader.logits()
-        normaliser = logits.logsumexp(-1, keepdim=True)
-        texts = [search.prompt + text.tokens for search in active for text in search.running]
-        logits = ban_repeated(limits.allowed(logits, texts), texts, options.no_repeat_ngram)
-        # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
-        values, places = logits.topk(min(2 * options.beams, logits.shape[1]))
-        scores, following = (values - normaliser).tolist(), places.tolist()
-        parents, tokens, first, going = [], [], 0, []
-        for search in active:
-            rows = slice(first, first + len(search.running))
-            chosen = _step(search, scores[rows], following[rows], options, limits.breaks, model.config.eos_token_id)
-            if chosen:
-                going.append(search)
-                parents += [first + parent for parent, _ in chosen]
-                tokens += [token for _, token in chosen]
-            first = rows.stop
-        active = going
-        if active:
-            reader.go_on(torch.tensor(tokens, device=model.device), parents)
-
-
-def _step(
-    search: _Search,
-    scores: Sequence[list[float]],
-    candidates: Sequence[list[int]],
-    options: Beams,
-    breaks: Sequence[int],
-    end: int,
-) -> list[tuple[int, int]]:
-    """Extend one prompt's running texts by the candidates of each; (parent, token) of those that go on."""
-    sums = [
-        (text.total + score, parent, token)
-        for parent, text in enumerate(search.running)
-        for score, token in zip(scores[parent], candidates[parent], strict=True)
-        if score > -math.inf
-    ]
-    running: list[_Text] = []
-    chosen: list[tuple[int, int]] = []
-    for rank, (total, parent, token) in enumerate(nlargest(2 * options.beams, sums, key=itemgetter(0))):
-        before = search.running[parent]
-        length = len(before.tokens) + 1
-        written = before.tokens if token == end else [*before.tokens, token]
-        open_lines = before.open_lines if token == end else before.open_lines - breaks[token]
-        if token == end or open_lines <= 0 or length >= search.room:
-            if rank < options.beams:
-                search.finished.append((written, total / length**options.length_penalty))
-        elif len(running) < options.beams:
-            running.append(_Text(written, total, open_lines))
-            chosen.append((parent, token))
-    order = in_place([parent for parent, _ in chosen])
-    search.running = [running[place] for place in order]
-    return [] if len(search.finished) >= options.beams else [chosen[place] for place in order]
+def _continuations(
+    reader: Reader, texts: Sequence[_Text], prompts: Sequence[list[int]], options: Beams, limits: Limits
+) -> dict[int, list[tuple[float, int, int]]]:
+    """By prompt: log-probability, row and new token of the likeliest continuations of its texts."""
+    logits = reader.logits()
+    normaliser = logits.logsumexp(-1, keepdim=True)
+    so_far = [prompts[text.prompt] + text.tokens for text in texts]
+    logits = ban_repeated(limits.allowed(logits, so_far), so_far, options.no_repeat_ngram)
+    # No text has more than 2 * beams of its prompt's 2 * beams likeliest continuations.
+    values, tokens = logits.topk(min(2 * options.beams, logits.shape[1]))
+    found: dict[int, list[tuple[float, int, int]]] = defaultdict(list)
+    for row, (text, scores) in enumerate(zip(texts, (values - normaliser).tolist(), strict=True)):
+        pairs = zip(scores, tokens[row].tolist(), strict=True)
+        found[text.prompt] += [(text.total + score, row, token) for score, token in pairs if score > -math.inf]
+    return found

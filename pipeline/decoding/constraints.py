@@ -3,13 +3,16 @@
 Every decoder takes one and calls it with the logits of its texts and all their tokens so far, prompts included.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
+from pipeline.config.sonnet import System
 from pipeline.text.prepared import SONNET_LINES, words_of
 from pipeline.text.prompts import end_of_text
 
@@ -31,60 +34,49 @@ def penalised(logits: Tensor, texts: Sequence[list[int]], penalty: float) -> Ten
     A positive logit is divided and a negative one multiplied, so that either becomes less likely (Keskar et al. 2019,
     https://arxiv.org/abs/1909.05858, states the positive case only).
     """
-    lowered: Tensor = RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
-    return lowered
+    return RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
 
 
 def _padded(logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
     """Texts (rows, longest), padded on the left with a token that no vocabulary has and transformers does not count."""
     longest = max(map(len, texts))
-    padding = logits.shape[1]
-    return torch.tensor([[padding] * (longest - len(text)) + text for text in texts], device=logits.device)
+    rows = [[logits.shape[1]] * (longest - len(text)) + text for text in texts]
+    return torch.tensor(rows, device=logits.device)
 
 
 class Constraints:
-    """The bans of one system.
+    """The bans of one system; see pipeline/config/sonnet.py. `lines` gives those of the training poems.
 
-    Args:
-        tokenizer: of the model.
-        lines: of the training poems.
-        exact_lines: a poem ends within its 14th line, and no line is blank. (The decoders end it there at the latest.)
-        line_length: each line has as many tokens as some training line at least, and as some training line at most.
-        no_copy_words: no line shares a run of more words with a training line; None allows all.
+    With `exact_lines` no line is blank either. (The decoders end a poem with its 14th line at the latest.)
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        lines: Sequence[str],
-        exact_lines: bool,
-        line_length: bool,
-        no_copy_words: int | None,
-    ) -> None:
-        self.tokenizer, self.exact_lines = tokenizer, exact_lines
+    def __init__(self, tokenizer: Tokenizer, lines: Callable[[], Sequence[str]], system: System) -> None:
+        self.tokenizer, self.exact_lines = tokenizer, system.exact_lines
         self.end = end_of_text(tokenizer)
         self.pieces = [visible(tokenizer.decode([token])) for token in range(tokenizer.get_vocab_size())]
         self.breaks = [piece.count("\n") for piece in self.pieces]
         # After the last line break nothing of a longer piece may follow unseen: only pure line breaks are used.
         self.breaking = [token for token, count in enumerate(self.breaks) if count]
         self.line_break = [token for token in self.breaking if self.pieces[token] == "\n"]
-        lengths = [len(code.ids) for code in tokenizer.encode_batch(list(lines))] if line_length else []
+        words = system.no_copy_words
+        known = list(lines()) if system.line_length or words else []
+        lengths = [len(code.ids) for code in tokenizer.encode_batch(known)] if system.line_length else []
         self.shortest, self.longest = min(lengths, default=0), max(lengths, default=None)
-        self.copying = Copying(lines, no_copy_words, self.pieces) if no_copy_words else None
+        self.copying = Copying(known, words, self.pieces) if words else None
 
     def __call__(self, logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
         """Logits (rows, vocabulary) with minus infinity for what is banned after each text."""
         allowed = logits.clone()
         for row, text in enumerate(texts):
-            line = self._line(text)
+            start = next((place for place in range(len(text), 0, -1) if self.breaks[text[place - 1]]), 0)
+            line = [token for token in text[start:] if token != self.end]
             so_far = visible(self.tokenizer.decode(line)) if line else ""
             last = sum(map(self.breaks.__getitem__, text)) == SONNET_LINES - 1
             blank = not so_far.strip()
             if self.longest is not None and len(line) >= self.longest and not (blank and self.exact_lines):
-                only = torch.full_like(allowed[row], -torch.inf)
                 kept = [*self.line_break, self.end]
-                only[kept] = logits[row, kept]
-                allowed[row] = only
+                allowed[row] = -torch.inf
+                allowed[row, kept] = logits[row, kept]
             if self.exact_lines and blank:
                 allowed[row, self.breaking] = -torch.inf
             elif self.exact_lines or self.shortest:
@@ -97,37 +89,28 @@ class Constraints:
                 allowed[row, self.copying.banned(so_far)] = -torch.inf
         return allowed
 
-    def _line(self, text: Sequence[int]) -> list[int]:
-        """The tokens after the last line break."""
-        start = next((place for place in range(len(text), 0, -1) if self.breaks[text[place - 1]]), 0)
-        return [token for token in text[start:] if token != self.end]
-
 
 class Copying:
     """Tokens that would make the last words of a line, its unfinished one included, a run of a training line."""
 
     def __init__(self, lines: Sequence[str], words: int, pieces: Sequence[str]) -> None:
         self.words, self.pieces = words, pieces
-        self.following: dict[tuple[str, ...], set[str]] = {}
+        self.following: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for line in lines:
             found = words_of(line)
             for start in range(len(found) - words):
-                self.following.setdefault(tuple(found[start : start + words]), set()).add(found[start + words])
-        self.spelled: dict[str, list[int]] = {}
+                self.following[tuple(found[start : start + words])].add(found[start + words])
+        self.spelled: dict[str, list[int]] = defaultdict(list)
         for token, piece in enumerate(pieces):
-            self.spelled.setdefault(piece.strip().lower().replace("\u2019", "'"), []).append(token)
+            self.spelled[piece.strip().lower().replace("\u2019", "'")].append(token)
 
     def banned(self, line: str) -> list[int]:
         """The tokens after which `line` would end with a run of `words` + 1 words of a training line."""
-        found = words_of(line)
-        banned = []
-        for run in {
-            tuple(found[-self.words :]),
-            tuple(found[-self.words - 1 : -1]),
-        }:  # a new word, or a longer last one
+        found, banned = words_of(line), []
+        # A new word, or a longer last one.
+        for run in {tuple(found[-self.words :]), tuple(found[-self.words - 1 : -1])}:
             for word in self.following.get(run, ()):
-                endings = (word[start:] for start in range(len(word)))
-                for token in (token for ending in endings for token in self.spelled.get(ending, ())):
+                for token in chain.from_iterable(self.spelled.get(word[start:], ()) for start in range(len(word))):
                     if tuple(words_of(line + self.pieces[token])[-self.words - 1 :]) == (*run, word):
                         banned.append(token)
         return banned

@@ -21,16 +21,13 @@ from pipeline.text.prepared import Poem
 
 
 class Options(System):
-    """`model` is the expert."""
-
-    model: str = Field(pattern=r"^sonnet/")
+    model: str = Field(pattern=r"^sonnet/")  # the expert
     decoder: Literal["contrastive_decoding"]
     alpha: float = Field(gt=0, le=1)  # plausibility of a token relative to the expert's likeliest one
     no_repeat_ngram: int = Field(ge=0)  # no n-gram of so many tokens occurs twice, prompt included; 0 allows all
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """One poem for each prompt."""
     assert writer.backbone
     models, limits = (writer.model, writer.backbone()), writer.limits(options)
     return Written(
@@ -41,7 +38,7 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 def contrastive_decoding(
     models: tuple[GPT2LMHeadModel, GPT2LMHeadModel], prompts: Sequence[list[int]], options: Options, limits: Limits
 ) -> list[list[int]]:
-    """The new tokens of each prompt; an expert and its amateur write. A banned token is not plausible."""
+    """The new tokens of each prompt, by an expert and its amateur. A banned token is not plausible."""
 
     def choose(texts: Running, expert: Tensor, amateur: Tensor) -> Tensor:
         scores = contrast(limits.allowed(expert, texts.so_far()), amateur, options.alpha)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch.nn.functional import normalize
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import System
@@ -21,8 +21,6 @@ from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
 from pipeline.text.prepared import Poem
 
-DYNAMIC_STEPS = 128  # after which `dynamic_alpha` has grown to alpha, as in the student report
-
 
 class Options(System):
     """With the two flags false, no penalty and all n-grams allowed it is the paper's method."""
@@ -30,14 +28,13 @@ class Options(System):
     decoder: Literal["contrastive_search"]
     k: int = Field(ge=1)
     alpha: float = Field(ge=0, le=1)
-    dynamic_alpha: bool  # alpha grows linearly over the first 128 tokens
+    dynamic_alpha: bool  # alpha grows linearly over the first 128 tokens, as in the student report
     mean_similarity: bool  # the mean over the earlier tokens instead of the largest cosine
     repetition_penalty: float = Field(ge=1)  # 1 is none
     no_repeat_ngram: int = Field(ge=0)  # no n-gram of so many tokens occurs twice, prompt included; 0 allows all
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """One poem for each prompt."""
     limits = writer.limits(options)
     return Written(
         writer.search(poems, lambda own: [[text] for text in contrastive_search(writer.model, own, options, limits)])
@@ -59,45 +56,19 @@ def contrastive_search(
         logits = penalised(logits, texts.so_far(), options.repetition_penalty)
         logits = ban_repeated(logits, texts.so_far(), options.no_repeat_ngram)
         probabilities, tokens = logits.softmax(-1).topk(options.k)
-        alpha = options.alpha * (min(1.0, (texts.step + 1) / DYNAMIC_STEPS) if options.dynamic_alpha else 1.0)
+        alpha = options.alpha * (min(1.0, (texts.step + 1) / 128) if options.dynamic_alpha else 1.0)
         real = reader.mask[:, -states.shape[1] :]  # without the model's prefix, which has no states here
-        siblings = _siblings(reader, tokens)
-        scores = (1 - alpha) * probabilities - alpha * _similarity(siblings, states, real, options.mean_similarity)
+        siblings = reader.siblings(tokens)
+        cosines = normalize(siblings, dim=-1) @ normalize(states, dim=-1).transpose(1, 2)  # (rows, k, tokens)
+        if options.mean_similarity:
+            similarity = (cosines * real[:, None]).sum(2) / real.sum(1, keepdim=True)
+        else:
+            similarity = cosines.masked_fill(real[:, None] == 0, -torch.inf).amax(2)
+        scores = (1 - alpha) * probabilities - alpha * similarity
         best = scores.masked_fill(probabilities == 0, -torch.inf).argmax(1)  # less than k tokens may be left
         chosen = tokens.gather(1, best[:, None])[:, 0]
         if not (kept := texts.append(chosen)):
-            break
-        own = siblings[torch.arange(len(best), device=best.device), best]
-        for layer in reader.cache.layers:
-            layer.keep_one(best, options.k)
+            return texts.written
+        states = torch.cat([states, siblings.take_along_dim(best[:, None, None], 1)], 1)[kept]
+        reader.keep_sibling(best, options.k)
         reader.go_on(chosen[kept], kept)
-        states = torch.cat([states, own[:, None]], 1)[kept]
-    return texts.written
-
-
-def _siblings(reader: Reader, tokens: Tensor) -> Tensor:
-    """Hidden states (rows, k, width) of k next tokens (rows, k), each after its text and blind to the others.
-
-    The cache grows by k entries.
-    """
-    rows, k = tokens.shape
-    past = reader.mask.bool()[:, None, :].expand(rows, k, -1)
-    itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
-    seen = torch.cat([past, itself], 2)[:, None]
-    bias = torch.zeros(seen.shape, dtype=reader.model.dtype, device=tokens.device)
-    return reader.model.transformer(
-        tokens,
-        attention_mask=bias.masked_fill(~seen, torch.finfo(reader.model.dtype).min),
-        position_ids=reader.mask.sum(1, keepdim=True).expand(rows, k),
-        past_key_values=reader.cache,
-        use_cache=True,
-    ).last_hidden_state
-
-
-def _similarity(siblings: Tensor, states: Tensor, mask: Tensor, mean: bool) -> Tensor:
-    """Largest (or mean) cosine (rows, k) of candidates (rows, k, width) to the states (rows, tokens, width) before."""
-    normalize = torch.nn.functional.normalize
-    cosines = normalize(siblings, dim=-1) @ normalize(states, dim=-1).transpose(1, 2)
-    if mean:
-        return (cosines * mask[:, None]).sum(2) / mask.sum(1, keepdim=True)
-    return cosines.masked_fill(mask[:, None] == 0, -torch.inf).amax(2)

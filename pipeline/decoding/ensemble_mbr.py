@@ -5,16 +5,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.sonnet import System
 from pipeline.decoding import beam_search, contrastive_search, top_p
-from pipeline.decoding.mbr import mbr
+from pipeline.decoding.sampled_mbr import mbr
 from pipeline.decoding.writer import Writer, Written, chosen
 from pipeline.text.prepared import Generated, Poem
 
 
 class Options(beam_search.Beams):
-    """Those of the three."""
-
     decoder: Literal["ensemble_mbr"]
     samples: int = Field(ge=1)  # of top-p, per prompt
     top_p: float = Field(gt=0, le=1)
@@ -24,33 +21,15 @@ class Options(beam_search.Beams):
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """The best text of each prompt."""
-    own = options.model_dump(include=set(System.model_fields))
-    sampler = top_p.Options(
-        **own, decoder="top_p", top_p=options.top_p, temperature=options.temperature, draws=options.samples
-    )
-    search = contrastive_search.Options(
-        **own,
-        decoder="contrastive_search",
-        k=options.k,
-        alpha=options.alpha,
-        dynamic_alpha=False,
-        mean_similarity=False,
-        repetition_penalty=1.0,
-        no_repeat_ngram=options.no_repeat_ngram,
-    )
-    pool = [*top_p.write(writer, poems, sampler).poems, *contrastive_search.write(writer, poems, search).poems]
-    pool = distinct([*pool, *beam_search.candidates(writer, poems, options)])
-    return chosen(poems, pool, lambda _, texts: texts[mbr(texts)])
-
-
-def distinct(pool: Sequence[Generated]) -> list[Generated]:
-    """The first of equal candidates of each prompt, numbered anew."""
-    texts: dict[int, dict[str, Generated]] = {}
-    for candidate in pool:
-        texts.setdefault(candidate.id, {}).setdefault(candidate.text, candidate)
-    return [
-        Generated(candidate.id, number, candidate.prompt, candidate.text)
-        for found in texts.values()
-        for number, candidate in enumerate(found.values())
+    own = options.model_dump(exclude={"decoder"})
+    sampler = top_p.Options.model_construct(**own, draws=options.samples)
+    own |= {"dynamic_alpha": False, "mean_similarity": False, "repetition_penalty": 1.0}
+    search = contrastive_search.Options.model_construct(**own)
+    found = top_p.write(writer, poems, sampler).poems + contrastive_search.write(writer, poems, search).poems
+    found += beam_search.candidates(writer, poems, options)
+    pool = [
+        Generated(poem.id, number, poem.prompt, text)
+        for poem in poems
+        for number, text in enumerate(dict.fromkeys(other.text for other in found if other.id == poem.id))
     ]
+    return chosen(poems, pool, lambda _, texts: texts[mbr(texts)])

@@ -15,22 +15,17 @@ from pipeline.text.prepared import Generated, Poem
 
 
 class Options(Sampler):
-    """The floor."""
-
     decoder: Literal["epsilon"]
     epsilon: float = Field(gt=0, lt=1)
 
 
 class Pool(System):
-    """Samples to choose from."""
-
-    samples: int = Field(ge=1)  # per prompt
+    samples: int = Field(ge=1)  # per prompt, to choose from
     epsilon: float = Field(gt=0, lt=1)
     temperature: float = Field(gt=0)
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """Sampled poems."""
     return Written(samples(writer, poems, options.draws, options))
 
 

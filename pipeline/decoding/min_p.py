@@ -15,14 +15,11 @@ from pipeline.text.prepared import Poem
 
 
 class Options(Sampler):
-    """The floor."""
-
     decoder: Literal["min_p"]
     min_p: float = Field(gt=0, le=1)
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """Sampled poems."""
     choose = partial(min_p, share=options.min_p, temperature=options.temperature)
     return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
 

@@ -2,23 +2,41 @@
 expected chrF against all samples. They are epsilon samples, Freitag et al. 2023 (https://arxiv.org/abs/2305.09860).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+from fastchrf import aggregate_chrf, pairwise_chrf
+
 from pipeline.decoding.epsilon import Pool, samples
-from pipeline.decoding.mbr import mbr
 from pipeline.decoding.writer import Writer, Written, chosen
 from pipeline.text.prepared import Poem
 
+DECIMALS = 9  # of a score: rounding errors tell no candidates apart
+
 
 class Options(Pool):
-    """Samples and what they are compared with."""
-
     decoder: Literal["sampled_mbr"]
     aggregated: bool  # references: exact costs N squared, aggregated N
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """The best sample of each prompt."""
     pool = samples(writer, poems, options.samples, options)
     return chosen(poems, pool, lambda _, texts: texts[mbr(texts, options.aggregated)])
+
+
+def mbr(candidates: Sequence[str], aggregated: bool = False) -> int:
+    """The index of the best of `candidates`, each of them also a reference; the first one of equals.
+
+    With aggregated references (Vamvas & Sennrich 2024, https://arxiv.org/abs/2402.04251) the n-gram counts of all
+    references are averaged first. A repeated candidate counts as often as a reference.
+    """
+    bare = ["".join(text.split()) for text in candidates]  # fastchrf knows fewer kinds of white space
+    counts = Counter(bare)
+    texts = list(counts)
+    if aggregated:
+        scores = np.array(aggregate_chrf([texts], [list(counts.elements())])[0])
+    else:
+        scores = np.array(pairwise_chrf([texts], [texts])[0]) @ list(counts.values())
+    return bare.index(texts[scores.round(DECIMALS).argmax()])

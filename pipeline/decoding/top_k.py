@@ -14,14 +14,11 @@ from pipeline.text.prepared import Poem
 
 
 class Options(Sampler):
-    """How many."""
-
     decoder: Literal["top_k"]
     top_k: int = Field(ge=1)
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """Sampled poems."""
     choose = partial(top_k, k=options.top_k, temperature=options.temperature)
     return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
 

@@ -19,34 +19,22 @@ from pipeline.config.sonnet import Sampler
 from pipeline.decoding.writer import Writer, Written
 from pipeline.text.prepared import Poem
 
-BELOW_ONE = 1 - 2**-40  # no rounding makes a share of a sum the whole sum, behind which no token is left
-
 
 class Options(Sampler):
-    """The nucleus."""
-
     decoder: Literal["top_p"]
     top_p: float = Field(gt=0, le=1)
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    """Sampled poems."""
     choose = partial(top_p, p=options.top_p, temperature=options.temperature)
     return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
 
 
 def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Tensor:
-    """Sample one token a row.
+    """Sample one token (rows,) int64 a row of logits (rows, vocabulary), of a nucleus of probability p in (0, 1].
 
-    Args:
-        logits: (rows, vocabulary) float; probabilities and sums over likelier tokens have their type.
-        uniforms: (rows, draws) float64 in [0, 1), one stream a row; the last one is kept for the sorted nucleus of a
-            row whose other draws all miss.
-        p: probability of the nucleus, in (0, 1].
-        temperature: divides the logits before the nucleus is taken, as in transformers' `generate`.
-
-    Returns:
-        (rows,) int64 tokens.
+    `uniforms` (rows, draws) float64 in [0, 1) has one stream a row; its last is for the sorted nucleus of a row whose
+    other draws all miss. As in transformers' `generate`, the temperature divides the logits first.
     """
     probabilities = (logits / temperature).softmax(-1)
     sums = _cumulative(probabilities)
@@ -69,11 +57,9 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
 
 
 def _drawn(sums: Tensor, uniforms: Tensor) -> Tensor:
-    """(rows,) tokens by inverse CDF: of running sums (rows, vocabulary), one uniform number (rows,) each.
-
-    Never a token of probability zero.
-    """
-    wanted = uniforms.clamp(max=BELOW_ONE)[:, None] * sums[:, -1:]
+    """(rows,) tokens by inverse CDF, none of probability 0: of running sums (rows, places), a number (rows,) each."""
+    # No rounding makes a share of a sum the whole sum, behind which no token is left.
+    wanted = uniforms.clamp(max=1 - 2**-40)[:, None] * sums[:, -1:]
     return torch.searchsorted(sums, wanted, right=True)[:, 0]
 
 

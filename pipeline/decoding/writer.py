@@ -1,24 +1,31 @@
-"""What every decoder writes with, and how poems become prompts and new tokens become poems."""
+"""What every decoder writes with, how poems become prompts and new tokens poems, and how likely those are."""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import Constraints, visible
-from pipeline.decoding.running import Limits
-from pipeline.decoding.sampling import Choose, sample
+from pipeline.decoding.running import Choose, Limits, sample
 from pipeline.errors import InputError
 from pipeline.models.adapters import text_length
+from pipeline.models.trunk import states
+from pipeline.objectives.terms import negative_log_likelihoods
+from pipeline.text.batches import pad, places
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, read_poems
-from pipeline.text.prompts import end_of_text
+from pipeline.text.prompts import encode_documents, end_of_text
+
+TOGETHER = 64  # poems whose likelihood one pass gives
 
 
 class Written(NamedTuple):
@@ -30,17 +37,13 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Writer:
-    """A system's model, in evaluation mode, and what else its decoder may need.
-
-    training_lines: gives the lines that the model was trained on, which constraints learn from.
-    backbone: loads the model that `model` was fine-tuned from.
-    """
+    """A system's model, in evaluation mode, and what else its decoder may need."""
 
     model: GPT2LMHeadModel
     tokenizer: Tokenizer
     seed: int
-    training_lines: Callable[[], Sequence[str]] = list
-    backbone: Callable[[], GPT2LMHeadModel] | None = None
+    training_lines: Callable[[], Sequence[str]] = list  # the lines that the model was trained on
+    backbone: Callable[[], GPT2LMHeadModel] | None = None  # loads the model that `model` was fine-tuned from
 
     @cached_property
     def breaks(self) -> list[int]:
@@ -49,10 +52,8 @@ class Writer:
 
     def limits(self, system: System) -> Limits:
         """The bans and limits of a system."""
-        constrain = None
-        if system.exact_lines or system.line_length or system.no_copy_words:
-            lines = self.training_lines() if system.line_length or system.no_copy_words else []
-            constrain = Constraints(self.tokenizer, lines, system.exact_lines, system.line_length, system.no_copy_words)
+        bans = system.exact_lines or system.line_length or system.no_copy_words
+        constrain = Constraints(self.tokenizer, self.training_lines, system) if bans else None
         return Limits(self.breaks, SONNET_LINES, system.max_new_tokens, constrain)
 
     def sample(
@@ -66,11 +67,11 @@ class Writer:
         prompts = encode_prompts(self.tokenizer, poems, text_length(self.model)) * draws
         seeds = [stream_seed(self.seed, poem.id, draw) for draw, poem in jobs]
 
-        def write(part: Sequence[tuple[list[int], int]]) -> list[list[int]]:
-            own, streams = [prompt for prompt, _ in part], [stream for _, stream in part]
+        def write(part: Sequence[int]) -> list[list[int]]:
+            own, streams = [prompts[number] for number in part], [seeds[number] for number in part]
             return sample(self.model, own, streams, choose, limits or Limits(self.breaks))
 
-        texts = shared(list(zip(prompts, seeds, strict=True)), write)
+        texts = shared(range(len(jobs)), write)
         return [self._generated(poem, draw, tokens) for (draw, poem), tokens in zip(jobs, texts, strict=True)]
 
     def search(
@@ -80,12 +81,8 @@ class Writer:
 
         Several processes share the prompts.
         """
-        found = shared(encode_prompts(self.tokenizer, poems, text_length(self.model)), write)
-        return [
-            self._generated(poem, rank, tokens)
-            for poem, texts in zip(poems, found, strict=True)
-            for rank, tokens in enumerate(texts)
-        ]
+        found = zip(poems, shared(encode_prompts(self.tokenizer, poems, text_length(self.model)), write), strict=True)
+        return [self._generated(poem, rank, text) for poem, texts in found for rank, text in enumerate(texts)]
 
     def _generated(self, poem: Poem, draw: int, tokens: Sequence[int]) -> Generated:
         return Generated(poem.id, draw, poem.prompt, whole_poem(poem.prompt, self.tokenizer.decode(list(tokens))))
@@ -95,8 +92,8 @@ def chosen(poems: Sequence[Poem], pool: Sequence[Generated], choose: Callable[[P
     """One text a prompt, which `choose` makes of its candidates; several processes share the prompts."""
 
     def choices(own: Sequence[Poem]) -> list[Generated]:
-        texts = {poem.id: [candidate.text for candidate in pool if candidate.id == poem.id] for poem in own}
-        return [Generated(poem.id, 0, poem.prompt, choose(poem, texts[poem.id])) for poem in own]
+        texts = [choose(poem, [candidate.text for candidate in pool if candidate.id == poem.id]) for poem in own]
+        return [Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(own, texts, strict=True)]
 
     return Written(shared(poems, choices), pool)
 
@@ -107,11 +104,10 @@ def training_lines(folder: Path) -> list[str]:
     return list(dict.fromkeys(line for poem in seen for line in lines_of(poem.text or "")))
 
 
-def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem], context: int) -> list[list[int]]:
+def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem | Generated], context: int) -> list[list[int]]:
     """The given lines as the model saw them in training: after an end-of-text token, ended by a line break."""
-    prompts = [
-        [end_of_text(tokenizer), *code.ids] for code in tokenizer.encode_batch([poem.prompt + "\n" for poem in poems])
-    ]
+    codes = tokenizer.encode_batch([poem.prompt + "\n" for poem in poems])
+    prompts = [[end_of_text(tokenizer), *code.ids] for code in codes]
     for poem, prompt in zip(poems, prompts, strict=True):
         if len(prompt) >= context:
             raise InputError(f"sonnet {poem.id}: its three lines fill the model's context of {context} tokens")
@@ -120,11 +116,36 @@ def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem], context: int) ->
 
 def whole_poem(prompt: str, continuation: str) -> str:
     """Prompt and continuation, at most 14 lines, without blank lines and space around lines."""
-    lines = [line.strip() for line in visible(continuation).split("\n")]
-    given = prompt.split("\n")
-    return "\n".join([*given, *filter(None, lines)][:SONNET_LINES])
+    return "\n".join([*prompt.split("\n"), *lines_of(visible(continuation))][:SONNET_LINES])
 
 
 def stream_seed(seed: int, poem: int, draw: int) -> int:
     """The seed of one text's random stream; independent of batch and order."""
     return int.from_bytes(hashlib.sha256(f"{seed} {poem} {draw}".encode()).digest()[:8], "big") >> 1
+
+
+@torch.inference_mode()
+def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Generated]) -> list[Generated]:
+    """The poems with the mean negative log-likelihood a token of what follows their prompts, under `model`.
+
+    Texts are encoded as in training and cut at the model's context; the end-of-text token is not counted.
+    """
+    context = model.config.n_positions
+    prompts = encode_prompts(tokenizer, poems, context)
+    documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
+
+    def score(batch: Sequence[int]) -> list[tuple[int, float | None]]:
+        ids = pad([documents[number][:-1] for number in batch])[0].to(model.device)
+        starts = np.array([len(prompts[number]) - 1 for number in batch])
+        counts = np.array([len(documents[number]) - 2 for number in batch]) - starts
+        place = np.arange(ids.shape[1]) - starts[:, None]
+        predicts = places((place >= 0) & (place < counts[:, None]), ids.device)
+        hidden = states(model.transformer, ids)[-1].flatten(0, 1)[predicts]
+        losses = negative_log_likelihoods(hidden, model.lm_head.weight, ids.flatten()[predicts + 1]).double().cpu()
+        means = [own.mean().item() if len(own) else None for own in losses.split(counts.clip(0).tolist())]
+        return list(zip(batch, means, strict=True))
+
+    by_length = sorted(range(len(poems)), key=lambda number: len(documents[number]))
+    batches = [by_length[start : start + TOGETHER] for start in range(0, len(poems), TOGETHER)]
+    nll = dict(chain.from_iterable(shared(batches, lambda own: list(map(score, own)))))
+    return [replace(poem, nll=nll[number]) for number, poem in enumerate(poems)]

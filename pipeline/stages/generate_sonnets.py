@@ -21,8 +21,7 @@ from transformers.utils import logging
 from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.params import load_params
-from pipeline.decoding.likelihood import with_nll
-from pipeline.decoding.writer import Writer, Written, training_lines
+from pipeline.decoding.writer import Writer, Written, training_lines, with_nll
 from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.models.adapters import load_language_model

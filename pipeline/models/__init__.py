@@ -1,1 +1,0 @@
-"""The backbone and the classifiers built on it."""

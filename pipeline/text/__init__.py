@@ -1,1 +1,0 @@
-"""Raw corpora to clean, split, prompt-ready text."""

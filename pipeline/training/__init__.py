@@ -1,1 +1,0 @@
-"""Training: the loop, what surrounds it, and the rows that it trains."""

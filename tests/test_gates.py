@@ -30,7 +30,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from pipeline.augment.gates import BLEURT, NLI, ChrF, ParaphraseClassifier, entailment_label
+from pipeline.augment.gates import BLEURT, NLI, ChrF, ParaphraseClassifier
 from pipeline.errors import InputError
 from pipeline.models.classifier import Pooling, build_classifier
 from pipeline.text import batches
@@ -136,7 +136,7 @@ def test_nli_is_the_probability_of_entailment(
     folder = write_nli(tmp_path / "nli", labels)
     pairs = some_pairs()
     expected = torch.tensor(one_by_one(folder, pairs)).softmax(-1).numpy()
-    expected = expected[:, entailment_label(dict(enumerate(labels)), "")]
+    expected = expected[:, [label.lower().startswith("entail") for label in labels].index(True)]
     assert expected.std() > 0.02  # the comparison is not one of constants
     monkeypatch.setattr(batches, "TOKENS_PER_BATCH", 150)  # several batches
     gate = NLI(str(folder))

@@ -1,18 +1,17 @@
 """Gates: scorers that decide what a candidate is worth, by its meaning or by its surface.
 
-The score(first, second) of a gate on meaning (`nli`, `encoder_rules`, `classifier`) is evidence that the first sentence
-implies the second. That of a gate on the surface (`bleurt`, `chrf`) says how alike they look, the first being the
-reference. A new gate is a class here, a branch in one of the functions `open_*` and its name in config/augmentation.py.
+A new gate is a class here, a branch in one of the functions `open_*` and its name in config/augmentation.py.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastchrf import pairwise_chrf
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
@@ -32,41 +31,37 @@ def open_meaning_gate(settings: Meaning, classifier: Path) -> Scorer:
 
 
 def open_surface_gate(settings: Surface) -> Scorer:
-    """The gate that says how alike two sentences look."""
+    """The gate that says how alike the second sentence looks to the first, its reference."""
     return BLEURT(settings.bleurt.name, settings.bleurt.revision) if settings.gate == "bleurt" else ChrF()
 
 
 class NLI(PairModel):
-    """P(first entails second) by a natural language inference model.
+    """P(first entails second), 0 to 1, by a natural language inference model with a label that begins with "entail".
 
     Nighojkar & Licato 2021 (https://aclanthology.org/2021.acl-long.552) use
     `ynie/roberta-large-snli_mnli_fever_anli_R1_R2_R3-nli` and call two sentences mutually implicative when each entails
-    the other. Any classification checkpoint with a label that begins with "entail" will do.
+    the other.
     """
 
     name = "nli"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Softmax over all labels, 0 to 1."""
+        """Softmax over all labels; `not_entailment` does not begin with "entail"."""
+        found = [index for index, label in self.labels.items() if label.lower().startswith("entail")]
+        if len(found) != 1:
+            problem = f"expected one label that begins with 'entail', its labels are {', '.join(self.labels.values())}"
+            hint = "choose an NLI model or name the labels in its config.json (id2label)"
+            raise InputError(f"{self.source}: {problem}; {hint}")
         logits = self.logits(pairs)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (exponentials[:, entailment_label(self.labels, self.source)] / exponentials.sum(axis=1)).tolist()
-
-
-def entailment_label(labels: Mapping[int, str], source: str) -> int:
-    """The index of the label that begins with "entail" in any case (`not_entailment` does not)."""
-    found = [index for index, label in labels.items() if label.lower().startswith("entail")]
-    if len(found) != 1:
-        problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
-        raise InputError(f"{source}: {problem}; choose an NLI model or name the labels in its config.json (id2label)")
-    return found[0]
+        return (exponentials[:, found[0]] / exponentials.sum(axis=1)).tolist()
 
 
 class BLEURT(PairModel):
-    """A learnt regression of how well a candidate renders a reference (Sellam et al. 2020).
+    """A learnt regression of how well a candidate renders a reference, mostly 0 to 1 but unbounded.
 
-    https://aclanthology.org/2020.acl-main.704. Any checkpoint with a single output will do, such as the conversions of
-    the original weights under `Elron/bleurt-*`. Most scores lie between 0 and 1, but nothing bounds them.
+    Sellam et al. 2020, https://aclanthology.org/2020.acl-main.704. Any checkpoint with a single output will do, such as
+    the conversions of the original weights under `Elron/bleurt-*`.
     """
 
     name = "bleurt"
@@ -138,8 +133,6 @@ class ParaphraseClassifier:
         from pipeline.text.prompts import encode_pairs
         from pipeline.training.predict import predict
 
-        if not pairs:
-            return []
         tokenizer, model = self.loaded
         prompts = encode_pairs(tokenizer, [Pair("", *pair, None) for pair in pairs], model.config.n_positions)
         return predict(model, prompts)[:, 1].tolist()
@@ -158,8 +151,6 @@ class ChrF:
 
 def sentence_chrf(reference: str, candidate: str) -> float:
     """chrF / 100 of one candidate (Popovic 2015, https://aclanthology.org/W15-3049), as sacrebleu does by default."""
-    from fastchrf import pairwise_chrf
-
     # fastchrf knows fewer white space characters than sacrebleu, so they are removed here.
     hypothesis, target = "".join(candidate.split()), "".join(reference.split())
     return float(pairwise_chrf([[hypothesis]], [[target]])[0][0][0]) / 100

@@ -43,17 +43,14 @@ def arguments_swapped(first: str, second: str) -> bool:
     )
     if words == others or ("by" in words) != ("by" in others) or SYMMETRIC & {*words, *others}:
         return False
-    return route_reversed(words, others) or exchanged(words, others) or exchanged(others, words)
-
-
-def route_reversed(words: Sequence[str], others: Sequence[str]) -> bool:
-    """From X to Y against from Y to X, whatever else the sentences say."""
     start, end, other_start, other_end = (
         {follows for word, follows in pairwise(some) if word == mark} - FUNCTION_WORDS
         for some in (words, others)
         for mark in ("from", "to")
     )
-    return bool(start & other_end and end & other_start) and not (start & other_start or end & other_end)
+    # From X to Y against from Y to X, whatever else the sentences say.
+    turned = start & other_end and end & other_start and not (start & other_start or end & other_end)
+    return bool(turned) or exchanged(words, others) or exchanged(others, words)
 
 
 def exchanged(words: Sequence[str], others: Sequence[str]) -> bool:
@@ -91,11 +88,8 @@ def differences(words: Sequence[str], others: Sequence[str]) -> int:
     return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal")
 
 
-NO_NAMES = set(
-    "a i ok who what when where why how which whose whom is are was were am do does did can could will would shall "
-    "should may might must has have had if in on at to of for from by with the an and or but not my your his her its "
-    "our their this that these those it he she we they you as be i'm i've i'd i'll mr mrs ms dr sir".split()
-)
+NO_NAMES = FUNCTION_WORDS - set("any been him less me more most so some than them there us".split())
+NO_NAMES |= set("a an the ok i'm i've i'd i'll mr mrs ms dr sir".split())
 SAME = {
     **dict.fromkeys(("us", "usa", "america", "american", "americans"), "united states"),
     **dict.fromkeys(("uk", "britain", "british"), "united kingdom"),
@@ -128,14 +122,14 @@ def unnamed(run: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def alike(name: str, word: str) -> bool:
     """Equal up to an ending ("Italy", "Italian", "Canada's"), or an acronym spelt by one word ("TV", "television")."""
-    if name == word or name.rstrip("s") == word.rstrip("s") or SAME.get(word) == name:
+    if name.rstrip("s") == word.rstrip("s") or SAME.get(word) == name:
         return True
     common = len(commonprefix((name, word)))
     if common >= max(4, min(len(name), len(word)) - 1) or (common >= 4 and word[common:] in ("n", "an", "ian", "ese")):
         return True
     short, long = sorted((name, word), key=len)
     letters = iter(long)
-    return 2 <= len(short) <= 3 and short[0] == long[0] and all(letter in letters for letter in short) and short != long
+    return 2 <= len(short) <= 3 and short[0] == long[0] and all(letter in letters for letter in short)
 
 
 def names_and_words(text: str) -> tuple[list[list[str]], list[str]]:
@@ -195,12 +189,8 @@ def negation_differs(first: str, second: str) -> bool:
 
 
 def sentences_of(text: str) -> list[list[str]]:
-    sentences: list[list[str]] = [[]]
-    for word in tokens(EMPTY.sub(" ", plain(text))):
-        sentences[-1].append(word.lower())
-        if word in ".?!":
-            sentences.append([])
-    return [words for words in sentences if any(word[0].isalnum() for word in words)]
+    marks = " ".join(tokens(EMPTY.sub(" ", plain(text)))).lower()
+    return [sentence.split() for sentence in re.split(r"(?<=[.?!]) ", marks) if re.search(r"\w", sentence)]
 
 
 def is_negative(words: Sequence[str], other: set[str]) -> bool:
@@ -242,12 +232,11 @@ def numbers(text: str) -> tuple[set[float], set[float]]:
     """The values that are surely numbers, and all values including the unsure ones."""
     words = [word.lower() for word in tokens(text)]
     sure, known = set[float](), set[float]()
-    start = 0
-    while start < len(words):
-        length, value = number(words[start:])
+    while words:
+        length, value = number(words)
         known |= {value} if length else set()
-        sure |= {value} if length > 1 or (length and words[start] not in UNSURE) else set()
-        start += max(length, 1)
+        sure |= {value} if length > 1 or (length and words[0] not in UNSURE) else set()
+        words = words[max(length, 1) :]
     return sure, known
 
 

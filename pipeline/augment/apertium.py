@@ -1,9 +1,8 @@
 """Backend `apertium`: rule-based translation without a network (Forcada et al. 2011, doi:10.1007/s10590-011-9090-0).
 
 A batch goes through the programs of a mode at once, each sentence ended by a NUL byte, at which every program forgets
-what came before: the result is that of `apertium -u <mode>` for each sentence by itself, with white space collapsed. It
-is a rough translator: unknown words stay as they are, and Spanish, Galician and Esperanto are the languages that Debian
-packages pair with English.
+what came before: the result is that of `apertium -u <mode>` for each sentence by itself, with white space collapsed.
+Unknown words stay as they are.
 """
 
 import hashlib
@@ -38,12 +37,11 @@ class ApertiumTranslator:
         mode = find_mode(source, target)
         version = subprocess.run(["apertium", "-V"], capture_output=True, encoding="utf-8").stdout.split()[-1]
         digest = hashlib.sha256(mode.read_bytes())
-        for word in shlex.split(mode.read_text(encoding="utf-8")):
-            if word.startswith("/"):
-                if not Path(word).is_file():
-                    package = PACKAGES[target if source == "en" else source][0]
-                    raise InputError(f"{word}: no such file; run `apt-get install --reinstall {package}`")
-                digest.update(Path(word).read_bytes())
+        for file in filter(Path.is_absolute, map(Path, shlex.split(mode.read_text(encoding="utf-8")))):
+            if not file.is_file():
+                package = PACKAGES[target if source == "en" else source][0]
+                raise InputError(f"{file}: no such file; run `apt-get install --reinstall {package}`")
+            digest.update(file.read_bytes())
         return f"{version} sha256:{digest.hexdigest()[:16]}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[str | None]:
@@ -69,10 +67,9 @@ def run(mode: Path, questions: str) -> tuple[list[str], str]:
     command = ["timeout", "-k", "5", str(PATIENCE), "sh", "-c", script]  # ends all programs, not only the shell
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, input=questions.encode(errors="replace"), capture_output=True, env=environment)
-    messages = [line for line in map(str.strip, done.stderr.decode(errors="replace").split("\n")) if line]
-    problem = f"a program ended ({messages[-1] if messages else 'without a message'})"
-    if done.returncode in (124, 137):  # of `timeout`, which the programs have heeded or not
-        problem = f"no answer for {PATIENCE:g} s"
+    message = done.stderr.decode(errors="replace").strip().split("\n")[-1] or "without a message"
+    hung = done.returncode in (124, 137)  # of `timeout`, which the programs have heeded or not
+    problem = f"no answer for {PATIENCE:g} s" if hung else f"a program ended ({message})"
     return done.stdout.decode(errors="replace").split("\0"), problem
 
 

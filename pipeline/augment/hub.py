@@ -53,21 +53,21 @@ def loading(label: str, expected: str) -> Iterator[None]:
         raise InputError(f"{label}: cannot be loaded ({reason}); expected {expected}") from None
 
 
-def load_model(classes: Any, name: str, revision: str | None, label: str, expected: str, dtype: Any) -> Any:  # noqa: ANN401
+def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -> Any:  # noqa: ANN401
     """A tokenizer and a model, in evaluation mode on the GPU if there is one, from safetensors only.
 
     Args:
         classes: of both, in transformers, which has no types.
         name: on the hub, at `revision`, or a local folder.
-        label: begins the message when they are not there, not whole or not of their classes; `expected` ends it.
+        label: begins the message when they are not there, not whole or not of their classes.
     """
     import torch
 
-    where = {} if Path(name).is_dir() else {"revision": revision}
     options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
-    with loading(label, expected):
-        tokenizer = classes[0].from_pretrained(name, **where)
-        model, report = classes[1].from_pretrained(name, **where, **options)
+    expected = f"safetensors and a tokenizer of a {classes[1].__name__}"
+    with loading(label, f"{expected}, in a folder or of the hub (online, or downloaded before)"):
+        tokenizer = classes[0].from_pretrained(name, revision=revision)
+        model, report = classes[1].from_pretrained(name, revision=revision, **options)
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights
         raise InputError(f"{label}: has no weights for {', '.join(missing)}; get it again, or choose another model")
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
@@ -101,9 +101,8 @@ class PairModel:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        classes, dtype = (AutoTokenizer, AutoModelForSequenceClassification), torch.get_default_dtype()
-        expected = "a model with config.json, model.safetensors and a tokenizer"
-        tokenizer, model = load_model(classes, self.source, self.commit, self.source, expected, dtype)
+        classes, version = (AutoTokenizer, AutoModelForSequenceClassification), self.commit or "main"
+        tokenizer, model = load_model(classes, self.source, version, self.source, torch.get_default_dtype())
         if tokenizer.pad_token_id is None:
             raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
         return tokenizer, model
@@ -125,8 +124,7 @@ class PairModel:
         tokenizer, model = self.loaded
         positions = getattr(model.config, "max_position_embeddings", 512)
         if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
-            # Their positions begin after the padding's index.
-            positions -= model.config.pad_token_id + 1
+            positions -= model.config.pad_token_id + 1  # they begin after the padding's index
         options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
         first, second = map(list, zip(*pairs, strict=True))
         with torch.inference_mode():

@@ -61,7 +61,6 @@ class MarianTranslator:
 @cache
 def load(name: str, revision: str) -> tuple[MarianTokenizer, MarianMTModel]:
     """The tokenizer and the model of one direction."""
-    expected = "a MarianMT model with safetensors and SentencePiece files, of the hub (online, or downloaded before)"
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     label = f"back_translation.translator.marian: {name}"
-    return load_model((MarianTokenizer, MarianMTModel), name, revision, label, expected, dtype)
+    return load_model((MarianTokenizer, MarianMTModel), name, revision, label, dtype)

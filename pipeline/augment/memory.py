@@ -151,8 +151,7 @@ class ScoreCache(Store):
 class Scorer(Protocol):
     """Scores pairs in the direction first -> second; scorers of equal name and revision give equal scores."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
 
     @property
     def revision(self) -> str: ...

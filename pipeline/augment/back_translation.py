@@ -53,8 +53,7 @@ def blocks_of(items: Sequence[Item], size: int, shard: int, shards: int) -> list
 def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
     """The (pair, sentence1 or sentence2) to translate, in the order of `pairs`.
 
-    Pairs are drawn by a hash of language and text, not by the seed: another seed, another split or more data translate
-    mostly the same sentences, which the memory has.
+    Pairs are drawn by a hash of language and text: another seed or split translates mostly what the memory has.
     """
 
     def rank(index: int) -> bytes:
@@ -74,10 +73,7 @@ def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
 def read_translations(
     language: str, shards: Sequence[int], wanted: Sequence[str]
 ) -> dict[str, tuple[str, float | None]]:
-    """Sentence -> back-translation, empty where there is none, and cosine of both, None where it was not taken.
-
-    All shards of a language together must have done all that is `wanted`.
-    """
+    """Sentence -> (back-translation or "", cosine of both or None), of all shards; all `wanted` ones must be there."""
     files = [TRANSLATIONS / language / str(shard) / "translations.jsonl" for shard in shards]
     found = {row["source"]: (row["translation"], row["similarity"]) for file in files for row in read_jsonl(file)}
     if missing := [source for source in wanted if source not in found]:
@@ -88,9 +84,7 @@ def read_translations(
 def judge_translation(source: str, translation: str, similarity: float | None, chrf: float, checks: Checks) -> str:
     """`accepted`, or the first of `REJECTIONS` that applies to a sentence and its back-translation.
 
-    Args:
-        similarity: cosine of the two embeddings; not looked at where `checks` has no threshold.
-        chrf: sentence chrF of the translation against the source, 0 to 1.
+    The similarity is the cosine of both, not looked at where `checks` has no threshold; chrF is 0 to 1.
     """
     # Apertium marks an unknown word *so, an ungenerated form #so and an untranslated one @so.
     marks, old_marks = (len(re.findall(r"(?<![\w*])[*@#](?=[^\W\d_])|\\@", text)) for text in (translation, source))
@@ -113,9 +107,9 @@ def judge_translations(
     """Every selected sentence with its back-translation, scores and verdict."""
     judged = []
     for pair, sentence in selected:
-        source = getattr(pair, sentence)
+        texts = pair.sentence1, pair.sentence2
+        source, other = texts if sentence == "sentence1" else texts[::-1]
         back, similarity = translations[source]
-        other = pair.sentence2 if sentence == "sentence1" else pair.sentence1
         chrf = sentence_chrf(source, back)
         scores = similarity, chrf, judge_translation(source, back, similarity, chrf, checks)
         judged.append(BackTranslated(pair.id, sentence, pair.label or 0, source, back, other, *scores))
@@ -123,10 +117,7 @@ def judge_translations(
 
 
 def quality_figures(judged: Sequence[BackTranslated]) -> dict[str, float]:
-    """Counts of all candidates, and means over the accepted ones; a mean of nothing is left out.
-
-    mean_similarity lies between -1 and 1, chrf_to_source and distinct_2 (distinct word bigrams over all) from 0 to 1.
-    """
+    """Counts of all candidates, and means over the accepted ones, -1 to 1; a mean of nothing is left out."""
     counts = Counter(row.verdict for row in judged)
     accepted = [row for row in judged if row.verdict == ACCEPTED]
     result: dict[str, float] = {"candidates": len(judged), "accepted": len(accepted)}

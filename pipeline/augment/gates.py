@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.hub import folder_digest, hub_commit, load_model, loading
+from pipeline.augment.hub import folder_digest, hub_commit, load_model, loading, read_outputs
 from pipeline.augment.memory import Scorer
 from pipeline.config.augmentation import Meaning, Surface
 from pipeline.config.source import code
@@ -37,26 +37,20 @@ def open_surface_gate(settings: Surface) -> Scorer:
 
 
 class PairModel:
-    """Logits of sentence pairs by any `AutoModelForSequenceClassification` checkpoint with safetensors.
+    """Logits of sentence pairs by any checkpoint for sequence classification, in a folder or of the hub.
 
-    Args:
-        source: a hub name or a local folder.
-        asked: of the hub: a commit, branch or tag. The commit behind it is what is loaded: else the files might come
-            from different versions, and transformers would ask the hub's bot to convert weights.
+    The commit behind the branch or tag `asked` is what is loaded: else the files might come from different versions,
+    and transformers would ask the hub's bot to convert weights.
     """
 
     def __init__(self, source: str, asked: str = "main") -> None:
         self.source, self.asked = source, asked
 
     @cached_property
-    def commit(self) -> str | None:
-        """Of a hub model."""
-        return None if Path(self.source).is_dir() else hub_commit(self.source, self.asked)
-
-    @cached_property
     def revision(self) -> str:
         """Of a folder the digest of its files; of a hub model its name and commit."""
-        return f"{self.source}@{self.commit}" if self.commit else folder_digest(Path(self.source))
+        folder = Path(self.source)
+        return folder_digest(folder) if folder.is_dir() else f"{self.source}@{hub_commit(self.source, self.asked)}"
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -64,39 +58,28 @@ class PairModel:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        classes, asked = (AutoTokenizer, AutoModelForSequenceClassification), self.commit or "main"
-        tokenizer, model = load_model(classes, self.source, asked, self.source, torch.get_default_dtype())
+        commit = self.revision.split("@")[-1]  # a folder has none, and nobody looks at it
+        classes = (AutoTokenizer, AutoModelForSequenceClassification)
+        tokenizer, model = load_model(classes, self.source, commit, self.source, torch.get_default_dtype())
         if tokenizer.pad_token_id is None:
             raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
         return tokenizer, model
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
-        import torch
-
-        from pipeline.text.batches import batches_by_length
-
         tokenizer, model = self.loaded
-        logits = np.zeros((len(pairs), model.config.num_labels))
         positions = getattr(model.config, "max_position_embeddings", 512)
         if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
             positions -= model.config.pad_token_id + 1  # they begin after the padding's index
-        options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
-        ids = [tokenizer(*pair, **options)["input_ids"] for pair in pairs]
-        with torch.inference_mode():
-            for batch in batches_by_length(ids):
-                first, second = ([pairs[index][side] for index in batch] for side in (0, 1))
-                inputs = tokenizer(first, second, padding=True, return_tensors="pt", **options)
-                logits[batch] = model(**inputs.to(model.device)).logits.double().cpu().numpy()
-        return logits
+        columns, longest = list(map(list, zip(*pairs, strict=True))), min(positions, tokenizer.model_max_length)
+        return read_outputs(self.loaded, columns, longest, lambda output, _: output.logits)
 
 
 class NLI(PairModel):
     """P(first entails second), 0 to 1, by a natural language inference model with a label that begins with "entail".
 
     Nighojkar & Licato 2021 (https://aclanthology.org/2021.acl-long.552) use
-    `ynie/roberta-large-snli_mnli_fever_anli_R1_R2_R3-nli` and call two sentences mutually implicative when each entails
-    the other.
+    `ynie/roberta-large-snli_mnli_fever_anli_R1_R2_R3-nli`.
     """
 
     name = "nli"
@@ -107,18 +90,18 @@ class NLI(PairModel):
         found = [index for index, label in labels.items() if label.lower().startswith("entail")]
         if len(found) != 1:
             problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
-            hint = "choose an NLI model or name the labels in its config.json (id2label)"
-            raise InputError(f"{self.source}: {problem}; {hint}")
+            raise InputError(
+                f"{self.source}: {problem}; choose an NLI model or name them in its config.json (id2label)"
+            )
         logits = self.logits(pairs)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (exponentials[:, found[0]] / exponentials.sum(axis=1)).tolist()
 
 
 class BLEURT(PairModel):
-    """A learnt regression of how well a candidate renders a reference, mostly 0 to 1 but unbounded.
+    """How well a candidate renders a reference, mostly 0 to 1 but unbounded, by a checkpoint such as `Elron/bleurt-*`.
 
-    Sellam et al. 2020, https://aclanthology.org/2020.acl-main.704. Any checkpoint with a single output will do, such as
-    the conversions of the original weights under `Elron/bleurt-*`.
+    Sellam et al. 2020, https://aclanthology.org/2020.acl-main.704.
     """
 
     name = "bleurt"
@@ -161,12 +144,9 @@ class ParaphraseClassifier(PairModel):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder))
-        names = ("config.json", "model.safetensors", "tokenizer.json")
-        if missing := [name for name in names if not (folder / name).is_file()]:
-            raise InputError(f"{folder} has no {', '.join(missing)}; run `dvc repro train_paraphrase@{folder.name}`")
-        config = read_json(folder / "config.json")
+        config = read_json(path) if (path := folder / "config.json").is_file() else {}
         if "pooling" not in config or len(config.get("id2label", {})) not in (0, 2):
-            raise InputError(f"{folder}: is no paraphrase model of this project; expected models/paraphrase/<row>")
+            raise InputError(f"{folder}: no paraphrase model; run `dvc repro train_paraphrase@{folder.name}`")
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:

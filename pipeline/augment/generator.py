@@ -106,10 +106,7 @@ def open_generator(folder: Path) -> LanguageModel | Seq2Seq:
 def generate_once(
     questions: Sequence[str], retry: int, generator: LanguageModel | Seq2Seq, sampling: Sampling, seed: int, run: Path
 ) -> list[list[str]]:
-    """Candidates of one round; what an earlier, killed run has saved in `run` is read.
-
-    The file's name comes from the questions: which ones are still open in a later round depends on the gates.
-    """
+    """Candidates of one round; what a killed run has saved in `run` for these questions and this round is read."""
     path = run / f"round-{retry}" / f"{hashlib.sha256(json.dumps(questions).encode()).hexdigest()}.json"
     if not path.exists():
         write_json(path, generator.paraphrase(questions, sampling, retry, seed))

@@ -1,11 +1,14 @@
-"""Models by other people, from the hub or a local folder: which version one is, and how it is loaded."""
+"""Models by other people, from the hub or a local folder: which version one is, how it is loaded, and what it says."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
@@ -50,12 +53,9 @@ def loading(label: str, expected: str) -> Iterator[None]:
 
 
 def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -> Any:  # noqa: ANN401
-    """A tokenizer and a model, in evaluation mode on the GPU if there is one, from safetensors only.
+    """A tokenizer and a model of these classes of transformers, in evaluation mode on the GPU if there is one.
 
-    Args:
-        classes: of both, in transformers, which has no types.
-        name: on the hub, at `revision`, or a local folder.
-        label: begins the message when they are not there, not whole or not of their classes.
+    `name` is on the hub, at `revision`, or a local folder. Only safetensors are read. `label` begins the error message.
     """
     import torch
 
@@ -67,3 +67,26 @@ def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights
         raise InputError(f"{label}: has no weights for {', '.join(missing)}; get it again, or choose another model")
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def read_outputs(
+    loaded: tuple[Any, Any], columns: Sequence[Sequence[str]], longest: int, read: Callable[[Any, Any], Any]
+) -> NDArray[np.float64]:
+    """(texts, values) that `read` makes of a batch's output and attention mask, by a `loaded` tokenizer and model.
+
+    `columns` are the texts, or the first and the second texts of pairs; they are cut at `longest` tokens.
+    """
+    import torch
+
+    from pipeline.text.batches import batches_by_length
+
+    tokenizer, model = loaded
+    options = {"truncation": True, "max_length": longest}
+    found: dict[int, Any] = {}
+    with torch.inference_mode():
+        for batch in batches_by_length(tokenizer(*columns, **options)["input_ids"]):
+            texts = [[column[index] for index in batch] for column in columns]
+            inputs = tokenizer(*texts, padding=True, return_tensors="pt", **options).to(model.device)
+            values = read(model(**inputs), inputs["attention_mask"])
+            found |= dict(zip(batch, values.double().cpu().numpy(), strict=True))
+    return np.array([found[index] for index in range(len(found))])

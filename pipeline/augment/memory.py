@@ -33,8 +33,7 @@ Texts = tuple[str, str]
 class Store:
     """A table in a file, created where there is none; its last column is the value, and all others are the key.
 
-    To be used in a `with` statement. A file that is locked, damaged or read-only and a full disk are InputErrors, here
-    and in every use.
+    To be used in a `with` statement. A file that is locked, damaged or read-only and a full disk are InputErrors.
     """
 
     def __init__(self, path: Path, table: str, columns: Sequence[str], kind: str = "TEXT") -> None:
@@ -43,15 +42,11 @@ class Store:
         with self.friendly():
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level="IMMEDIATE")
-            try:
-                if self.connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                    raise InputError(f"{path}: {DAMAGED.format(path=path)}")
-                with self.connection:
-                    self.connection.execute("BEGIN IMMEDIATE")
-                    self.connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({cells}) WITHOUT ROWID")
-            except BaseException:  # Ctrl-C too: nobody else has the connection and could close it
-                self.connection.close()
-                raise
+            if self.connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise InputError(f"{path}: {DAMAGED.format(path=path)}")
+            with self.connection:
+                self.connection.execute("BEGIN IMMEDIATE")
+                self.connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({cells}) WITHOUT ROWID")
 
     def __enter__(self) -> Self:
         return self
@@ -61,12 +56,12 @@ class Store:
 
     def look_up(self, keys: Mapping[Any, Sequence[str]]) -> dict[Any, Any]:
         """Name -> the value of its key, or the first value whose key begins so; a name without a value is left out."""
+        *columns, value = self.columns
         found = {}
         with self.friendly():
             for name, start in keys.items():
-                known = " AND ".join(f"{column} = ?" for column in self.columns[: len(start)])
-                order = f"ORDER BY {', '.join(self.columns[:-1])} LIMIT 1"
-                query = f"SELECT {self.columns[-1]} FROM {self.table} WHERE {known} {order}"
+                known = " AND ".join(f"{column} = ?" for column in columns[: len(start)])
+                query = f"SELECT {value} FROM {self.table} WHERE {known} ORDER BY {', '.join(columns)} LIMIT 1"
                 found[name] = self.connection.execute(query, start).fetchone()
         return {name: row[0] for name, row in found.items() if row}
 
@@ -114,8 +109,7 @@ class TranslationMemory(Store):
         The file is sorted by the key, with \t, \n, \r and \\ escaped: the same rows give the same bytes.
         """
         with self.friendly():
-            query = f"SELECT * FROM translations ORDER BY {', '.join(COLUMNS[:-1])}"
-            rows = self.connection.execute(query).fetchall()
+            rows = self.connection.execute(f"SELECT * FROM translations ORDER BY {', '.join(COLUMNS)}").fetchall()
         escape = str.maketrans(ESCAPES)
         write_text(path, "".join("\t".join(cell.translate(escape) for cell in row) + "\n" for row in [COLUMNS, *rows]))
         return len(rows)
@@ -135,8 +129,8 @@ class TranslationMemory(Store):
                 raise InputError(f"{path}:{number}: expected {len(COLUMNS)} fields separated by tabs, got {len(cells)}")
             for name, cell in zip(COLUMNS, cells, strict=True):
                 if not re.fullmatch(r"(?:[^\\]|\\[tnr\\])+", cell):
-                    problem = f"{name} is empty or has a backslash that is not one of \\t \\n \\r \\\\"
-                    raise InputError(f"{path}:{number}: {problem}")
+                    allowed = r"one of \t \n \r \\"
+                    raise InputError(f"{path}:{number}: {name} is empty or has a backslash that is not {allowed}")
             rows.append([re.sub(r"\\.", lambda escape: UNESCAPES[escape[0]], cell) for cell in cells])
         return self.insert(rows)
 

@@ -181,16 +181,14 @@ def statement_negated(first: str, second: str) -> bool:
 
 def negation_differs(first: str, second: str) -> bool:
     """Whether exactly one of the texts is negative, however little they share."""
-    sentences, other_sentences = sentences_of(first), sentences_of(second)
+    sentences, other_sentences = (
+        [part.split() for part in re.split(r"(?<=[.?!]) ", marks) if re.search(r"\w", part)]
+        for marks in (" ".join(tokens(EMPTY.sub(" ", plain(text)))).lower() for text in (first, second))
+    )
     if len(sentences) != len(other_sentences):  # one has an introduction that the other does without
         sentences, other_sentences = sentences[-1:], other_sentences[-1:]
     words, others = sum(sentences, []), sum(other_sentences, [])
     return is_negative(words, set(others)) != is_negative(others, set(words))
-
-
-def sentences_of(text: str) -> list[list[str]]:
-    marks = " ".join(tokens(EMPTY.sub(" ", plain(text)))).lower()
-    return [sentence.split() for sentence in re.split(r"(?<=[.?!]) ", marks) if re.search(r"\w", sentence)]
 
 
 def is_negative(words: Sequence[str], other: set[str]) -> bool:
@@ -241,10 +239,7 @@ def numbers(text: str) -> tuple[set[float], set[float]]:
 
 
 def number(words: Sequence[str]) -> tuple[int, float]:
-    """How many words the number at the start takes (0 if there is none), and its value.
-
-    It reads "two hundred and twenty-five thousand", "2.5 million" and "million".
-    """
+    """Words (0 if none) and value of the number at the start: "two hundred and five", "2.5 million", "million"."""
     if words[0] in OTHER:
         return 1, OTHER[words[0]]
     given = words[0] in ("hundred", "thousand", "million", "billion")

@@ -72,10 +72,10 @@ class WebTranslator:
                 try:
                     translation = patiently(self.ask_politely, text, *languages)
                     self.failures = 0
-                except RetryError as error:
+                except RetryError as failed:
                     self.failures += 1
                     if self.failures >= self.params.give_up_after:
-                        reason = describe(error.last_attempt.exception())
+                        reason = describe(failed.last_attempt.exception())
                         problem = f"no translation for {self.failures} sentences in a row ({reason})"
                         raise InputError(f"{self.name}: {problem}") from None
             yield translation
@@ -135,6 +135,5 @@ def in_time(ask: Callable[[], str | None], seconds: float) -> str | None:
 
 
 def describe(error: BaseException | None) -> str:
-    """A few words, without what deep-translator adds over several lines and without the sentence."""
-    name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # TooManyRequests -> too many requests
-    return str(error) if isinstance(error, Unusable) else name
+    """A few words: TooManyRequests -> too many requests; deep-translator's own messages have several lines."""
+    return str(error) if isinstance(error, Unusable) else re.sub("(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()

@@ -82,9 +82,8 @@ def search_paraphrases(
 ) -> list[Candidate]:
     """Candidates for every question, round after round, until each has an adversarial one or the retries are used up.
 
-    Args:
-        generate: (questions, retry) -> candidates of each question; `origin` is its name.
-        given: back-translations by question, judged in the first round.
+    `generate`, whose name is `origin`, makes candidates of each question from (questions, retry). The back-translations
+    `given` by question are judged in the first round.
     """
     proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
     found: list[Candidate] = []
@@ -132,9 +131,9 @@ def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str,
     result["surface_gate_rate"] = (counts[ADVERSARIAL] + counts[UNRELATED]) / max(len(scored), 1)
     result["both_gates_rate"] = counts[ADVERSARIAL] / max(len(scored), 1)
     for name in ("origin", "retry"):
-        for value in sorted({str(getattr(row, name)) for row in scored}):
-            for suffix, rows in (("scored", scored), ("adversarial", adversarial)):
-                result[f"{name}_{value}_{suffix}"] = sum(str(getattr(row, name)) == value for row in rows)
+        solving = Counter(str(getattr(row, name)) for row in adversarial)
+        for value, count in sorted(Counter(str(getattr(row, name)) for row in scored).items()):
+            result |= {f"{name}_{value}_scored": count, f"{name}_{value}_adversarial": solving[value]}
     return result
 
 

@@ -31,8 +31,7 @@ SEQ2SEQ = (AutoTokenizer, AutoModelForSeq2SeqLM)
 def training_documents(pairs: Sequence[Pair]) -> list[str]:
     """Every positive pair in both directions, up to the quotation mark that closes the second sentence."""
     texts = [(pair.sentence1, pair.sentence2) for pair in pairs if pair.label == 1]
-    both = [order for first, second in texts for order in ((first, second), (second, first))]
-    return [f"{BEFORE}{first}{BETWEEN}{second}{CLOSING}" for first, second in both]
+    return [f"{BEFORE}{one}{BETWEEN}{other}{CLOSING}" for pair in texts for one, other in (pair, pair[::-1])]
 
 
 def widened(sampling: Sampling, retry: int) -> tuple[int, float]:

@@ -133,10 +133,9 @@ def alike(name: str, word: str) -> bool:
 
 
 def names_and_words(text: str) -> tuple[list[list[str]], list[str]]:
-    """Names, each a run of adjacent words, and all words, lower-cased."""
+    """Names, each a run of adjacent words, and all words, lower-cased; in a title capitals say nothing."""
     marks = tokens(text)
     words = [word for word in marks if word[0].isalpha()]
-    # In a title capitals say nothing.
     is_title = len(words) > 2 and sum(word[0].isupper() for word in words) >= 0.7 * len(words)
     runs: list[list[str]] = [[]]
     for before, word in zip([".", *marks], marks, strict=False):
@@ -246,8 +245,7 @@ def number(words: Sequence[str]) -> tuple[int, float]:
     words = ["one", *words] if given else words
     total, group, last, length = 0.0, 0.0, 0.0, 0
     while length < len(words):
-        word = words[length]
-        follows = words[length + 1] if length + 1 < len(words) else ""
+        word, follows = words[length], "".join(words[length + 1 : length + 2])
         if length and word in SCALES:
             last = SCALES[word]
             total, group = (total, group * last) if last == 100 else (total + group * last, 0.0)

@@ -40,10 +40,6 @@ MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE P
 TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
 
 
-class Unusable(Exception):
-    """The service answered, but not with a translation."""
-
-
 class WebTranslator:
     """One of the services."""
 
@@ -75,23 +71,22 @@ class WebTranslator:
                 except RetryError as failed:
                     self.failures += 1
                     if self.failures >= self.params.give_up_after:
-                        reason = describe(failed.last_attempt.exception())
-                        problem = f"no translation for {self.failures} sentences in a row ({reason})"
-                        raise InputError(f"{self.name}: {problem}") from None
+                        problem = f"no translation for {self.failures} sentences in a row"
+                        raise InputError(f"{self.name}: {problem} ({describe(failed)})") from None
             yield translation
 
     def ask_politely(self, text: str, source: str, target: str) -> str:
-        """One request, not before its time."""
+        """One request, not before its time; a ValueError says why an answer is no translation."""
         if (pause := self.next_request - time.monotonic()) > 0:
             time.sleep(pause)
         self.next_request = time.monotonic() + 1 / self.params.requests_per_second
         answer = in_time(lambda: self.ask(text, source, target), TIMEOUT)
         if not isinstance(answer, str) or not answer.strip():
-            raise Unusable("an empty answer")
+            raise ValueError("an empty answer")
         if self.name == "mymemory" and answer.lstrip().upper().startswith(MYMEMORY_ERRORS):
-            raise Unusable(" ".join(answer.split())[:80])
+            raise ValueError(" ".join(answer.split())[:80])
         if TAG.search(answer) and not TAG.search(text):
-            raise Unusable("a web page instead of a translation")
+            raise ValueError("a web page instead of a translation")
         return answer
 
     def ask(self, text: str, source: str, target: str) -> str | None:
@@ -134,6 +129,8 @@ def in_time(ask: Callable[[], str | None], seconds: float) -> str | None:
     return answer.result(seconds)
 
 
-def describe(error: BaseException | None) -> str:
+def describe(failed: RetryError) -> str:
     """A few words: TooManyRequests -> too many requests; deep-translator's own messages have several lines."""
-    return str(error) if isinstance(error, Unusable) else re.sub("(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
+    error = failed.last_attempt.exception()
+    name = re.sub("(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
+    return str(error) if type(error) is ValueError else name

@@ -1,11 +1,8 @@
 """Back-translation of training pairs (BET, Corbeil & Ghadivel 2020, https://arxiv.org/abs/2009.12452).
 
-A sentence of a pair is translated into another language and back; the pair keeps its label. Every back-translation gets
-a verdict: whether it may train anything.
-
-The sentences are translated by shards, which are DVC stages, perhaps on several machines. The last bits of a model's
-output depend on what shares its batch, so the work is cut into blocks of a fixed size, whatever the number of shards:
-shard k of n does blocks k, k + n, k + 2n...
+A sentence of a pair is translated into another language and back, and judged; the pair keeps its label. Shards, perhaps
+on several machines, share the work. The last bits of a model's output depend on what shares its batch, so the work is
+cut into blocks of a fixed size: shard k of n does blocks k, k + n, k + 2n...
 """
 
 import hashlib

@@ -98,8 +98,7 @@ def fetch_seq2seq(checkpoint: Checkpoint, folder: Path) -> None:
 
 def open_generator(folder: Path) -> LanguageModel | Seq2Seq:
     """What the stage `generator` has put into `folder`."""
-    seq2seq = read_json(folder / "config.json").get("is_encoder_decoder")
-    return Seq2Seq(folder) if seq2seq else LanguageModel(folder)
+    return (Seq2Seq if read_json(folder / "config.json").get("is_encoder_decoder") else LanguageModel)(folder)
 
 
 def generate_once(

@@ -111,10 +111,9 @@ def names_differ(first: str, second: str) -> bool:
 def unnamed(run: Sequence[str], words: Sequence[str]) -> list[str]:
     """The words of a name that the other sentence's words do not account for."""
     name, phrase = " ".join(run), " ".join(words)
-    if len(run) > 1:  # the other holds the name's acronym
-        known = "".join(word[0] for word in run) in words
-    else:  # the name is an acronym of adjacent words of the other
-        known = len(name) > 1 and name in "".join(word[0] for word in words)
+    # The other holds the name's acronym, or the name is an acronym of adjacent words of the other.
+    acronym, spelt = "".join(word[0] for word in run), "".join(word[0] for word in words)
+    known = acronym in words if len(run) > 1 else len(name) > 1 and name in spelt
     if known or SAME.get(name, name) in {SAME.get(word, word) for word in words}:
         return []
     return [part for part in run if not (SAME.get(part, part) in phrase or any(alike(part, word) for word in words))]

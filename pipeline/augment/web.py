@@ -1,10 +1,8 @@
 """Backends `google`, `libre` and `mymemory`: web services, through deep-translator.
 
 Sentences leave this machine, each service has terms of use of its own, and its model may change from day to day: record
-once, keep the memory. A LibreTranslate server can be one's own. Its key is read from LIBRETRANSLATE_API_KEY.
-
-deep-translator has no retries, no pauses and no time limit, raises exceptions without a common base, may return None,
-and lets one bad sentence spoil a batch: all of that is dealt with here.
+once, keep the memory. deep-translator has no retries, no pauses and no time limit, raises exceptions without a common
+base, may return None, and lets one bad sentence spoil a batch: all of that is dealt with here.
 """
 
 import html
@@ -26,7 +24,7 @@ from pipeline.config.augmentation import Network
 from pipeline.errors import InputError
 
 TIMEOUT = 60.0  # seconds for a sentence
-KEY = "LIBRETRANSLATE_API_KEY"
+KEY = "LIBRETRANSLATE_API_KEY"  # environment variable; a LibreTranslate server can be one's own
 # The languages of each service, and how many characters are too many for it.
 SERVICES = {
     "google": (constants.GOOGLE_LANGUAGES_TO_CODES, 5000),

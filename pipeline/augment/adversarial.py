@@ -138,7 +138,7 @@ def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str,
 
 
 def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:
-    """What all shards have found for their parts of `questions`, and about their generator and gates.
+    """What all shards have found, in the order of one search for all `questions`, and about their generator and gates.
 
     These must be the same in all shards: a model of the hub may change between two machines.
     """
@@ -151,13 +151,9 @@ def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[C
     found = [Candidate(**row) for folder in (first, *folders) for row in read_jsonl(folder / "candidates.jsonl")]
     if {candidate.question for candidate in found} != set(questions):
         raise InputError(f"{SEARCH}: the shards have searched for other questions; run `dvc repro`")
-    return in_rounds(found, questions), about
-
-
-def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Candidate]:
-    """What was found for parts of the questions, in the order in which one search for all of them finds it."""
     place = {question: number for number, question in enumerate(questions)}
-    return sorted(found, key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
+    found.sort(key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
+    return found, about
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:

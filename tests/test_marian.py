@@ -153,7 +153,9 @@ def test_an_incomplete_model_is_named(models: Path, tmp_path: Path, missing: str
     if missing == "model.safetensors":
         (folder / "pytorch_model.bin").write_bytes(b"a pickle, which is never loaded")
     translator = marian(f"{tmp_path}/{{source}}-{{target}}")
-    with pytest.raises(InputError, match=r"en-es: cannot be loaded \(.+\); expected a MarianMT model with safetensors"):
+    with pytest.raises(
+        InputError, match=r"en-es: cannot be loaded \(.+\); expected safetensors and a tokenizer of a Marian"
+    ):
         translator.translate(["What?"], "en", "es")
 
 

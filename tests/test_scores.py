@@ -100,7 +100,7 @@ def test_a_score_that_is_no_number_is_refused_and_not_stored(cache: ScoreCache, 
     pair = ("Why?", "How?")
     with pytest.raises(InputError, match=r"counting 1: the score of \('Why\?', 'How\?'\) is (nan|inf)"):
         score_all([pair], Counting("1", value), cache)
-    assert cache.get(Counting("1"), [pair]) == {}
+    assert cache.look_up({pair: ("counting", "1", *pair)}) == {}
 
 
 def test_a_scorer_that_drops_pairs_is_noticed(cache: ScoreCache) -> None:

@@ -13,7 +13,7 @@ import pytest
 from small_disk import small_disk
 
 from pipeline.augment import memory as store
-from pipeline.augment.memory import Store, TranslationMemory
+from pipeline.augment.memory import COLUMNS, ScoreCache, Store, TranslationMemory
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -69,7 +69,7 @@ def test_a_killed_run_loses_the_batch_in_flight(tmp_path: Path) -> None:
     process.communicate()
     killed_at = log.read_text().splitlines()
     with TranslationMemory(path) as memory:
-        kept = memory.get("slow", "1", "en", "es", TEXTS)
+        kept = memory.get("en", "es", TEXTS, "slow", "1")
     assert list(kept.values()) == [text.upper() for text in kept]
     assert len(kept) == len(killed_at) // 4 * 4 or len(kept) == (len(killed_at) - 1) // 4 * 4
     assert "sentences from memory" in finish(start(path, log))
@@ -85,7 +85,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
         finish(run)
     with TranslationMemory(path) as memory:
         for number in range(2):
-            assert memory.get(f"slow{number}", "1", "en", "es", TEXTS) == {text: text.upper() for text in TEXTS}
+            assert memory.get("en", "es", TEXTS, f"slow{number}", "1") == {text: text.upper() for text in TEXTS}
 
 
 def test_a_creator_waits_for_another(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_memory_locked_by_another_process(tmp_path: Path, monkeypatch: pytest.
     assert locker.stdout is not None
     locker.stdout.readline()
     monkeypatch.setattr(store, "PATIENCE", 0.2)
-    for use in (lambda: TranslationMemory(path), lambda: Store(path, "SELECT 1")):
+    for use in (lambda: TranslationMemory(path), lambda: ScoreCache(path)):
         with pytest.raises(InputError, match=r"memory.sqlite: locked by another process for 0.2 s: wait for"):
             use()
     monkeypatch.setattr(store, "PATIENCE", 20.0)
@@ -155,9 +155,8 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_bugs_stay_bugs(tmp_path: Path) -> None:
-    with Store(tmp_path / "a.sqlite", "CREATE TABLE IF NOT EXISTS t (a)") as table:
-        with pytest.raises(sqlite3.OperationalError, match="syntax error"):
-            table.look_up("SELEKT", {"a": ()})
+    with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+        Store(tmp_path / "a.sqlite", "no name", COLUMNS)
 
 
 @pytest.fixture
@@ -179,8 +178,8 @@ def test_a_full_disk_keeps_what_was_committed(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
     with TranslationMemory(path) as memory:
         for number in range(kept):
-            assert len(memory.get_any("en", "es", [f"{number} {text}" for text in TEXTS])) == len(TEXTS)
-        assert memory.get_any("en", "es", [f"{kept} {text}" for text in TEXTS]) == {}
+            assert len(memory.get("en", "es", [f"{number} {text}" for text in TEXTS])) == len(TEXTS)
+        assert memory.get("en", "es", [f"{kept} {text}" for text in TEXTS]) == {}
         memory.add("slow", "1", "en", "es", {"room": "again"})
 
 
@@ -189,7 +188,7 @@ def test_a_read_only_disk_is_named(disk: Path) -> None:
     write_memory(path)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with TranslationMemory(path) as memory:
-        assert len(memory.get_any("en", "es", TEXTS)) == len(TEXTS)
+        assert len(memory.get("en", "es", TEXTS)) == len(TEXTS)
         with pytest.raises(
             InputError, match="memory.sqlite: attempt to write a readonly database: free some space, or"
         ):

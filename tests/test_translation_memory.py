@@ -28,15 +28,15 @@ def test_what_was_added_comes_back(memory: TranslationMemory) -> None:
     memory.add("marian", "1", "es", "en", {"one": "other direction"})
     memory.add("marian", "2", "en", "es", {"one": "of another revision"})
     memory.add("google", "1", "en", "es", {"one": "of another backend"})
-    assert memory.get("marian", "1", "en", "es", ["two", "one", "three", "one"]) == {"two": "dos", "one": "uno"}
+    assert memory.get("en", "es", ["two", "one", "three", "one"], "marian", "1") == {"two": "dos", "one": "uno"}
     with TranslationMemory(memory.path) as again:
-        assert again.get("marian", "1", "en", "es", ["two"]) == {"two": "dos"}
+        assert again.get("en", "es", ["two"], "marian", "1") == {"two": "dos"}
 
 
 def test_the_first_translation_stays(memory: TranslationMemory) -> None:
     memory.add("google", "1", "en", "es", {"one": "uno"})
     memory.add("google", "1", "en", "es", {"one": "un", "two": "dos"})
-    assert memory.get("google", "1", "en", "es", ["one", "two"]) == {"one": "uno", "two": "dos"}
+    assert memory.get("en", "es", ["one", "two"], "google", "1") == {"one": "uno", "two": "dos"}
 
 
 def test_any_backend_will_do_and_always_the_same(tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_any_backend_will_do_and_always_the_same(tmp_path: Path) -> None:
         with TranslationMemory(tmp_path / f"{number}.sqlite") as memory:
             for backend, revision, translation in order:
                 memory.add(backend, revision, "en", "es", {"one": translation})
-            assert memory.get_any("en", "es", ["one", "two"]) == {"one": "a"}
-            assert memory.get_any("es", "en", ["one"]) == {}
+            assert memory.get("en", "es", ["one", "two"]) == {"one": "a"}
+            assert memory.get("es", "en", ["one"]) == {}
 
 
 @settings(max_examples=20, deadline=None)
@@ -63,7 +63,7 @@ def test_export_and_import_are_exact(
         assert second.import_tsv(folder / "a.tsv") == 0
         second.export_tsv(folder / "b.tsv")
         for (source, target, text, backend, revision), translation in rows.items():
-            assert second.get(backend, revision, source, target, [text]) == {text: translation}
+            assert second.get(source, target, [text], backend, revision) == {text: translation}
     content = (folder / "a.tsv").read_bytes()
     assert content == (folder / "b.tsv").read_bytes()
     assert content.count(b"\n") == len(rows) + 1
@@ -100,13 +100,13 @@ def test_a_broken_file_adds_nothing(memory: TranslationMemory, tmp_path: Path, c
     file.write_text(content)
     with pytest.raises(InputError, match=f"broken.tsv{problem}"):
         memory.import_tsv(file)
-    assert memory.get_any("en", "es", ["a"]) == {}
+    assert memory.get("en", "es", ["a"]) == {}
 
 
 def test_a_file_from_another_editor(memory: TranslationMemory, tmp_path: Path) -> None:
     (tmp_path / "windows.tsv").write_bytes(f"{HEADER}\r\nen\tes\ta\tb\tc\td\r\n".encode("utf-8-sig"))
     assert memory.import_tsv(tmp_path / "windows.tsv") == 1
-    assert memory.get_any("en", "es", ["a"]) == {"a": "d"}
+    assert memory.get("en", "es", ["a"]) == {"a": "d"}
     (tmp_path / "latin.tsv").write_bytes(f"{HEADER}\nen\tes\té\tb\tc\td\n".encode("latin-1"))
     with pytest.raises(InputError, match="latin.tsv: not UTF-8 text"):
         memory.import_tsv(tmp_path / "latin.tsv")

@@ -60,13 +60,13 @@ def test_a_translation_is_text_on_one_line(memory: TranslationMemory, answer: st
     upper = Upper()
     upper.translate = lambda texts, source, target: [answer]  # type: ignore[method-assign]
     assert translate_all(["x"], "en", "es", upper, memory) == {"x": kept}
-    assert memory.get_any("en", "es", ["x"]) == ({"x": kept} if kept else {})
+    assert memory.get("en", "es", ["x"]) == ({"x": kept} if kept else {})
 
 
 def test_back_translation_goes_there_and_back(memory: TranslationMemory) -> None:
     back = back_translate(["one", "two?", "one"], "es", Upper(), memory)
     assert back == {"one": "en ES ONE", "two?": None}
-    assert memory.get_any("es", "en", ["es ONE"]) == {"es ONE": "en ES ONE"}
+    assert memory.get("es", "en", ["es ONE"]) == {"es ONE": "en ES ONE"}
 
 
 def test_a_translator_that_stops_keeps_what_it_did(memory: TranslationMemory) -> None:
@@ -84,7 +84,7 @@ def test_a_translator_that_stops_keeps_what_it_did(memory: TranslationMemory) ->
         InputError, match="^the line is dead; 5 of 9 sentences .*are done and kept: run again to go on$"
     ):
         translate_all(["z", *"abcdefgh"], "en", "es", upper, memory)
-    assert set(memory.get_any("en", "es", list("zabcdefgh"))) == set("zabcd")
+    assert set(memory.get("en", "es", list("zabcdefgh"))) == set("zabcd")
 
 
 def test_a_replay_takes_any_backend_and_translates_nothing(memory: TranslationMemory) -> None:

@@ -249,7 +249,7 @@ with socket.create_server(("127.0.0.1", 0)) as deaf:
     assert done.returncode == 0
 
 
-def test_sentences_reach_mymemory_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentences_reach_mymemory_encrypted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def get(url: str, **_: object) -> None:
@@ -258,7 +258,7 @@ def test_sentences_reach_mymemory_encrypted(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("requests.get", get)
     with pytest.raises(ConnectionError):
-        web.EncryptedMyMemory("en-GB", "es-ES").translate("one")
+        web.WebTranslator("mymemory", params(server)).ask("one", "en-GB", "es-ES")
     assert asked == ["https://api.mymemory.translated.net/get"]
 
 

@@ -1,8 +1,8 @@
 """Adversarial paraphrases: same meaning, different words (Nighojkar & Licato 2021).
 
 https://aclanthology.org/2021.acl-long.552: a pair is adversarial when the sentences imply each other, by the meaning
-gate in both directions, and look different, by the surface gate. Candidates that fail a gate are kept with their
-scores: they are the ordinary positives and the hard negatives of the training set.
+gate in both directions, and look different, by the surface gate. What fails a gate is kept: the ordinary positives and
+the hard negatives of the training set.
 """
 
 import random
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.augment.back_translation import BACK_TRANSLATIONS, letters, read_back_translated
 from pipeline.config.augmentation import Adversarial
@@ -62,10 +62,7 @@ class Gates(NamedTuple):
 
 
 def choose_questions(settings: Adversarial, seed: int) -> tuple[list[str], dict[str, list[str]]]:
-    """The training questions to paraphrase, and their back-translations through every language if they take part.
-
-    The questions are distinct, in random order, those that have back-translations first.
-    """
+    """Distinct training questions to paraphrase, in random order after those that have back-translations, and these."""
     given: dict[str, list[str]] = {}
     for _, row in read_back_translated(BACK_TRANSLATIONS) if settings.back_translations else ():
         given.setdefault(row["source"], []).append(row["translation"])
@@ -85,10 +82,8 @@ def search_paraphrases(
 ) -> list[Candidate]:
     """Candidates for every question, round after round, until each has an adversarial one or the retries are used up.
 
-    Args:
-        questions: distinct.
-        generate: (questions, retry) -> candidates of each question; `origin` is its name.
-        given: back-translations by question, judged in the first round.
+    `generate`, whose name is `origin`, makes candidates of each question from (questions, retry). The back-translations
+    `given` by question are judged in the first round.
     """
     proposals = [(question, text, BACK_TRANSLATION) for question in questions for text in given.get(question, ())]
     found: list[Candidate] = []
@@ -110,13 +105,10 @@ def judge_proposals(
     """Candidates from (question, text, origin); `known`, the letters of the texts seen for each question, grows."""
     judged: list[Candidate] = []
     for question, text, origin in proposals:
-        key, verdict = letters(text), ""
-        if not key:
-            verdict = UNFINISHED
-        elif key in known[question]:
-            verdict = COPY if key == letters(question) else REPEATED
-        known[question].add(key)
-        judged.append(Candidate(question, text, origin, retry, None, None, None, verdict))
+        key, seen = letters(text), known[question]
+        verdict = "" if key not in seen else COPY if key == letters(question) else REPEATED
+        judged.append(Candidate(question, text, origin, retry, None, None, None, verdict if key else UNFINISHED))
+        seen.add(key)
     fresh = [place for place, row in enumerate(judged) if not row.verdict]
     pairs = [(judged[place].question, judged[place].candidate) for place in fresh]
     turned = [(second, first) for first, second in pairs]
@@ -132,41 +124,36 @@ def search_figures(candidates: Sequence[Candidate], questions: int) -> dict[str,
     counts = Counter(row.verdict for row in candidates)
     scored = [row for row in candidates if row.surface is not None]
     adversarial = [row for row in scored if row.verdict == ADVERSARIAL]
-    solved = {row.question for row in adversarial}
-    result: dict[str, float] = {"questions": questions, "questions_with_adversarial": len(solved)}
+    solved, judged = len({row.question for row in adversarial}), max(len(scored), 1)
+    result: dict[str, float] = {"questions": questions, "questions_with_adversarial": solved}
     result |= {"candidates": len(candidates), "scored": len(scored), **{name: counts[name] for name in VERDICTS}}
-    result["meaning_gate_rate"] = (counts[ADVERSARIAL] + counts[ORDINARY]) / max(len(scored), 1)
-    result["surface_gate_rate"] = (counts[ADVERSARIAL] + counts[UNRELATED]) / max(len(scored), 1)
-    result["both_gates_rate"] = counts[ADVERSARIAL] / max(len(scored), 1)
+    result["meaning_gate_rate"] = (counts[ADVERSARIAL] + counts[ORDINARY]) / judged
+    result["surface_gate_rate"] = (counts[ADVERSARIAL] + counts[UNRELATED]) / judged
+    result["both_gates_rate"] = counts[ADVERSARIAL] / judged
     for name in ("origin", "retry"):
-        for value in sorted({str(getattr(row, name)) for row in scored}):
-            for suffix, rows in (("scored", scored), ("adversarial", adversarial)):
-                result[f"{name}_{value}_{suffix}"] = sum(str(getattr(row, name)) == value for row in rows)
+        solving = Counter(str(getattr(row, name)) for row in adversarial)
+        for value, count in sorted(Counter(str(getattr(row, name)) for row in scored).items()):
+            result |= {f"{name}_{value}_scored": count, f"{name}_{value}_adversarial": solving[value]}
     return result
 
 
 def read_shards(shards: Sequence[int], questions: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:
-    """What all shards have found for their parts of `questions`, and about their generator and gates.
+    """What all shards have found, in the order of one search for all `questions`, and about their generator and gates.
 
     These must be the same in all shards: a model of the hub may change between two machines.
     """
-    folders = [SEARCH / str(shard) for shard in shards]
-    abouts = [read_json(folder / "about.json") for folder in folders]
-    for (folder, about), (key, value) in product(zip(folders, abouts, strict=True), abouts[0].items()):
-        if about[key] != value:
-            problem = f"{key} is {about[key]!r} and {value!r}"
+    first, *folders = [SEARCH / str(shard) for shard in shards]
+    about = read_json(first / "about.json")
+    for folder, (key, value) in product(folders, about.items()):
+        if (other := read_json(folder / "about.json")[key]) != value:
             again = "pin the revision in params.yaml, run both with the same"
-            raise InputError(f"{folder} and {folders[0]}: {problem}; {again}")
-    found = [Candidate(**row) for folder in folders for row in read_jsonl(folder / "candidates.jsonl")]
+            raise InputError(f"{folder} and {first}: {key} is {other!r} and {value!r}; {again}")
+    found = [Candidate(**row) for folder in (first, *folders) for row in read_jsonl(folder / "candidates.jsonl")]
     if {candidate.question for candidate in found} != set(questions):
         raise InputError(f"{SEARCH}: the shards have searched for other questions; run `dvc repro`")
-    return in_rounds(found, questions), abouts[0]
-
-
-def in_rounds(found: Sequence[Candidate], questions: Sequence[str]) -> list[Candidate]:
-    """What was found for parts of the questions, in the order in which one search for all of them finds it."""
     place = {question: number for number, question in enumerate(questions)}
-    return sorted(found, key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
+    found.sort(key=lambda row: (row.retry, row.origin != BACK_TRANSLATION, place[row.question]))
+    return found, about
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:
@@ -178,8 +165,8 @@ def read_candidates(path: Path) -> list[Candidate]:
     """What `write_candidates` wrote."""
     found = []
     for row in read_csv(path, Candidate._fields):
-        cells = row["meaning_forward"], row["meaning_backward"], row["surface"]
-        forward, backward, surface = (float(cell) if cell else None for cell in cells)
-        texts = row["question"], row["candidate"], row["origin"]
-        found.append(Candidate(*texts, int(row["retry"]), forward, backward, surface, row["verdict"]))
+        cells: dict[str, Any] = row | {"retry": int(row["retry"])}
+        for score in ("meaning_forward", "meaning_backward", "surface"):
+            cells[score] = float(row[score]) if row[score] else None
+        found.append(Candidate(**cells))
     return found

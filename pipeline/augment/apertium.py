@@ -1,9 +1,8 @@
 """Backend `apertium`: rule-based translation without a network (Forcada et al. 2011, doi:10.1007/s10590-011-9090-0).
 
 A batch goes through the programs of a mode at once, each sentence ended by a NUL byte, at which every program forgets
-what came before: the result is that of `apertium -u <mode>` for each sentence by itself, with white space collapsed. It
-is a rough translator: unknown words stay as they are, and Spanish, Galician and Esperanto are the languages that Debian
-packages pair with English.
+what came before: the result is that of `apertium -u <mode>` for each sentence by itself, with white space collapsed.
+Unknown words stay as they are.
 """
 
 import hashlib
@@ -38,42 +37,35 @@ class ApertiumTranslator:
         mode = find_mode(source, target)
         version = subprocess.run(["apertium", "-V"], capture_output=True, encoding="utf-8").stdout.split()[-1]
         digest = hashlib.sha256(mode.read_bytes())
-        for word in shlex.split(mode.read_text(encoding="utf-8")):
-            if word.startswith("/"):
-                if not Path(word).is_file():
-                    package = PACKAGES[target if source == "en" else source][0]
-                    raise InputError(f"{word}: no such file; run `apt-get install --reinstall {package}`")
-                digest.update(Path(word).read_bytes())
+        for file in filter(Path.is_absolute, map(Path, shlex.split(mode.read_text(encoding="utf-8")))):
+            if not file.is_file():
+                package = PACKAGES[target if source == "en" else source][0]
+                raise InputError(f"{file}: no such file; run `apt-get install --reinstall {package}`")
+            digest.update(file.read_bytes())
         return f"{version} sha256:{digest.hexdigest()[:16]}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[str | None]:
         """Translate; a blank answer is None. Programs that die or hang are an InputError after what they had done."""
         mode = find_mode(source, target)
+        # Debian's `apertium -z` cannot be used: its first and last programs drop the NUL bytes.
+        command = ["apertium-wblank-mode", "-z", str(mode)]
+        script = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
+        # $1 says how to show unknown words (-n: without marks), $2 is an option of the tagger (none).
+        script = script.replace("$1", "-n").replace("$2", "")
         # When a program dies, those behind it end the answer at hand, cut off as it is, with a NUL of their own: an
         # answer counts only with the number of its question, which as formatting is passed on unchanged.
         questions = "".join(f"{deformat(text)}[#{number}]\0" for number, text in enumerate(texts))
-        answers, problem = run(mode, questions)
+        command = ["timeout", "-k", "5", str(PATIENCE), "sh", "-c", script]  # ends all programs, not only the shell
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(command, input=questions.encode(errors="replace"), capture_output=True, env=environment)
+        answers = done.stdout.decode(errors="replace").split("\0")
         for number, (text, answer) in enumerate(zip(texts, chain(answers, repeat("")), strict=False)):
             if not answer.endswith(f"[#{number}]"):
+                message = done.stderr.decode(errors="replace").strip().split("\n")[-1] or "without a message"
+                hung = done.returncode in (124, 137)  # of `timeout`, which the programs have heeded or not
+                problem = f"no answer for {PATIENCE:g} s" if hung else f"a program ended ({message})"
                 raise InputError(f"apertium {mode.stem}: {problem}, at {text!r}")
             yield reformat(answer.removesuffix(f"[#{number}]")) or None
-
-
-def run(mode: Path, questions: str) -> tuple[list[str], str]:
-    """The answers of a mode's programs, and what went wrong if some are missing."""
-    # Debian's `apertium -z` cannot be used: its first and last programs drop the NUL bytes.
-    command = ["apertium-wblank-mode", "-z", str(mode)]
-    script = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
-    # $1 says how to show unknown words (-n: without marks), $2 is an option of the tagger (none).
-    script = script.replace("$1", "-n").replace("$2", "")
-    command = ["timeout", "-k", "5", str(PATIENCE), "sh", "-c", script]  # ends all programs, not only the shell
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, input=questions.encode(errors="replace"), capture_output=True, env=environment)
-    messages = [line for line in map(str.strip, done.stderr.decode(errors="replace").split("\n")) if line]
-    problem = f"a program ended ({messages[-1] if messages else 'without a message'})"
-    if done.returncode in (124, 137):  # of `timeout`, which the programs have heeded or not
-        problem = f"no answer for {PATIENCE:g} s"
-    return done.stdout.decode(errors="replace").split("\0"), problem
 
 
 def find_mode(source: str, target: str) -> Path:

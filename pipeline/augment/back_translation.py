@@ -1,11 +1,8 @@
 """Back-translation of training pairs (BET, Corbeil & Ghadivel 2020, https://arxiv.org/abs/2009.12452).
 
-A sentence of a pair is translated into another language and back; the pair keeps its label. Both sentences and both
-labels take part, and every back-translation gets a verdict: whether it may train anything.
-
-The sentences are translated by shards, which are DVC stages, perhaps on several machines. The last bits of a model's
-output depend on what shares its batch, so no batch may depend on the number of shards: the work is cut into blocks of a
-fixed size, every block is done by itself, and shard k of n does blocks k, k + n, k + 2n...
+A sentence of a pair is translated into another language and back, and judged; the pair keeps its label. Shards, perhaps
+on several machines, share the work. The last bits of a model's output depend on what shares its batch, so the work is
+cut into blocks of a fixed size: shard k of n does blocks k, k + n, k + 2n...
 """
 
 import hashlib
@@ -53,8 +50,7 @@ def blocks_of(items: Sequence[Item], size: int, shard: int, shards: int) -> list
 def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str) -> list[tuple[Pair, str]]:
     """The (pair, sentence1 or sentence2) to translate, in the order of `pairs`.
 
-    Pairs are drawn by a hash of language and text, not by the seed: another seed, another split or more data translate
-    mostly the same sentences, which the memory has.
+    Pairs are drawn by a hash of language and text: another seed or split translates mostly what the memory has.
     """
 
     def rank(index: int) -> bytes:
@@ -62,9 +58,8 @@ def select_sentences(pairs: Sequence[Pair], selection: Selection, language: str)
         return hashlib.sha256(text.casefold().encode()).digest()
 
     eligible = [index for index, pair in enumerate(pairs) if pair.label in selection.labels]
-    if selection.pairs is not None:
-        eligible = sorted(sorted(eligible, key=rank)[: selection.pairs])
-    return [(pairs[index], sentence) for index in eligible for sentence in selection.sentences]
+    drawn = sorted(sorted(eligible, key=rank)[: selection.pairs])
+    return [(pairs[index], sentence) for index in drawn for sentence in selection.sentences]
 
 
 def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
@@ -75,10 +70,7 @@ def distinct_sentences(selected: Sequence[tuple[Pair, str]]) -> list[str]:
 def read_translations(
     language: str, shards: Sequence[int], wanted: Sequence[str]
 ) -> dict[str, tuple[str, float | None]]:
-    """Sentence -> back-translation, empty where there is none, and cosine of both, None where it was not taken.
-
-    All shards of a language together must have done all that is `wanted`.
-    """
+    """Sentence -> (back-translation or "", cosine of both or None), of all shards; all `wanted` ones must be there."""
     files = [TRANSLATIONS / language / str(shard) / "translations.jsonl" for shard in shards]
     found = {row["source"]: (row["translation"], row["similarity"]) for file in files for row in read_jsonl(file)}
     if missing := [source for source in wanted if source not in found]:
@@ -89,14 +81,11 @@ def read_translations(
 def judge_translation(source: str, translation: str, similarity: float | None, chrf: float, checks: Checks) -> str:
     """`accepted`, or the first of `REJECTIONS` that applies to a sentence and its back-translation.
 
-    Args:
-        similarity: cosine of the two embeddings; not looked at where `checks` has no threshold.
-        chrf: sentence chrF of the translation against the source, 0 to 1.
+    The similarity is the cosine of both, not looked at where `checks` has no threshold; chrF is 0 to 1.
     """
     # Apertium marks an unknown word *so, an ungenerated form #so and an untranslated one @so.
     marks, old_marks = (len(re.findall(r"(?<![\w*])[*@#](?=[^\W\d_])|\\@", text)) for text in (translation, source))
     shorter, longer = sorted(max(len(words_of(text)), 1) for text in (source, translation))
-    drifted = checks.similarity is not None and (similarity is None or similarity < checks.similarity)
     applies = {
         "untranslated": not letters(translation) or marks > old_marks,
         "copy": letters(translation) == letters(source),
@@ -104,7 +93,7 @@ def judge_translation(source: str, translation: str, similarity: float | None, c
         "length": longer / shorter > checks.length_ratio,
         "numbers": numbers_differ(source, translation),
         "negation": negation_differs(source, translation),
-        "drift": drifted,
+        "drift": checks.similarity is not None and (similarity is None or similarity < checks.similarity),
     }
     return next((reason for reason in REJECTIONS if applies[reason]), ACCEPTED)
 
@@ -115,9 +104,9 @@ def judge_translations(
     """Every selected sentence with its back-translation, scores and verdict."""
     judged = []
     for pair, sentence in selected:
-        source = getattr(pair, sentence)
+        texts = pair.sentence1, pair.sentence2
+        source, other = texts if sentence == "sentence1" else texts[::-1]
         back, similarity = translations[source]
-        other = pair.sentence2 if sentence == "sentence1" else pair.sentence1
         chrf = sentence_chrf(source, back)
         scores = similarity, chrf, judge_translation(source, back, similarity, chrf, checks)
         judged.append(BackTranslated(pair.id, sentence, pair.label or 0, source, back, other, *scores))
@@ -125,10 +114,7 @@ def judge_translations(
 
 
 def quality_figures(judged: Sequence[BackTranslated]) -> dict[str, float]:
-    """Counts of all candidates, and means over the accepted ones; a mean of nothing is left out.
-
-    mean_similarity lies between -1 and 1, chrf_to_source and distinct_2 (distinct word bigrams over all) from 0 to 1.
-    """
+    """Counts of all candidates, and means over the accepted ones, -1 to 1; a mean of nothing is left out."""
     counts = Counter(row.verdict for row in judged)
     accepted = [row for row in judged if row.verdict == ACCEPTED]
     result: dict[str, float] = {"candidates": len(judged), "accepted": len(accepted)}

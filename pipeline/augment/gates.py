@@ -1,22 +1,22 @@
 """Gates: scorers that decide what a candidate is worth, by its meaning or by its surface.
 
-The score(first, second) of a gate on meaning (`nli`, `encoder_rules`, `classifier`) is evidence that the first sentence
-implies the second. That of a gate on the surface (`bleurt`, `chrf`) says how alike they look, the first being the
-reference. A new gate is a class here, a branch in one of the functions `open_*` and its name in config/augmentation.py.
+A new gate is a class here, a branch in one of the functions `open_*` and its name in config/augmentation.py.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastchrf import pairwise_chrf
+from numpy.typing import NDArray
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.hub import PairModel, folder_digest, loading
+from pipeline.augment.hub import folder_digest, hub_commit, load_model, loading, read_outputs
 from pipeline.augment.memory import Scorer
 from pipeline.config.augmentation import Meaning, Surface
 from pipeline.config.source import code
@@ -32,59 +32,92 @@ def open_meaning_gate(settings: Meaning, classifier: Path) -> Scorer:
 
 
 def open_surface_gate(settings: Surface) -> Scorer:
-    """The gate that says how alike two sentences look."""
+    """The gate that says how alike the second sentence looks to the first, its reference."""
     return BLEURT(settings.bleurt.name, settings.bleurt.revision) if settings.gate == "bleurt" else ChrF()
 
 
+class PairModel:
+    """Logits of sentence pairs by any checkpoint for sequence classification, in a folder or of the hub.
+
+    The commit behind the branch or tag `asked` is what is loaded: else the files might come from different versions,
+    and transformers would ask the hub's bot to convert weights.
+    """
+
+    def __init__(self, source: str, asked: str = "main") -> None:
+        self.source, self.asked = source, asked
+
+    @cached_property
+    def revision(self) -> str:
+        """Of a folder the digest of its files; of a hub model its name and commit."""
+        folder = Path(self.source)
+        return folder_digest(folder) if folder.is_dir() else f"{self.source}@{hub_commit(self.source, self.asked)}"
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The tokenizer and the model, loaded when a score is missing: cached scores need no model library."""
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        commit = self.revision.split("@")[-1]  # a folder has none, and nobody looks at it
+        classes = (AutoTokenizer, AutoModelForSequenceClassification)
+        return load_model(classes, self.source, commit, self.source, torch.get_default_dtype())
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
+        tokenizer, model = self.loaded
+        positions = getattr(model.config, "max_position_embeddings", 512)
+        if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
+            positions -= model.config.pad_token_id + 1  # they begin after the padding's index
+        columns, longest = list(map(list, zip(*pairs, strict=True))), min(positions, tokenizer.model_max_length)
+        return read_outputs(self.loaded, columns, longest, lambda output, _: output.logits)
+
+
 class NLI(PairModel):
-    """P(first entails second) by a natural language inference model.
+    """P(first entails second), 0 to 1, by a natural language inference model with a label that begins with "entail".
 
     Nighojkar & Licato 2021 (https://aclanthology.org/2021.acl-long.552) use
-    `ynie/roberta-large-snli_mnli_fever_anli_R1_R2_R3-nli` and call two sentences mutually implicative when each entails
-    the other. Any classification checkpoint with a label that begins with "entail" will do.
+    `ynie/roberta-large-snli_mnli_fever_anli_R1_R2_R3-nli`.
     """
 
     name = "nli"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Softmax over all labels, 0 to 1."""
-        logits = self.logits(pairs)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (exponentials[:, entailment_label(self.labels, self.source)] / exponentials.sum(axis=1)).tolist()
+        """Softmax over all labels; `not_entailment` does not begin with "entail"."""
+        from scipy.special import softmax
 
-
-def entailment_label(labels: Mapping[int, str], source: str) -> int:
-    """The index of the label that begins with "entail" in any case (`not_entailment` does not)."""
-    found = [index for index, label in labels.items() if label.lower().startswith("entail")]
-    if len(found) != 1:
-        problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
-        raise InputError(f"{source}: {problem}; choose an NLI model or name the labels in its config.json (id2label)")
-    return found[0]
+        labels = self.loaded[1].config.id2label
+        found = [index for index, label in labels.items() if label.lower().startswith("entail")]
+        if len(found) != 1:
+            problem = f"expected one label that begins with 'entail', its labels are {', '.join(labels.values())}"
+            raise InputError(
+                f"{self.source}: {problem}; choose an NLI model or name them in its config.json (id2label)"
+            )
+        return softmax(self.logits(pairs), axis=1)[:, found[0]].tolist()
 
 
 class BLEURT(PairModel):
-    """A learnt regression of how well a candidate renders a reference (Sellam et al. 2020).
+    """How well a candidate renders a reference, mostly 0 to 1 but unbounded, by a checkpoint such as `Elron/bleurt-*`.
 
-    https://aclanthology.org/2020.acl-main.704. Any checkpoint with a single output will do, such as the conversions of
-    the original weights under `Elron/bleurt-*`. Most scores lie between 0 and 1, but nothing bounds them.
+    Sellam et al. 2020, https://aclanthology.org/2020.acl-main.704.
     """
 
     name = "bleurt"
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The single output for each pair."""
-        if len(self.labels) != 1:
-            problem = f"expected a regression with one output, it has {len(self.labels)}; choose a BLEURT checkpoint"
+        logits = self.logits(pairs)
+        if logits.shape[1] != 1:
+            problem = f"expected a regression with one output, it has {logits.shape[1]}; choose a BLEURT checkpoint"
             raise InputError(f"{self.source}: {problem}")
-        return self.logits(pairs)[:, 0].tolist()
+        return logits[:, 0].tolist()
 
 
 class EncoderRules:
     """Cosine of two sentence embeddings, 0 to 1, or 0 for a pair that violates a rule (`violated_rule` says which).
 
-    An offline stand-in for an NLI model, and not one: it is symmetric, and it accepts changes of meaning that no rule
-    knows ("buy" against "sell"). At .75 it passes 68 % of the sample's duplicate questions on dev and 2 % of the others
-    (6 % without the rules), but of the hand-written adversarial pairs 5 % of the paraphrases and half of the others.
+    An offline stand-in for an NLI model: symmetric, and blind to changes that no rule knows ("buy" against "sell"). At
+    .75 it passes 68 % of the sample's duplicate questions on dev and 2 % of the others (6 % without the rules), but of
+    the hand-written adversarial pairs 5 % of the paraphrases and half of the others.
     """
 
     name = "encoder_rules"
@@ -101,24 +134,16 @@ class EncoderRules:
         return [min(max(cosines.get(pair, 0.0), 0.0), 1.0) for pair in pairs]
 
 
-class ParaphraseClassifier:
+class ParaphraseClassifier(PairModel):
     """P(yes) by the project's own paraphrase model in models/paraphrase/<row>, for the two sentences in this order."""
 
     name = "classifier"
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        names = ("config.json", "model.safetensors", "tokenizer.json")
-        if missing := [name for name in names if not (folder / name).is_file()]:
-            raise InputError(f"{folder} has no {', '.join(missing)}; run `dvc repro train_paraphrase@{folder.name}`")
-        config = read_json(folder / "config.json")
+        super().__init__(str(folder))
+        config = read_json(path) if (path := folder / "config.json").is_file() else {}
         if "pooling" not in config or len(config.get("id2label", {})) not in (0, 2):
-            raise InputError(f"{folder}: is no paraphrase model of this project; expected models/paraphrase/<row>")
-
-    @cached_property
-    def revision(self) -> str:
-        """The digest of the folder."""
-        return folder_digest(self.folder)
+            raise InputError(f"{folder}: no paraphrase model; run `dvc repro train_paraphrase@{folder.name}`")
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -128,9 +153,9 @@ class ParaphraseClassifier:
         from pipeline.models.classifier import GPT2Classifier
         from pipeline.text.prompts import load_tokenizer
 
-        with loading(str(self.folder), "a trained model; delete it and run `dvc repro`"):
-            model = GPT2Classifier.from_pretrained(self.folder, use_safetensors=True, dtype=torch.get_default_dtype())
-        return load_tokenizer(self.folder), model.to("cuda" if torch.cuda.is_available() else "cpu")
+        with loading(self.source, "a trained model; delete it and run `dvc repro`"):
+            model = GPT2Classifier.from_pretrained(self.source, use_safetensors=True, dtype=torch.get_default_dtype())
+        return load_tokenizer(Path(self.source)), model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """P(yes), 0 to 1, without dropout."""
@@ -138,15 +163,13 @@ class ParaphraseClassifier:
         from pipeline.text.prompts import encode_pairs
         from pipeline.training.predict import predict
 
-        if not pairs:
-            return []
         tokenizer, model = self.loaded
         prompts = encode_pairs(tokenizer, [Pair("", *pair, None) for pair in pairs], model.config.n_positions)
         return predict(model, prompts)[:, 1].tolist()
 
 
 class ChrF:
-    """Sentence chrF / 100 of (reference, candidate); it sees characters only, where BLEURT sees similar words too."""
+    """`sentence_chrf` of (reference, candidate); it sees characters only, where BLEURT sees similar words too."""
 
     name = "chrf"
     revision = f"fastchrf-{version('fastchrf')}"
@@ -158,8 +181,6 @@ class ChrF:
 
 def sentence_chrf(reference: str, candidate: str) -> float:
     """chrF / 100 of one candidate (Popovic 2015, https://aclanthology.org/W15-3049), as sacrebleu does by default."""
-    from fastchrf import pairwise_chrf
-
     # fastchrf knows fewer white space characters than sacrebleu, so they are removed here.
     hypothesis, target = "".join(candidate.split()), "".join(reference.split())
     return float(pairwise_chrf([[hypothesis]], [[target]])[0][0][0]) / 100

@@ -9,9 +9,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.hub import load_model
@@ -25,13 +25,13 @@ from pipeline.text.prompts import CLOZE, end_of_text, load_tokenizer
 
 BEFORE, BETWEEN, AFTER = CLOZE.split("{}")
 CLOSING = AFTER[0]  # the quotation mark after the second sentence
+SEQ2SEQ = (AutoTokenizer, AutoModelForSeq2SeqLM)
 
 
 def training_documents(pairs: Sequence[Pair]) -> list[str]:
     """Every positive pair in both directions, up to the quotation mark that closes the second sentence."""
     texts = [(pair.sentence1, pair.sentence2) for pair in pairs if pair.label == 1]
-    both = [order for first, second in texts for order in ((first, second), (second, first))]
-    return [f"{BEFORE}{first}{BETWEEN}{second}{CLOSING}" for first, second in both]
+    return [f"{BEFORE}{one}{BETWEEN}{other}{CLOSING}" for pair in texts for one, other in (pair, pair[::-1])]
 
 
 def widened(sampling: Sampling, retry: int) -> tuple[int, float]:
@@ -71,7 +71,7 @@ class Seq2Seq:
     name = "seq2seq"
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer, self.model = load_seq2seq(str(folder), "", str(folder), torch.get_default_dtype())
+        self.tokenizer, self.model = load_model(SEQ2SEQ, str(folder), "main", str(folder), torch.get_default_dtype())
 
     @torch.inference_mode()
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
@@ -89,34 +89,22 @@ class Seq2Seq:
         return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
-def load_seq2seq(name: str, revision: str, label: str, dtype: object) -> tuple[Any, Any]:
-    """The tokenizer and the model of a sequence-to-sequence paraphraser, of the hub or in a folder."""
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-    expected = "a sequence-to-sequence model with safetensors, of the hub (check the network) or in a folder"
-    return load_model((AutoTokenizer, AutoModelForSeq2SeqLM), name, revision, label, expected, dtype)
-
-
 def fetch_seq2seq(checkpoint: Checkpoint, folder: Path) -> None:
     """Save a sequence-to-sequence model to `folder`."""
     label = f"params.yaml: adversarial.generator.seq2seq: {checkpoint.name} at {checkpoint.revision}"
-    for part in load_seq2seq(checkpoint.name, checkpoint.revision, label, "auto"):
+    for part in load_model(SEQ2SEQ, checkpoint.name, checkpoint.revision, label, "auto"):
         part.save_pretrained(folder)
 
 
 def open_generator(folder: Path) -> LanguageModel | Seq2Seq:
     """What the stage `generator` has put into `folder`."""
-    config = read_json(folder / "config.json")
-    return Seq2Seq(folder) if config.get("is_encoder_decoder") else LanguageModel(folder)
+    return (Seq2Seq if read_json(folder / "config.json").get("is_encoder_decoder") else LanguageModel)(folder)
 
 
 def generate_once(
     questions: Sequence[str], retry: int, generator: LanguageModel | Seq2Seq, sampling: Sampling, seed: int, run: Path
 ) -> list[list[str]]:
-    """Candidates of one round; what an earlier, killed run has saved in `run` is read.
-
-    The file's name comes from the questions: which ones are still open in a later round depends on the gates.
-    """
+    """Candidates of one round; what a killed run has saved in `run` for these questions and this round is read."""
     path = run / f"round-{retry}" / f"{hashlib.sha256(json.dumps(questions).encode()).hexdigest()}.json"
     if not path.exists():
         write_json(path, generator.paraphrase(questions, sampling, retry, seed))

@@ -1,10 +1,9 @@
-"""Models by other people, from the hub or a local folder: which version one is, and models of sentence pairs."""
+"""Models by other people, from the hub or a local folder: which version one is, how it is loaded, and what it says."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,85 +52,41 @@ def loading(label: str, expected: str) -> Iterator[None]:
         raise InputError(f"{label}: cannot be loaded ({reason}); expected {expected}") from None
 
 
-def load_model(classes: Any, name: str, revision: str | None, label: str, expected: str, dtype: Any) -> Any:  # noqa: ANN401
-    """A tokenizer and a model, in evaluation mode on the GPU if there is one, from safetensors only.
+def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -> Any:  # noqa: ANN401
+    """A tokenizer and a model of these classes of transformers, in evaluation mode on the GPU if there is one.
 
-    Args:
-        classes: of both, in transformers, which has no types.
-        name: on the hub, at `revision`, or a local folder.
-        label: begins the message when they are not there, not whole or not of their classes; `expected` ends it.
+    `name` is on the hub, at `revision`, or a local folder. Only safetensors are read. `label` begins the error message.
     """
     import torch
 
-    where = {} if Path(name).is_dir() else {"revision": revision}
     options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
-    with loading(label, expected):
-        tokenizer = classes[0].from_pretrained(name, **where)
-        model, report = classes[1].from_pretrained(name, **where, **options)
+    expected = f"safetensors and a tokenizer of a {classes[1].__name__}"
+    with loading(label, f"{expected}, in a folder or of the hub (online, or downloaded before)"):
+        tokenizer = classes[0].from_pretrained(name, revision=revision)
+        model, report = classes[1].from_pretrained(name, revision=revision, **options)
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights
         raise InputError(f"{label}: has no weights for {', '.join(missing)}; get it again, or choose another model")
     return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-class PairModel:
-    """Logits of sentence pairs by any `AutoModelForSequenceClassification` checkpoint with safetensors.
+def read_outputs(
+    loaded: tuple[Any, Any], columns: Sequence[Sequence[str]], longest: int, read: Callable[[Any, Any], Any]
+) -> NDArray[np.float64]:
+    """(texts, values) that `read` makes of a batch's output and attention mask, by a `loaded` tokenizer and model.
 
-    Args:
-        source: a hub name or a local folder.
-        revision: of the hub: a commit, branch or tag. The commit behind it is what is loaded: else the files might
-            come from different versions, and transformers would ask the hub's bot to convert weights.
+    `columns` are the texts, or the first and the second texts of pairs; they are cut at `longest` tokens.
     """
+    import torch
 
-    def __init__(self, source: str, revision: str = "main") -> None:
-        self.source, self.asked = source, revision
+    from pipeline.text.batches import batches_by_length
 
-    @cached_property
-    def commit(self) -> str | None:
-        """Of a hub model."""
-        return None if Path(self.source).is_dir() else hub_commit(self.source, self.asked)
-
-    @cached_property
-    def revision(self) -> str:
-        """Of a folder the digest of its files; of a hub model its name and commit."""
-        return f"{self.source}@{self.commit}" if self.commit else folder_digest(Path(self.source))
-
-    @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        """The tokenizer and the model, loaded when a score is missing: cached scores need no model library."""
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        classes, dtype = (AutoTokenizer, AutoModelForSequenceClassification), torch.get_default_dtype()
-        expected = "a model with config.json, model.safetensors and a tokenizer"
-        tokenizer, model = load_model(classes, self.source, self.commit, self.source, expected, dtype)
-        if tokenizer.pad_token_id is None:
-            raise InputError(f"{self.source}: the tokenizer has no padding token; choose another model")
-        return tokenizer, model
-
-    @property
-    def labels(self) -> dict[int, str]:
-        """The names of the logits."""
-        return dict(self.loaded[1].config.id2label)
-
-    def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """(pairs, labels), without dropout; a pair too long for the model loses the ends of its longer sentence."""
-        import torch
-
-        from pipeline.text.batches import batches_by_length
-
-        logits = np.zeros((len(pairs), len(self.labels)))
-        if not pairs:
-            return logits
-        tokenizer, model = self.loaded
-        positions = getattr(model.config, "max_position_embeddings", 512)
-        if model.config.model_type in ("roberta", "camembert", "xlm-roberta", "xlm-roberta-xl"):
-            # Their positions begin after the padding's index.
-            positions -= model.config.pad_token_id + 1
-        options = {"truncation": True, "max_length": min(positions, tokenizer.model_max_length)}
-        first, second = map(list, zip(*pairs, strict=True))
-        with torch.inference_mode():
-            for batch in batches_by_length(tokenizer(first, second, **options)["input_ids"]):
-                some = [first[index] for index in batch], [second[index] for index in batch]
-                inputs = tokenizer(*some, padding=True, return_tensors="pt", **options)
-                logits[batch] = model(**inputs.to(model.device)).logits.double().cpu().numpy()
-        return logits
+    tokenizer, model = loaded
+    options = {"truncation": True, "max_length": longest}
+    found: dict[int, Any] = {}
+    with torch.inference_mode():
+        for batch in batches_by_length(tokenizer(*columns, **options)["input_ids"]):
+            texts = [[column[index] for index in batch] for column in columns]
+            inputs = tokenizer(*texts, padding=True, return_tensors="pt", **options).to(model.device)
+            values = read(model(**inputs), inputs["attention_mask"])
+            found |= dict(zip(batch, values.double().cpu().numpy(), strict=True))
+    return np.array([found[index] for index in range(len(found))])

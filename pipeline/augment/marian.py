@@ -1,8 +1,7 @@
 """Backend `marian`: neural translation on this machine (MarianMT).
 
 Marian: Junczys-Dowmunt et al. 2018, https://aclanthology.org/P18-4020. The OPUS-MT models, one per direction:
-Tiedemann & Thottingal 2020, https://aclanthology.org/2020.eamt-1.61. They come from the hub or from a local folder, as
-safetensors only, and run on the GPU in bf16 where there is one.
+Tiedemann & Thottingal 2020, https://aclanthology.org/2020.eamt-1.61. They run on the GPU in bf16 where there is one.
 """
 
 from collections.abc import Sequence
@@ -61,7 +60,6 @@ class MarianTranslator:
 @cache
 def load(name: str, revision: str) -> tuple[MarianTokenizer, MarianMTModel]:
     """The tokenizer and the model of one direction."""
-    expected = "a MarianMT model with safetensors and SentencePiece files, of the hub (online, or downloaded before)"
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     label = f"back_translation.translator.marian: {name}"
-    return load_model((MarianTokenizer, MarianMTModel), name, revision, label, expected, dtype)
+    return load_model((MarianTokenizer, MarianMTModel), name, revision, label, dtype)

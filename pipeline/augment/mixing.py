@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from pipeline.augment import adversarial
@@ -15,19 +16,15 @@ def mix(
 ) -> list[Pair]:
     """As many of `pool` as the share and the labels allow, to add to `train`.
 
-    Args:
-        pool: augmented pairs in order of preference; those of a later group are only used when the earlier ones of the
-            same label are used up.
-        share: the augmented pairs are at most this share of both together.
-        labels: `balanced` keeps the label balance of `train`; `positive` takes duplicates only, which shifts it.
+    A later group of `pool` is only used when the earlier ones of the same label are used up. The augmented pairs are at
+    most `share` of both together; `balanced` labels are those of `train`, `positive` takes duplicates only.
     """
     positives = sum(pair.label == 1 for pair in train) / len(train) if labels == "balanced" else 1.0
     available: list[list[Pair]] = [[], []]
-    for label in (0, 1):
-        for group in pool:
-            labelled = [pair for pair in group if pair.label == label]
-            rng.shuffle(labelled)
-            available[label] += labelled
+    for label, group in product((0, 1), pool):
+        labelled = [pair for pair in group if pair.label == label]
+        rng.shuffle(labelled)
+        available[label] += labelled
     parts = (1 - positives, positives)
     limits = [len(found) / part for found, part in zip(available, parts, strict=True) if part > 0]
     size = int(min(share / (1 - share) * len(train), *limits))
@@ -38,8 +35,8 @@ def mix(
 def read_pool(training_set: TrainingSet, data: Path) -> list[list[Pair]]:
     """The augmented pairs of a set's source in order of preference.
 
-    Of back-translation these are the accepted pairs of every language or, with `original`, the training pairs that they
-    were made of; of the adversarial search the adversarial positives and hard negatives, then the ordinary positives.
+    With `original` these are the training pairs that the accepted back-translations were made of. Ordinary positives
+    come after the adversarial ones and the hard negatives.
     """
     folder = data / training_set.source
     if training_set.source == "augmented/back_translation":

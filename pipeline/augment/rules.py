@@ -43,17 +43,14 @@ def arguments_swapped(first: str, second: str) -> bool:
     )
     if words == others or ("by" in words) != ("by" in others) or SYMMETRIC & {*words, *others}:
         return False
-    return route_reversed(words, others) or exchanged(words, others) or exchanged(others, words)
-
-
-def route_reversed(words: Sequence[str], others: Sequence[str]) -> bool:
-    """From X to Y against from Y to X, whatever else the sentences say."""
     start, end, other_start, other_end = (
         {follows for word, follows in pairwise(some) if word == mark} - FUNCTION_WORDS
         for some in (words, others)
         for mark in ("from", "to")
     )
-    return bool(start & other_end and end & other_start) and not (start & other_start or end & other_end)
+    # From X to Y against from Y to X, whatever else the sentences say.
+    turned = start & other_end and end & other_start and not (start & other_start or end & other_end)
+    return bool(turned) or exchanged(words, others) or exchanged(others, words)
 
 
 def exchanged(words: Sequence[str], others: Sequence[str]) -> bool:
@@ -91,11 +88,8 @@ def differences(words: Sequence[str], others: Sequence[str]) -> int:
     return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal")
 
 
-NO_NAMES = set(
-    "a i ok who what when where why how which whose whom is are was were am do does did can could will would shall "
-    "should may might must has have had if in on at to of for from by with the an and or but not my your his her its "
-    "our their this that these those it he she we they you as be i'm i've i'd i'll mr mrs ms dr sir".split()
-)
+NO_NAMES = FUNCTION_WORDS - set("any been him less me more most so some than them there us".split())
+NO_NAMES |= set("a an the ok i'm i've i'd i'll mr mrs ms dr sir".split())
 SAME = {
     **dict.fromkeys(("us", "usa", "america", "american", "americans"), "united states"),
     **dict.fromkeys(("uk", "britain", "british"), "united kingdom"),
@@ -117,10 +111,9 @@ def names_differ(first: str, second: str) -> bool:
 def unnamed(run: Sequence[str], words: Sequence[str]) -> list[str]:
     """The words of a name that the other sentence's words do not account for."""
     name, phrase = " ".join(run), " ".join(words)
-    if len(run) > 1:  # the other holds the name's acronym
-        known = "".join(word[0] for word in run) in words
-    else:  # the name is an acronym of adjacent words of the other
-        known = len(name) > 1 and name in "".join(word[0] for word in words)
+    # The other holds the name's acronym, or the name is an acronym of adjacent words of the other.
+    acronym, spelt = "".join(word[0] for word in run), "".join(word[0] for word in words)
+    known = acronym in words if len(run) > 1 else len(name) > 1 and name in spelt
     if known or SAME.get(name, name) in {SAME.get(word, word) for word in words}:
         return []
     return [part for part in run if not (SAME.get(part, part) in phrase or any(alike(part, word) for word in words))]
@@ -128,21 +121,20 @@ def unnamed(run: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def alike(name: str, word: str) -> bool:
     """Equal up to an ending ("Italy", "Italian", "Canada's"), or an acronym spelt by one word ("TV", "television")."""
-    if name == word or name.rstrip("s") == word.rstrip("s") or SAME.get(word) == name:
+    if name.rstrip("s") == word.rstrip("s") or SAME.get(word) == name:
         return True
     common = len(commonprefix((name, word)))
     if common >= max(4, min(len(name), len(word)) - 1) or (common >= 4 and word[common:] in ("n", "an", "ian", "ese")):
         return True
     short, long = sorted((name, word), key=len)
     letters = iter(long)
-    return 2 <= len(short) <= 3 and short[0] == long[0] and all(letter in letters for letter in short) and short != long
+    return 2 <= len(short) <= 3 and short[0] == long[0] and all(letter in letters for letter in short)
 
 
 def names_and_words(text: str) -> tuple[list[list[str]], list[str]]:
-    """Names, each a run of adjacent words, and all words, lower-cased."""
+    """Names, each a run of adjacent words, and all words, lower-cased; in a title capitals say nothing."""
     marks = tokens(text)
     words = [word for word in marks if word[0].isalpha()]
-    # In a title capitals say nothing.
     is_title = len(words) > 2 and sum(word[0].isupper() for word in words) >= 0.7 * len(words)
     runs: list[list[str]] = [[]]
     for before, word in zip([".", *marks], marks, strict=False):
@@ -187,20 +179,14 @@ def statement_negated(first: str, second: str) -> bool:
 
 def negation_differs(first: str, second: str) -> bool:
     """Whether exactly one of the texts is negative, however little they share."""
-    sentences, other_sentences = sentences_of(first), sentences_of(second)
+    sentences, other_sentences = (
+        [part.split() for part in re.split(r"(?<=[.?!]) ", marks) if re.search(r"\w", part)]
+        for marks in (" ".join(tokens(EMPTY.sub(" ", plain(text)))).lower() for text in (first, second))
+    )
     if len(sentences) != len(other_sentences):  # one has an introduction that the other does without
         sentences, other_sentences = sentences[-1:], other_sentences[-1:]
     words, others = sum(sentences, []), sum(other_sentences, [])
     return is_negative(words, set(others)) != is_negative(others, set(words))
-
-
-def sentences_of(text: str) -> list[list[str]]:
-    sentences: list[list[str]] = [[]]
-    for word in tokens(EMPTY.sub(" ", plain(text))):
-        sentences[-1].append(word.lower())
-        if word in ".?!":
-            sentences.append([])
-    return [words for words in sentences if any(word[0].isalnum() for word in words)]
 
 
 def is_negative(words: Sequence[str], other: set[str]) -> bool:
@@ -242,28 +228,23 @@ def numbers(text: str) -> tuple[set[float], set[float]]:
     """The values that are surely numbers, and all values including the unsure ones."""
     words = [word.lower() for word in tokens(text)]
     sure, known = set[float](), set[float]()
-    start = 0
-    while start < len(words):
-        length, value = number(words[start:])
+    while words:
+        length, value = number(words)
         known |= {value} if length else set()
-        sure |= {value} if length > 1 or (length and words[start] not in UNSURE) else set()
-        start += max(length, 1)
+        sure |= {value} if length > 1 or (length and words[0] not in UNSURE) else set()
+        words = words[max(length, 1) :]
     return sure, known
 
 
 def number(words: Sequence[str]) -> tuple[int, float]:
-    """How many words the number at the start takes (0 if there is none), and its value.
-
-    It reads "two hundred and twenty-five thousand", "2.5 million" and "million".
-    """
+    """Words (0 if none) and value of the number at the start: "two hundred and five", "2.5 million", "million"."""
     if words[0] in OTHER:
         return 1, OTHER[words[0]]
     given = words[0] in ("hundred", "thousand", "million", "billion")
     words = ["one", *words] if given else words
     total, group, last, length = 0.0, 0.0, 0.0, 0
     while length < len(words):
-        word = words[length]
-        follows = words[length + 1] if length + 1 < len(words) else ""
+        word, follows = words[length], "".join(words[length + 1 : length + 2])
         if length and word in SCALES:
             last = SCALES[word]
             total, group = (total, group * last) if last == 100 else (total + group * last, 0.0)

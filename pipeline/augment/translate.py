@@ -1,8 +1,7 @@
 """Translate sentences, each only once in the life of the translation memory, and back-translate them.
 
-What is missing is translated shortest first, in batches that are committed as they come: a killed run loses at most the
-batch in flight, and the next one goes on. A new translator is a file beside this one with a class like `Backend`, a
-branch in `open_backend` and its name in config/augmentation.py.
+A killed run loses at most the batch in flight, and the next one goes on. A new translator is a file beside this one,
+with a class like `Backend`, a branch in `open_backend` and its name in config/augmentation.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -64,15 +63,9 @@ def translate_all(
     """
     wanted = list(dict.fromkeys(texts))
     revision = backend.revision(source, target) if backend else ""
-
-    def look_up(some: Sequence[str]) -> dict[str, str]:
-        if backend:
-            return memory.get(backend.name, revision, source, target, some)
-        return memory.get_any(source, target, some)
-
-    known = look_up(wanted)
-    missing = [text for text in wanted if text not in known and text.strip()]
-    missing.sort(key=lambda text: (len(text), text))
+    version = (backend.name, revision) if backend else ()
+    known = memory.get(source, target, wanted, *version)
+    missing = sorted(filter(str.strip, set(wanted) - known.keys()), key=lambda text: (len(text), text))
     print(f"{source}-{target}: {len(known)} of {len(wanted)} sentences from memory, {len(missing)} to translate")
     if missing and not backend:
         raise InputError(
@@ -91,9 +84,9 @@ def translate_all(
                 if line and line == line.encode(errors="replace").decode():
                     done[text] = line
         except InputError as error:
-            memory.add(backend.name, revision, source, target, done)
             kept = f"{len(known | done)} of {len(wanted)} sentences from {source} to {target} are done and kept"
             raise InputError(f"{error}; {kept}: run again to go on") from None
-        memory.add(backend.name, revision, source, target, done)
-        known |= look_up(batch)  # another process may have been first: its translation is the one that counts
+        finally:
+            memory.add(backend.name, revision, source, target, done)
+        known |= memory.get(source, target, batch, *version)  # another process's, if it was first: that one counts
     return {text: known.get(text) for text in wanted}

@@ -161,13 +161,13 @@ def test_sentiment(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["paraphrase", "--row", "../baseline", "a", "b"], "paraphrase has no row '../baseline'; it has apt, "),
-        (["sentiment", "--row", "none", "a"], "sentiment.methods has no entry 'none'; it has cfimdb_full"),
+        (["paraphrase", "--row", "../baseline", "a", "b"], "paraphrase has no entry '../baseline'; it has apt, "),
+        (["sentiment", "--row", "none", "a"], "sentiment has no entry 'none'; it has cfimdb_full"),
         (
             ["paraphrase", "--row", "r_drop", "a", "b"],
             r"models/paraphrase/r_drop: no .*`dvc repro train_paraphrase@r_drop`",
         ),
-        (["paraphrase", "--row", "untrained", "a", "b"], "models/paraphrase/r_drop: no config.json"),
+        (["paraphrase", "--row", "untrained", "a", "b"], "models/paraphrase/r_drop: no model"),
         (["paraphrase", "--row", "baseline", "a"], "expected two sentences, .* got 1 sentences"),
         (["paraphrase", "--row", "baseline", "a", " \n"], "row 1: sentence2 is empty"),
         (["sentiment", "--row", "sst_full", "a", "--file", "b"], "got texts and --file"),

@@ -137,14 +137,9 @@ def weights_of(config: GPT2Config) -> float:
 def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
     """Seconds on one thread of a token in trainings and predictions, a step of SAMPLED texts, an encoder's sentence."""
     make_deterministic(params.seed, params.compute.model_copy(update={"threads": 1}))
-    config, most = copy(whole), max(2, int(LARGE / (12 * whole.n_embd**2)))
-    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
-    config.activation_function, config.initializer_range = GELU, 0.1  # so wide that next tokens are not all as likely
-    if config.n_layer > most:
-        config.n_layer, config.vocab_size = most, min(VOCABULARY, config.vocab_size)
-    scale = weights_of(whole) / weights_of(config)
-    GPT2LMHeadModel(config).save_pretrained(BACKBONE)
-    size, precision, prices = 32 if scale == 1 else 8, params.compute.precision, dict[str, float]()
+    config = save_small(whole)
+    scale, precision = weights_of(whole) / weights_of(config), params.compute.precision
+    size, shortest = 32 if scale == 1 else 8, partial(repeat, number=1, repeat=3, timer=now)
 
     def texts(rows: int, tokens: int) -> list[list[int]]:
         return torch.randint(1, config.vocab_size, (rows, tokens)).tolist()
@@ -158,30 +153,34 @@ def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
         "adapter": (add_adapter(build(), lora, heads=["score"]), loss, size, 32),
         "language model": (load_backbone(BACKBONE, 0.1), language_model.loss, size // 4, 128),
     }
+    prices = {}
     for kind, (model, objective, batch, tokens) in trainings.items():
         rows, clock = Rows(texts(8 * batch, tokens), labels=[0, 1] * 4 * batch), [now()]
+        own = {"lr": 1e-4, "batch_size": batch, "evaluations_per_epoch": 1, "checkpoint_steps": 99}
         for epochs in (1, 3):
-            own = {
-                "lr": 1e-4,
-                "epochs": epochs,
-                "batch_size": batch,
-                "evaluations_per_epoch": 1,
-                "checkpoint_steps": 99,
-            }
-            settings = params.adversarial.generator.lm.model_copy(update=own)
+            settings = params.adversarial.generator.lm.model_copy(update=own | {"epochs": epochs})
             train(model, rows, objective, settings, Path("checkpoints", kind, str(epochs)), params.seed, precision)
             clock.append(now())
         prices[kind] = (clock[2] - 2 * clock[1] + clock[0]) / 16 / batch / tokens  # of the second run's other 16 steps
-    shortest = partial(repeat, number=1, repeat=3, timer=now)
     prices["prediction"] = min(shortest(partial(predict, build(), texts(64, 32), precision))) / 64 / 32
     model, prompts = load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED
-    choose = partial(top_p, p=0.9, temperature=1)
+    write = partial(sample, model, prompts, range(SAMPLED), partial(top_p, p=0.9, temperature=1))
     few, many = (Limits([0] * config.vocab_size, new_tokens=steps) for steps in (4, 16))
-    write = partial(sample, model, prompts, range(SAMPLED), choose)
     prices["sampling"] = (min(shortest(partial(write, many))) - min(shortest(partial(write, few)))) / 12
     questions = [f"How do I repair the red engine of number {number}?" for number in range(64)]
     prices["encoder"] = min(shortest(partial(Encoder().embed, questions))) / 64 / scale
     return {kind: scale * seconds for kind, seconds in prices.items()}
+
+
+def save_small(whole: GPT2Config) -> GPT2Config:
+    """Save a model of random weights as BACKBONE: all of a small one, a few blocks and tokens of a large one."""
+    config, most = copy(whole), max(2, int(LARGE / (12 * whole.n_embd**2)))
+    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
+    config.activation_function, config.initializer_range = GELU, 0.1  # so wide that next tokens are not all as likely
+    if config.n_layer > most:
+        config.n_layer, config.vocab_size = most, min(VOCABULARY, config.vocab_size)
+    GPT2LMHeadModel(config).save_pretrained(BACKBONE)
+    return config
 
 
 @dataclass(frozen=True)

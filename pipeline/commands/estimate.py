@@ -51,7 +51,6 @@ from pipeline.training.run import BACKBONE
 
 ON_GPU = torch.cuda.is_available()
 now = time.perf_counter if ON_GPU else time.process_time  # others may use the CPU, too
-SIZES, GPT2 = ("n_layer", "n_embd", "n_head", "vocab_size", "n_positions"), (12, 768, 12, 50257, 1024)
 LARGE, VOCABULARY = 16e6, 8000  # weights in the blocks of a model, and its tokens: more does not run here
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
 SAMPLED = 64  # texts at once; fewer take as long
@@ -82,11 +81,10 @@ def run(options: argparse.Namespace) -> None:
     data = (options.data or Path(params.data.path)).absolute()
     if not data.is_dir():
         raise InputError(f"{path}: data.path {data} is no folder on this machine; name one with --data FOLDER")
-    real = None
+    real, config = None, config_of(params)
     if options.check:
         times = read_frame(options.check, ["stage", "result", "seconds"], sep="\t")
         real = times[times["result"] == "done"].set_index("stage")["seconds"]
-    config = config_of(params)
     values, quiet = parse(path) | {"data": {"path": str(data)}}, io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy("dvc.yaml", folder)
@@ -112,22 +110,23 @@ def run(options: argparse.Namespace) -> None:
 
 def table(costs: Series, real: Series | None, every: bool) -> DataFrame:
     """By kind of stage, or by stage, and in all: time, or of stages that really ran the seconds of both."""
-    time_of = "GPU time" if ON_GPU else "CPU time"
-    sums = DataFrame({"Stages": 1, time_of: costs} if real is None else {"Estimated s": costs, "Real s": real}).dropna()
+    both = {"Stages": 1, "seconds": costs} if real is None else {"Estimated s": costs, "Real s": real}
+    sums = DataFrame(both).dropna()
     sums = sums if every else sums.groupby(lambda name: name.partition("@")[0]).sum()
     sums.loc["all"] = sums.sum()
-    if real is None:
-        return sums.astype({"Stages": int}).assign(**{time_of: to_timedelta(sums[time_of].round(), unit="s")})
-    return sums.assign(Ratio=sums["Estimated s"] / sums["Real s"]).round(2)
+    if real is not None:
+        return sums.assign(Ratio=sums["Estimated s"] / sums["Real s"]).round(2)
+    time_of = {"GPU time" if ON_GPU else "CPU time": to_timedelta(sums.pop("seconds").round(), unit="s")}
+    return sums.astype(int).assign(**time_of)
 
 
 def config_of(params: Params) -> GPT2Config:
-    """A model of the profile's size; GPT-2 124M stands for any model of the hub."""
+    """A model of the profile's size; GPT-2 124M, the default of the class, stands for any model of the hub."""
     own, source = params.backbone.scratch, params.backbone.source
     if source == "path":
         return GPT2Config.from_dict(read_json(Path(params.backbone.path) / "config.json"))
-    sizes = (own.layers, own.width, own.heads, own.vocab_size, own.context) if source == "scratch" else GPT2
-    return GPT2Config(**dict(zip(SIZES, sizes, strict=True)), bos_token_id=0, eos_token_id=0)
+    sizes = {"n_layer": own.layers, "n_embd": own.width, "n_head": own.heads, "vocab_size": own.vocab_size}
+    return GPT2Config(**sizes, n_positions=own.context) if source == "scratch" else GPT2Config()
 
 
 def weights_of(config: GPT2Config) -> float:
@@ -227,32 +226,30 @@ class Estimate:
 
     def train_sentiment(self, row: str) -> float:
         own = self.params.sentiment.methods[row]
-        seconds = self._training(own, own.dataset, self._rows(own.dataset), own.mode)
-        return seconds + self._predictions(own, own.dataset)
+        rows = self._rows(own.dataset)
+        return self._training(own, own.dataset, rows, own.mode) + self._predictions(own, own.dataset)
 
     def train_first_stage(self, row: str) -> float:
         return self._pairs(self.params.paraphrase.first_stages[row])
 
     def train_paraphrase(self, row: str) -> float:
         own = self.params.paraphrase.methods[row]
-        orders = 2 if own.orders == "both" else 1
-        predictions = orders * self._predictions(own, "paraphrase", "dev")  # dev swapped, too
-        return (1 + len(own.seeds)) * (self._pairs(own) + predictions)
+        predictions = self._predictions(own, "paraphrase", "dev")  # dev swapped, too
+        return (1 + len(own.seeds)) * (self._pairs(own) + predictions * (2 if own.orders == "both" else 1))
 
     def _pairs(self, own: Paraphrase) -> float:
         corpus, made = "etpc" if own.train == "prepared/etpc" else "paraphrase", Path(own.train).name
         share = self.params.training_sets[made].share if made in self.params.training_sets else 0.0
         rows = self._rows(corpus) / (1 - share) + sum(map(self._rows, own.tasks))
-        seconds = self._training(own, corpus, rows, "adapter" if own.adapter else "full")
         passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or own.pooling, 1)
         passes *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
-        return passes * seconds
+        return passes * self._training(own, corpus, rows, "adapter" if own.adapter else "full")
 
     def train_sonnet(self, row: str) -> float:
         own = self.params.sonnet.methods[row]
         poems = self._sampling(own.select_draws * self._rows("sonnets", "select"), self._tokens("sonnets"))
-        seconds = self._training(own, "sonnets", self._rows("sonnets"), "language model")
-        return seconds + own.epochs * own.evaluations_per_epoch * poems
+        poems *= own.epochs * own.evaluations_per_epoch
+        return poems + self._training(own, "sonnets", self._rows("sonnets"), "language model")
 
     def generate_sonnets(self, row: str) -> float:
         own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
@@ -266,9 +263,8 @@ class Estimate:
     def _tokens(self, corpus: str, longest: float = math.inf) -> float:
         """Of a text, or of the prompt with a pair."""
         words = self.figures[corpus]["train"]["mean_words"]
-        if corpus in ("sst", "cfimdb", "sonnets"):
-            return min(longest, (VERSE if corpus == "sonnets" else TOKENS) * words)
-        return min(longest, 2 * TOKENS * words + CLOZE)
+        single = {"sst": TOKENS * words, "cfimdb": TOKENS * words, "sonnets": VERSE * words}
+        return min(longest, single.get(corpus, 2 * TOKENS * words + CLOZE))
 
     def _training(self, own: Training, corpus: str, rows: float, kind: str) -> float:
         return own.steps(round(rows)) * own.batch_size * self._tokens(corpus, own.max_length) * self.prices[kind]

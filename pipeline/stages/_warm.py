@@ -1,12 +1,10 @@
 """Start the stages with a model in forks of one process that has their libraries imported already.
 
-To import torch, transformers and peft takes 4 to 5 s of CPU, more than many of these stages compute; a fork has them
-at once. The first such stage of a run of DVC starts the server, which ends with that run. It imports libraries and no
-module of this package, so that an edit counts; each environment has its own, since libraries read variables when they
-are imported. The fork gets the arguments, environment, folder and open files of the command.
-
-Only DVC's stages use it, on Linux, without a GPU (CUDA forbids forks), and unless STAGE_WARM=0. Whatever goes wrong
-before the stage has begun, the command runs the stage itself.
+To import torch, transformers and peft takes 4 to 5 s of CPU, more than many of these stages compute. The first such
+stage of a run of DVC starts the server, which ends with that run. It imports no module of this package, so that an edit
+counts; each environment has its own, since libraries read variables when they are imported. The fork gets the
+arguments, environment, folder and open files of the command. Only DVC's stages use it, on Linux, without a GPU (CUDA
+forbids forks), and unless STAGE_WARM=0. Whatever goes wrong before the stage has begun, the command runs it itself.
 """
 
 import gc
@@ -42,23 +40,22 @@ def run_warm() -> int | None:
         return None
     with suppress(OSError), connected() as server:
         socket.send_fds(server, [json.dumps([sys.argv, dict(os.environ)]).encode()], [0, 1, 2])
-        if fork := server.recv(20):
-            return wait_for(int(fork), server)
+        if fork := int(server.recv(20) or b"0"):
+            return wait_for(fork, server)
     return None
 
 
 def connected() -> socket.socket:
     """A connection to the server of this environment, which is started if there is none."""
-    variables = sorted((name, value) for name, value in os.environ.items() if name not in DIFFERS)
+    variables = sorted(item for item in os.environ.items() if item[0] not in DIFFERS)
     key = hashlib.md5(repr([sys.executable, variables]).encode(), usedforsecurity=False).hexdigest()
     address, owner = str(FOLDER / f"warm-{key}"), os.environ.get("STAGE_RUNNER") or str(os.getppid())
     command = [sys.executable, "-P", __file__, address, owner]  # -P: code.py here is not the standard library's
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps messages apart
     for attempt in range(100):  # 10 s; it listens before it imports
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps messages apart
         with suppress(OSError):
             server.connect(address)
             return server
-        server.close()
         if attempt % 10 == 0:  # one that another is faster than, or that meets one about to end, ends itself
             subprocess.Popen(command, start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
         time.sleep(0.1)

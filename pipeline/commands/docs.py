@@ -2,10 +2,7 @@
 
     python -m pipeline docs [--check]
 
-A page marks each generated block with `<!-- name:begin -->` and `<!-- name:end -->`:
-README.md has `headline`, a few rows of the sample and of real data; docs/results.md has `results`, the leaderboards of
-the committed run, and `laptop`, all tables of the laptop profile; docs/performance.md has `speed`, the tables of
-benchmarks/results.
+A page marks each generated block with `<!-- name:begin -->` and `<!-- name:end -->`.
 """
 
 import argparse
@@ -72,8 +69,8 @@ def run(options: argparse.Namespace) -> None:
 
 def headline() -> str:
     """The rows of HEADLINES that both runs have, with the figures that others reported for GPT-2 124M."""
-    table = [["", "Row", "Sample", "95 % interval", "Real data", "95 % interval", "Reported"], ["---", "---"]]
-    table[1] += ["---:"] * 5
+    names = ["", "Row", "Sample", "95 % interval", "Real data", "95 % interval", "Reported"]
+    table = [names, ["---", "---", *["---:"] * 5]]
     for row, what in HEADLINES.items():
         paths = [folder / f"{row}.json" for folder in (SAMPLE, LAPTOP)]
         if not all(path.exists() for path in paths):
@@ -107,6 +104,6 @@ def speed_table(result: Mapping[str, Any]) -> str:
     rounds = f"Medians of {result['rounds']} interleaved rounds" if result["rounds"] > 1 else "One round"
     lines = [[COLUMNS[key] for key in keys], ["---" if key == "name" else "---:" for key in keys]]
     for row in result["rows"]:
-        values = (row.get(key) for key in keys)
-        lines.append(["–" if each is None else each if isinstance(each, str) else f"{each:,}" for each in values])
+        values = ("–" if row.get(key) is None else row[key] for key in keys)
+        lines.append([each if isinstance(each, str) else f"{each:,}" for each in values])
     return f"### {result['title']}\n\n{result['what']} {rounds}; {result['machine']}.\n\n{markdown(lines)}"

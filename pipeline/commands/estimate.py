@@ -55,7 +55,6 @@ LARGE, VOCABULARY = 16e6, 8000  # weights in the blocks of a model, and its toke
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
 SAMPLED = 64  # texts at once; fewer take as long
 PASSES = {"r_drop": 1.8, "symmetric": 1.8, "simcse": 0.7, "simcse_joint": 1.6, "multitask": 2, "dora": 1.5, "mean": 1.3}
-ROUND_TRIPS = 300  # of Apertium a second
 WEIGHTS = {"marian": 14, "nli": 64, "bleurt": 20}  # of models; the encoder's are 1
 ANY = 0.3  # seconds of a stage beside its model
 ASSUMED = f"""
@@ -126,7 +125,8 @@ def config_of(params: Params) -> GPT2Config:
     if source == "path":
         return GPT2Config.from_dict(read_json(Path(params.backbone.path) / "config.json"))
     sizes = {"n_layer": own.layers, "n_embd": own.width, "n_head": own.heads, "vocab_size": own.vocab_size}
-    return GPT2Config(**sizes, n_positions=own.context) if source == "scratch" else GPT2Config()
+    sizes |= {"n_positions": own.context, "bos_token_id": 0, "eos_token_id": 0}
+    return GPT2Config(**sizes if source == "scratch" else {})
 
 
 def weights_of(config: GPT2Config) -> float:
@@ -211,8 +211,8 @@ class Estimate:
     def translate(self, _: str) -> float:
         own, pairs, sentence = self.params.back_translation, self._rows("paraphrase"), self.prices["encoder"]
         marian = 2 * own.translator.marian.beams * WEIGHTS["marian"] * sentence
-        asked = 2 / own.translator.network.requests_per_second
-        text = {"memory": 0.0, "apertium": 1 / ROUND_TRIPS, "marian": marian}.get(own.translator.backend, asked)
+        known = {"memory": 0.0, "apertium": 1 / 300, "marian": marian}  # seconds of a round trip; else of requests
+        text = known.get(own.translator.backend, 2 / own.translator.network.requests_per_second)
         texts = min(own.selection.pairs or pairs, pairs) * len(own.selection.sentences)
         return texts * (text + 2 * sentence) / len(own.shards)
 

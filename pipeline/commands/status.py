@@ -73,16 +73,15 @@ def changed(stage: "Stage") -> bool:
     from dvc.dependency.param import ParamsDependency
     from dvc.lock import LockError
 
-    def value(key: str) -> Any:  # noqa: ANN401 - of any type
-        values = parse(PARAMS)
-        return reduce(lambda node, part: node.get(part, ...) if isinstance(node, dict) else ..., key.split("."), values)
-
-    def same(dep: object) -> bool:
-        known = isinstance(dep, ParamsDependency) and dep.params and str(dep) == str(PARAMS)
-        return bool(known) and dep.hash_info.value == {key: value(key) for key in dep.params}
+    def below(node: Any, part: str) -> Any:  # noqa: ANN401 - of any type
+        return node.get(part, ...) if isinstance(node, dict) else ...
 
     asked = copy(stage)
-    asked.deps = [dep for dep in stage.deps if not same(dep)]
+    asked.deps = []
+    for dep in stage.deps:
+        known = isinstance(dep, ParamsDependency) and dep.params and str(dep) == str(PARAMS)
+        values = {key: reduce(below, key.split("."), parse(PARAMS)) for key in dep.params} if known else None
+        asked.deps += [] if known and dep.hash_info.value == values else [dep]
     try:
         return bool(asked.changed())
     except LockError:
@@ -93,8 +92,8 @@ def edited_lists() -> set[str]:
     """The lists that the stage CODE would change: what was edited, without running it."""
     from pipeline.stages.code import OUTPUT, listings
 
-    files = {OUTPUT / path: text for path, text in listings().items()}
-    return {str(file) for file, text in files.items() if not file.exists() or file.read_text("utf-8") != text}
+    files = ((OUTPUT / path, text) for path, text in listings().items())
+    return {str(file) for file, text in files if not file.exists() or file.read_text("utf-8") != text}
 
 
 def gone(repo: "Repo") -> dict[str, Any]:

@@ -13,9 +13,9 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -98,40 +98,28 @@ def read_records(path: Path | None, columns: Sequence[str]) -> list[list[str]]:
     if path is None and sys.stdin.isatty():
         raise InputError("nothing to predict; give texts, --file FILE, or a file on standard input")
     data = path.read_bytes() if path else sys.stdin.buffer.read()
+    records, line = [], 0
     try:
         text = data.decode("utf-8-sig")
+        rows = ((number, dict(json.loads(each))) for number, each in enumerate(text.split("\n"), 1) if each.strip())
+        if not text.lstrip().startswith("{"):
+            reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
+            rows = ((reader.line_num, row) for row in reader)
+        for line, row in rows:
+            if None in row:
+                raise InputError(f"{name}:{line}: more fields than the header has; quote texts that have commas")
+            if missing := [column for column in columns if not isinstance(row.get(column), str)]:
+                raise InputError(f"{name}:{line}: {', '.join(missing)} is missing; {wanted}")
+            records.append([row[column] for column in columns])
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{name}:{line}: not UTF-8; save it as UTF-8 text") from None
-    records = []
-    for place, row in rows_of(str(name), text):
-        if missing := [column for column in columns if not isinstance(row.get(column), str)]:
-            raise InputError(f"{place}: {', '.join(missing)} is missing; {wanted}")
-        records.append([row[column] for column in columns])
+    except (csv.Error, ValueError, TypeError) as error:
+        raise InputError(f"{name}: not valid after line {line} ({error}); {wanted}") from None
     if not records:
         raise InputError(f"{name}: no rows; {wanted}")
     return records
-
-
-def rows_of(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The place of each row in the file, and its cells by column."""
-    if text.lstrip().startswith("{"):
-        for number, line in enumerate(text.split("\n"), 1):
-            try:
-                yield from [(f"{name}:{number}", dict(json.loads(line)))] if line.strip() else []
-            except (ValueError, TypeError):
-                raise InputError(f"{name}:{number}: not a JSON object") from None
-        return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        for row in filter(None, reader):  # without blank lines
-            place = f"{name}:{reader.line_num}"
-            if len(row) != len(header):
-                raise InputError(f"{place}: {len(row)} fields, expected {len(header)}; quote texts that have commas")
-            yield place, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{name}:{reader.line_num}: not valid CSV: {error}") from None
 
 
 def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats:

@@ -29,8 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     reproduced.add_argument("--target", nargs="+", default=[], help="only these stages and what they depend on")
     reproduced.add_argument("--jobs", type=int, help="stages at once, as in `make repro`")
     options = parser.parse_args(arguments)
-    findings: list[str] = []
-    remarks: list[str] = []
+    findings, remarks = list[str](), list[str]()
     try:
         if options.check == "params":  # it ends at its first finding
             check_methods(load_params(options.file), options.file)
@@ -50,10 +49,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def fresh() -> list[str]:
-    """What in dvc.lock is not what the code, the parameters and the data in git would give.
+    """What in dvc.lock is not what code, parameters and data in git would give; outputs that are missing do not count.
 
-    Works on a clone without data: outputs that are missing count as what dvc.lock says they are. `dvc status` and
-    `dvc repro --dry` print the same but exit with 0.
+    `dvc status` and `dvc repro --dry` print the same but exit with 0.
     """
     with opened() as repo:
         stale = sorted(stage.addressing for stage in repo.index.stages if stage.changed(allow_missing=True))

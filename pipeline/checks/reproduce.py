@@ -8,8 +8,7 @@ git with the committed ones. Uncommitted changes are not looked at. What is dema
   where the outputs of a stage that runs one differ, this is a note, and the metrics that depend on it must agree up to
   chance (chance.py).
 
-A stage runs a model if its `params` in dvc.yaml name `compute`. A stage that differs only because an earlier one did is
-counted, not listed: what is listed is where a difference begins.
+A stage that differs only because an earlier one did is counted, not listed.
 """
 
 import os
@@ -50,12 +49,13 @@ def run(targets: Sequence[str], jobs: int | None) -> tuple[list[str], list[str]]
         status = subprocess.run(command, cwd=clone, capture_output=True, encoding="utf-8", check=True).stdout
     findings, notes = compared(old, new, models, whole=not targets)
     findings += edited(old, new, sorted({line[3:] for line in status.split("\0") if line} - {"dvc.lock"}))
-    summary, reached = "", set[str]()  # the files that depend on a model
-    for name, entry in new.lock.items():  # in the order in which they ran
-        read = recorded(entry, "deps")
-        if name.split("@")[0] in models or any(overlap(path, made) for path in read for made in reached):
-            reached.update(recorded(entry, "outs"))
+    summary = ""
     if models:
+        reached = set[str]()  # the files that depend on a model
+        for name, entry in new.lock.items():  # in the order in which they ran
+            read = recorded(entry, "deps")
+            if name.split("@")[0] in models or any(overlap(path, made) for path in read for made in reached):
+                reached.update(recorded(entry, "outs"))
         verdict = compare(old.metrics, {path: metrics for path, metrics in new.metrics.items() if path in reached})
         findings, notes = findings + verdict.findings, notes + verdict.notes
         summary = f"; {verdict.comparisons} metrics compared, at most {FALSE_ALARM:.0%} chance of any false alarm"
@@ -75,7 +75,7 @@ def clone_cold(clone: Path) -> Run:
 
 
 def model_stages(folder: Path) -> set[str]:
-    """The stages of dvc.yaml whose bits depend on the machine: those that run a model, none where that is portable."""
+    """The stages of dvc.yaml that run a model, so that their `params` name `compute`; none if that is portable."""
     if load_params(folder / PARAMS).compute.precision == "portable":
         return set()
     stages = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
@@ -85,7 +85,7 @@ def model_stages(folder: Path) -> set[str]:
 def run_stages(clone: Path, targets: Sequence[str], jobs: int | None) -> None:
     """Run all stages, or `targets` and what they depend on."""
     command = [sys.executable, "-m", "pipeline.parallel", *(["--jobs", str(jobs)] if jobs else []), *targets]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if subprocess.run(command, cwd=clone, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL).returncode:
         raise InputError("the run has failed, see above; does it run with `make repro`, and is data.path in git?")
 
@@ -130,24 +130,19 @@ def edited(old: Run, new: Run, changed: Collection[str]) -> Iterator[str]:
         owners = [(name, out) for name, out in outs if overlap(path, out)]
         if not owners:
             yield f"{path}: the run has written it, and no stage of dvc.yaml names it; add it there or to .gitignore"
-        for name, out in owners:
-            if out not in differences(old, new, name, "outs"):
-                yield f"{name}: {path} in git is not what dvc.lock says{changes(path, old, new)}; run `dvc repro`"
+        for name in [name for name, out in owners if out not in differences(old, new, name, "outs")]:
+            yield f"{name}: {path} in git is not what dvc.lock says{changes(path, old, new)}; run `dvc repro`"
 
 
 def changes(path: str, old: Run, new: Run) -> str:
     """Which metrics of a file differ and how, in brackets; nothing where it has none."""
-    first, second = (dict(flat(run.metrics.get(path, {}))) for run in (old, new))
+    from dvc.utils.flatten import flatten
+
+    first, second = (flatten(dict(run.metrics.get(path, {}))) for run in (old, new))
     pairs = [(key, first.get(key), second.get(key)) for key in first | second]
     texts = [f"{key} {one} -> {other}" for key, one, other in pairs if one != other]
     texts[SHOWN:] = [f"{len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
     return f" ({', '.join(texts)})" if texts else ""
-
-
-def flat(metrics: Metrics, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The figures of nested metrics by their keys, joined by dots."""
-    for key, value in metrics.items():
-        yield from flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
 
 
 def differences(old: Run, new: Run, name: str, kind: str) -> list[str]:
@@ -159,8 +154,7 @@ def differences(old: Run, new: Run, name: str, kind: str) -> list[str]:
 def recorded(entry: Entry, kind: str) -> dict[str, Any]:
     """The hashes under `deps` or `outs` by path; of `params`, the command and the values of parameters by name."""
     if kind == "params":
-        values = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
-        return {"cmd": entry.get("cmd"), **values}
+        return {"cmd": entry.get("cmd"), **entry.get("params", {}).get(str(PARAMS), {})}
     return {item["path"]: item.get("md5", "") for item in entry.get(kind, [])}
 
 

@@ -14,7 +14,6 @@ Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupte
 import argparse
 import gc
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -26,6 +25,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from graphlib import TopologicalSorter
 from itertools import count
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -81,8 +81,7 @@ class Runner:
         self.times: list[tuple[str, str, float]] = []  # stage, result, seconds
         self.failed: dict[str, str] = {}
         self.unwritten: list[Stage] = []
-        self.debt, self.cost = 0.0, 0.0  # seconds that these took, and that writing dvc.lock took the last time
-        self.lifeline = os.pipe()  # closes when this process ends, however it ends; the jobs listen
+        self.debt = self.cost = 0.0  # seconds that these took, and that writing dvc.lock took the last time
 
     def run(self) -> int:
         """The exit code."""
@@ -118,9 +117,8 @@ class Runner:
             stage = self.plan.stages[self.ready.pop(0)]
             log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
             log.write_bytes(b"")
-            ours, theirs = multiprocessing.Pipe(duplex=False)
-            job = (self.repo, stage, theirs, log, self.lifeline)
-            process = multiprocessing.get_context("fork").Process(target=run_stage, args=job)
+            ours, theirs = Pipe(duplex=False)
+            process = get_context("fork").Process(target=run_stage, args=(self.repo, stage, theirs, log, os.getpid()))
             process.start()
             theirs.close()
             self.running[ours] = stage, process, log, time.monotonic()
@@ -190,12 +188,11 @@ def say(text: str, end: str = "\n") -> None:
     print(f"\r\033[K{text}" if sys.stdout.isatty() else text, end=end, flush=True)
 
 
-def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline: tuple[int, int]) -> None:
+def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, runner: int) -> None:
     """The body of a job: bring `stage` up to date, and send its result, error and hashes."""
     os.setpgid(0, 0)  # so that the command, and what it starts, can be ended with this process
     note_signals()  # the command gets them too and ends; this process then releases its locks
-    os.close(lifeline[1])
-    threading.Thread(target=end_with_runner, args=(lifeline[0],), daemon=True).start()
+    threading.Thread(target=end_with, args=(runner,), daemon=True).start()
     logging.getLogger("dvc").setLevel(logging.WARNING)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
@@ -240,9 +237,10 @@ def note_signals() -> None:
             signal.signal(number, lambda *_: interrupted.set())
 
 
-def end_with_runner(lifeline: int) -> None:
+def end_with(runner: int) -> None:
     """Wait until the runner is gone, even by kill -9, then end the command; DVC's locks are released in order."""
-    os.read(lifeline, 1)
+    while os.getppid() == runner:
+        time.sleep(0.5)
     interrupted.set()
     for number in (signal.SIGTERM, signal.SIGKILL):
         os.killpg(0, number)

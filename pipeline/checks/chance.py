@@ -43,12 +43,7 @@ class Verdict(NamedTuple):
 
 
 def compare(before: Mapping[str, Metrics], after: Mapping[str, Metrics]) -> Verdict:
-    """Compare the files of `after` with those of the same path in `before`.
-
-    Args:
-        before: all committed files; standard deviations are pooled over all of them.
-        after: the same files from another run, or some of them.
-    """
+    """Compare files of a run with all that are committed, over which standard deviations are pooled; both by path."""
     from scipy.special import stdtrit
 
     findings: list[str] = []

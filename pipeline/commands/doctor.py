@@ -2,7 +2,7 @@
 
     python -m pipeline doctor
 
-One line for each thing looked at, findings marked with `finding`. Exit codes: 0 no finding, 1 findings.
+One line for each thing looked at. Exit codes: 0 no finding, 1 findings.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print a line for each thing looked at; exit code 1 if any is a finding."""
     findings = 0
-    for look in (packages, parameters, disk, dvc, cores, stages):
+    for look in (packages, parameters, dvc, cores, stages):
         try:
             lines = list(look())
         except (InputError, OSError) as error:
@@ -75,22 +75,18 @@ def parameters() -> Lines:
     yield not closed, f"data.path: {path} {text}"
 
 
-def disk() -> Lines:
-    """Free space where the project is."""
+def dvc() -> Lines:
+    """Free disk, the size of DVC's cache, and the page of `dvc plots`, which stops without it and hardly says why."""
     free = shutil.disk_usage(".").free / 2**30
     yield free >= 2, f"{free:,.1f} GiB of disk are free{'' if free >= 2 else ', expected 2; see `dvc gc --workspace`'}"
-
-
-def dvc() -> Lines:
-    """The size of DVC's cache, and the page of `dvc plots`, which stops with a message that says little without it."""
     with opened() as repo:
-        cache, config, folder = Path(repo.cache.local_cache_dir), repo.config, str(repo.dvc_dir)
+        cache, page = Path(repo.cache.local_cache_dir), repo.config["plots"].get("html_template")
     size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     yield True, f"DVC's cache {os.path.relpath(cache)} has {size / 2**20:,.0f} MiB"
-    if name := config["plots"].get("html_template"):
-        page = Path(os.path.relpath(os.path.join(folder, name)))
+    if page:
+        path = Path(os.path.relpath(os.path.join(str(repo.dvc_dir), page)))
         missing = "is missing: `dvc plots` stops without it; run `dvc repro plots_page`"
-        yield page.is_file(), f"{page} {'makes `dvc plots` work offline' if page.is_file() else missing}"
+        yield path.is_file(), f"{path} {'makes `dvc plots` work offline' if path.is_file() else missing}"
 
 
 def cores() -> Lines:
@@ -99,11 +95,10 @@ def cores() -> Lines:
 
     yield True, f"CUDA: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none, the CPU is used'}"
     compute, found = load_params().compute, processes.cores()
-    threads = "null" if compute.threads is None else compute.threads
     times = f" x compute.processes {compute.processes}" if compute.processes > 1 else ""
     fine = (compute.threads or 1) * compute.processes <= found
     slow = "" if fine else ": threads that wait for each other are slow; results stay the same"
-    yield fine, f"compute.threads {threads}{times} on {found} cores{slow}"
+    yield fine, f"compute.threads {compute.threads or 'null'}{times} on {found} cores{slow}"
 
 
 def stages() -> Lines:

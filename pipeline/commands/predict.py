@@ -61,17 +61,17 @@ def run(options: argparse.Namespace) -> None:
         if not all(record):
             raise InputError(f"row {number}: {columns[record.index('')]} is empty; expected some text")
     found = probabilities(options.task, options.row, texts)
-    classes, rows = found.argmax(1).tolist(), []
     if options.json:
-        for record, label, row in zip(records, classes, found.round(6).tolist(), strict=True):
-            result = {"probability": row[1]} if pairs else {"probabilities": row}
-            # In ASCII: the texts arrive unchanged through whatever reads them.
-            print(json.dumps(dict(zip(columns, record, strict=True)) | result | {"class": label}))
+        for record, row in zip(records, found, strict=True):
+            result = {"probability": round(row[1], 6)} if pairs else {"probabilities": row.round(6).tolist()}
+            result |= {"class": int(row.argmax())}
+            print(json.dumps(dict(zip(columns, record, strict=True)) | result))  # ASCII: nothing changes the texts
         return
-    for record, label, row in zip(texts, classes, found, strict=True):
-        cells = [f"{row[1]:.4f}", ("no", "yes")[label]] if pairs else [str(label), *(f"{value:.4f}" for value in row)]
+    rows, header = [], ["Class", *(f"P({label})" for label in range(found.shape[1])), "Text"]
+    for record, row in zip(texts, found, strict=True):
+        figures = [f"{value:.4f}" for value in row]
+        cells = [figures[1], ("no", "yes")[row.argmax()]] if pairs else [str(row.argmax()), *figures]
         rows.append(cells + [text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..." for text in record])
-    header = ["Class", *(f"P({label})" for label in range(found.shape[1])), "Text"]
     print_table(["P(yes)", "Same", "Sentence 1", "Sentence 2"] if pairs else header, rows)
 
 

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -40,9 +40,24 @@ def run_warm() -> int | None:
         return None
     with suppress(OSError), connected() as server:
         socket.send_fds(server, [json.dumps([sys.argv, dict(os.environ)]).encode()], [0, 1, 2])
-        if fork := int(server.recv(20) or b"0"):
-            return wait_for(fork, server)
+        if not (fork := int(server.recv(20) or b"0")):
+            return None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, _: end(os.kill, fork, number))
+        with suppress(ConnectionError):
+            if code := server.recv(20):
+                return int(code)
+        end(os.killpg, fork, signal.SIGKILL)
+        print("error: the warm process of this stage has ended; run the same command again", file=sys.stderr)
+        return 1
     return None
+
+
+def end(kill: Callable[[int, int], None], fork: int, number: int) -> None:
+    """Pass a signal on, to a fork that may have ended."""
+    with suppress(ProcessLookupError):
+        kill(fork, number)
 
 
 def connected() -> socket.socket:
@@ -60,25 +75,6 @@ def connected() -> socket.socket:
             subprocess.Popen(command, start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
         time.sleep(0.1)
     raise TimeoutError(address)
-
-
-def wait_for(fork: int, server: socket.socket) -> int:
-    """Pass signals on to the fork and wait for its exit code."""
-
-    def pass_on(number: int, _: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(fork, number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, pass_on)
-    with suppress(ConnectionError):
-        if code := server.recv(20):
-            return int(code)
-    with suppress(ProcessLookupError):
-        os.killpg(fork, signal.SIGKILL)
-    print("error: the process that this stage was forked from has ended; run the same command again", file=sys.stderr)
-    return 1
 
 
 def imported(names: Sequence[str]) -> list[ModuleType]:

@@ -149,8 +149,7 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
         pairs = [Pair("", first, second, None) for first, second in texts]
         orders = [pairs, swap(pairs)] if settings.orders == "both" else [pairs]
         prompts = [encode_pairs(tokenizer, order, settings.max_length) for order in orders]
-    found = [predict(model, order, params.compute.precision) for order in prompts]
-    return sum(found) / len(found)
+    return np.mean([predict(model, order, params.compute.precision) for order in prompts], axis=0)
 
 
 def load_classifier(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[PreTrainedModel, Tokenizer]":

@@ -10,7 +10,7 @@ wrote, and with which content: these are deleted, and nothing else. DVC's cache 
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.status import gone, opened
 
@@ -43,7 +43,7 @@ def remove(repo: "Repo") -> list[str]:
         for name, entry in entries.items():
             data = {"cmd": entry["cmd"], "outs": [{out["path"]: {"cache": False}} for out in entry.get("outs", [])]}
             stage = StageLoader.load_stage(project, name, data, entry)  # as if it were still in dvc.yaml
-            kept, removed = [], []
+            kept, removed = list[Any](), list[Any]()
             for out in stage.outs:
                 file = Path(out.fs_path)
                 claimed = any(file.is_relative_to(path) or path.is_relative_to(file) for path in wanted)

@@ -31,7 +31,6 @@ Metrics = dict[str, Any]  # of one file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The commit to compare with."""
     parser.add_argument("base", help="a commit, branch or tag")
 
 

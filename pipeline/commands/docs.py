@@ -42,7 +42,6 @@ COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Whether to write."""
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
 
 

@@ -3,7 +3,7 @@
     python -m pipeline estimate --profile gpt2 --data ../shared/data --rows
 
 The parameters, and what `prepare` says of the data, tell how many tokens each stage works through; short runs with a
-model of the profile's size tell what a token costs. Of a large model a few blocks and a part of the vocabulary run.
+model of the profile's size (of a large one, a few blocks and a part of the vocabulary) tell what a token costs.
 """
 
 import argparse
@@ -64,7 +64,6 @@ their weights; {ANY} s a stage for all but its model; threads and stages side by
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The profile, its data, and how much is shown."""
     profiles = sorted(path.stem for path in Path("profiles").glob("*.yaml"))
     parser.add_argument("--profile", choices=profiles, help="a file of profiles/ (default: params.yaml)")
     parser.add_argument("--data", type=Path, help="a folder in the course layout instead of the profile's data.path")
@@ -162,8 +161,8 @@ def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
             clock.append(now())
         prices[kind] = (clock[2] - 2 * clock[1] + clock[0]) / 16 / batch / tokens  # of the second run's other 16 steps
     prices["prediction"] = min(shortest(partial(predict, build(), texts(64, 32), precision))) / 64 / 32
-    model, prompts = load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED
-    write = partial(sample, model, prompts, range(SAMPLED), partial(top_p, p=0.9, temperature=1))
+    poems = load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED, range(SAMPLED)
+    write = partial(sample, *poems, partial(top_p, p=0.9, temperature=1))
     few, many = (Limits([0] * config.vocab_size, new_tokens=steps) for steps in (4, 16))
     prices["sampling"] = (min(shortest(partial(write, many))) - min(shortest(partial(write, few)))) / 12
     questions = [f"How do I repair the red engine of number {number}?" for number in range(64)]

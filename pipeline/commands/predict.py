@@ -40,7 +40,6 @@ SHOWN = 60  # characters of a text in the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Sub-commands paraphrase and sentiment."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     pairs = tasks.add_parser("paraphrase", help="do two questions ask the same?")
     reviews = tasks.add_parser("sentiment", help="how good is it, in the opinion of the text? 0 is the worst class")

@@ -28,7 +28,6 @@ METRIC = "select_accuracy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The row, and how long to search."""
     parser.add_argument("row", metavar="ROW", help="a row of paraphrase.methods in params.yaml")
     parser.add_argument("trials", metavar="TRIALS", type=int, help="how many trials the study shall have in the end")
 
@@ -69,9 +68,7 @@ def run(options: argparse.Namespace) -> None:
 
 def shown(values: Mapping[str, Any]) -> str:
     """Names and values; floats have four digits."""
-    return ", ".join(
-        f"{name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values.items()
-    )
+    return ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in values.items())
 
 
 def experiment(row: str, name: str, values: Mapping[str, Any]) -> float:

@@ -24,7 +24,6 @@ BACKBONE = Path("models/backbone")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The system, the lines, the seed."""
     parser.add_argument("lines", help="three lines, with slashes or line breaks between them")
     parser.add_argument("--system", required=True, help="an entry of sonnet.systems in params.yaml")
     parser.add_argument("--seed", type=int, help="another number, another poem of a sampler (default: params.yaml's)")

@@ -2,10 +2,9 @@
 
     python -m pipeline.parallel [--jobs N] [STAGE ...]
 
-DVC says what is up to date (commands/status.py). Each of the other stages runs as soon as all it depends on is done, in
-a fork of this process, which has DVC and the graph in memory. `stage.reproduce()` there decides, restores from the run
-cache and runs what `dvc repro` would, and both may be at work at once: they share DVC's locks. Before that, the files
-of removed rows are deleted (commands/tidy.py).
+The files of removed rows are deleted (commands/tidy.py), and DVC says what is up to date (commands/status.py). Each of
+the other stages runs as soon as all it depends on is done, in a fork of this process, which has DVC and the graph in
+memory. `stage.reproduce()` there does what `dvc repro` would; both may be at work at once and share DVC's locks.
 
 To change an entry DVC parses and prints all of dvc.lock, 2 s of CPU with the 158 stages of the sample. So this process
 lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose one.
@@ -15,7 +14,6 @@ Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupte
 import argparse
 import gc
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -26,10 +24,12 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from graphlib import TopologicalSorter
+from itertools import count
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -37,33 +37,27 @@ from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage
 
 from pipeline.commands import tidy
-from pipeline.commands.status import Plan, make_plan
+from pipeline.commands.status import Plan, make_plan, opened
 from pipeline.compute.processes import default_jobs, share_cores
 from pipeline.config.params import load_params
 from pipeline.errors import InputError, one_line, print_anywhere, stage_main
 from pipeline.files import write_csv
 
 WORTH = 30  # how much longer than writing dvc.lock the stages took that it has no entries of
+Job = tuple[Stage, BaseProcess, Path, float]  # a stage at work, its log, and when it started
 interrupted = threading.Event()
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run what is not up to date."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.parallel")
     parser.add_argument("--jobs", type=int, help="stages at once (default: cores / (threads * processes))")
     parser.add_argument("stages", nargs="*", help="only these and what they depend on")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs: expected a positive number, got {options.jobs}")
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    try:
-        repo = Repo(_wait_for_lock=True)
-        with lock_repo(repo):  # dvc.yaml is read once for both
-            for line in tidy.remove(repo):
-                print(line, flush=True)
-            plan = make_plan(repo, options.stages)
-    except DvcException as error:
-        raise InputError(f"dvc.yaml: {error}") from None
+    with opened() as repo:
+        print("".join(f"{line}\n" for line in tidy.remove(repo)), end="", flush=True)
+        plan = make_plan(repo, options.stages)
     if not plan.stale:
         print(f"{len(plan.stages)} stages are up to date")
         return
@@ -74,38 +68,26 @@ def main(arguments: Sequence[str]) -> None:
     raise SystemExit(Runner(repo, plan, jobs).run())
 
 
-class Job(NamedTuple):
-    """A stage at work."""
-
-    stage: Stage
-    process: BaseProcess
-    log: Path
-    start: float
-
-
 class Runner:
     """Starts the stages of a plan, at most `jobs` at once, and waits for them."""
 
     def __init__(self, repo: Repo, plan: Plan, jobs: int) -> None:
         self.repo, self.plan, self.jobs = repo, plan, jobs
         self.folder = Path(repo.tmp_dir, "jobs")
-        self.graph = TopologicalSorter(
-            {name: plan.needs[name] & plan.stale for name in plan.stages if name in plan.stale}
-        )
+        needs = {name: plan.needs[name] & plan.stale for name in plan.stages if name in plan.stale}
+        self.graph = TopologicalSorter(needs)
         self.ready: list[str] = []
         self.running: dict[Connection, Job] = {}
         self.times: list[tuple[str, str, float]] = []  # stage, result, seconds
         self.failed: dict[str, str] = {}
         self.unwritten: list[Stage] = []
-        self.debt, self.cost = 0.0, 0.0  # seconds that these took, and that writing dvc.lock took the last time
-        self.lifeline = os.pipe()  # closes when this process ends, however it ends; the jobs listen
+        self.debt = self.cost = 0.0  # seconds that these took, and that writing dvc.lock took the last time
 
     def run(self) -> int:
         """The exit code."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        total, stale = len(self.plan.stages), len(self.plan.stale)
-        print(f"{total - stale} of {total} stages are up to date, {self.jobs} at once", flush=True)
-        begin = time.monotonic()
+        total, begin = len(self.plan.stages), time.monotonic()
+        print(f"{total - len(self.plan.stale)} of {total} stages are up to date, {self.jobs} at once", flush=True)
         note_signals()
         self.graph.prepare()
         while not interrupted.is_set():
@@ -113,20 +95,20 @@ class Runner:
             if not self.running:
                 break
             self.write_entries(WORTH * self.cost)
-            self.receive(0.5)
+            self.receive()
         for number, patience in ((signal.SIGINT, 5), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-            for job in self.running.values():
-                kill(job.process, number)
+            for _, process, *_ in self.running.values():
+                kill(process, number)
             until = time.monotonic() + patience
             while self.running and time.monotonic() < until:
-                self.receive(0.5)
+                self.receive()
         self.write_entries(0)
         print_times(self.times, time.monotonic() - begin, self.folder)
         for name, error in self.failed.items():
             print(f"error: failed to reproduce {name}: {error}", file=sys.stderr)
         if interrupted.is_set():
-            print("error: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130 if interrupted.is_set() else int(bool(self.failed))
+            raise KeyboardInterrupt
+        return int(bool(self.failed))
 
     def start_ready(self) -> None:
         """Start what waits for no other stage; nothing more after a failure."""
@@ -135,51 +117,52 @@ class Runner:
             stage = self.plan.stages[self.ready.pop(0)]
             log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
             log.write_bytes(b"")
-            ours, theirs = multiprocessing.Pipe(duplex=False)
-            job = (self.repo, stage, theirs, log, self.lifeline)
-            process = multiprocessing.get_context("fork").Process(target=run_stage, args=job)
+            ours, theirs = Pipe(duplex=False)
+            process = get_context("fork").Process(target=run_stage, args=(self.repo, stage, theirs, log, os.getpid()))
             process.start()
             theirs.close()
-            self.running[ours] = Job(stage, process, log, time.monotonic())
+            self.running[ours] = stage, process, log, time.monotonic()
 
-    def receive(self, timeout: float) -> None:
+    def receive(self) -> None:
         """Take what jobs say: that they wait, or how they ended. On a terminal, the last line says what is running."""
-        for connection in wait(list(self.running), timeout):
-            assert isinstance(connection, Connection)
-            job = self.running[connection]
+        ready = wait(list(self.running), 0.5)
+        for connection, job in [item for item in self.running.items() if item[0] in ready]:
+            stage, process, *_ = job
             try:
                 message = connection.recv()
             except EOFError:
-                job.process.join()
-                message = "failed", f"its process ended with exit code {job.process.exitcode}", []
+                process.join()
+                message = "failed", f"its process ended with exit code {process.exitcode}", []
             if isinstance(message, str):
-                say(f"{job.stage.addressing} waits: {message}")
+                say(f"{stage.addressing} waits: {message}")
             else:
                 del self.running[connection]
                 self.end(job, *message)
         if sys.stdout.isatty():
-            times = [f"{job.stage.addressing} {time.monotonic() - job.start:.0f} s" for job in self.running.values()]
-            say(", ".join(times)[: os.get_terminal_size().columns - 1], end="")
+            jobs = [
+                f"{stage.addressing} {time.monotonic() - start:.0f} s" for stage, *_, start in self.running.values()
+            ]
+            say(", ".join(jobs)[: os.get_terminal_size().columns - 1], end="")
 
     def end(self, job: Job, result: str, error: str, found: list[Any]) -> None:
         """Say how a stage ended. What depends on it may start."""
-        name, seconds = job.stage.addressing, time.monotonic() - job.start
+        stage, process, log, start = job
+        name, seconds, total = stage.addressing, time.monotonic() - start, len(self.plan.stages)
         if error:
             result = "interrupted" if interrupted.is_set() else "failed"
-            self.failed |= {} if interrupted.is_set() else {name: error}
-            kill(job.process, signal.SIGKILL)  # a killed process may have left its command behind
+            self.failed |= {name: error} if result == "failed" else {}
+            kill(process, signal.SIGKILL)  # a killed process may have left its command behind
         else:
             self.graph.done(name)
-        job.process.join()
+        process.join()
         if found:
-            for item, known in zip((*job.stage.deps, *job.stage.outs), found, strict=True):
+            for item, known in zip((*stage.deps, *stage.outs), found, strict=True):
                 item.hash_info, item.meta = known
-            self.unwritten.append(job.stage)
+            self.unwritten.append(stage)
             self.debt += seconds
         self.times.append((name, result, seconds))
-        total = len(self.plan.stages)
         say(f"[{total - len(self.plan.stale) + len(self.times)}/{total}] {name} {result}, {seconds:.1f} s")
-        for line in job.log.read_bytes().decode(errors="replace").split("\n") if error else ():
+        for line in log.read_bytes().decode(errors="replace").split("\n") if error else ():
             if shown := line.rstrip("\r").rsplit("\r", 1)[-1].rstrip():  # of a progress bar, the last state
                 say(f"    {shown}")
 
@@ -205,12 +188,11 @@ def say(text: str, end: str = "\n") -> None:
     print(f"\r\033[K{text}" if sys.stdout.isatty() else text, end=end, flush=True)
 
 
-def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline: tuple[int, int]) -> None:
+def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, runner: int) -> None:
     """The body of a job: bring `stage` up to date, and send its result, error and hashes."""
     os.setpgid(0, 0)  # so that the command, and what it starts, can be ended with this process
     note_signals()  # the command gets them too and ends; this process then releases its locks
-    os.close(lifeline[1])
-    threading.Thread(target=end_with_runner, args=(lifeline[0],), daemon=True).start()
+    threading.Thread(target=end_with, args=(runner,), daemon=True).start()
     logging.getLogger("dvc").setLevel(logging.WARNING)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
@@ -229,24 +211,23 @@ def run_stage(repo: Repo, stage: Stage, answer: Connection, log: Path, lifeline:
 
 def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, list[Any]]:
     """Run the stage or restore its outputs if it is not up to date; wait while another process uses its files."""
-    waited = False
-    while True:
+    for attempt in count():
         try:
             with lock_repo(repo), repo.scm_context(quiet=True):
                 if not stage.reproduce():
-                    return "unchanged", "", []
+                    break
                 ran = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of child processes that have ended
                 found = [(item.hash_info, item.meta) for item in (*stage.deps, *stage.outs)]
                 return "done" if ran else "restored from the cache", "", found
         except LockError as error:
             if interrupted.is_set():
                 raise
-            if not waited:
+            if attempt == 0:
                 answer.send(" ".join(str(error).split("\n\n")[0].split()))
-            waited = True
             time.sleep(1)
             with lock_repo(repo):  # the other one may have done it
                 (stage,) = repo.stage.collect(stage.addressing)
+    return "unchanged", "", []
 
 
 def note_signals() -> None:
@@ -256,9 +237,10 @@ def note_signals() -> None:
             signal.signal(number, lambda *_: interrupted.set())
 
 
-def end_with_runner(lifeline: int) -> None:
+def end_with(runner: int) -> None:
     """Wait until the runner is gone, even by kill -9, then end the command; DVC's locks are released in order."""
-    os.read(lifeline, 1)
+    while os.getppid() == runner:
+        time.sleep(0.5)
     interrupted.set()
     for number in (signal.SIGTERM, signal.SIGKILL):
         os.killpg(0, number)
@@ -272,8 +254,8 @@ def print_times(rows: list[tuple[str, str, float]], elapsed: float, folder: Path
     for name, _, seconds in rows:
         groups.setdefault(name.split("@")[0], []).append(seconds)
     print(f"\n{'Where the time went':25} {'stages':>6} {'seconds':>8}")
-    total = [("all", [seconds for *_, seconds in rows])]
-    for name, taken in sorted(groups.items(), key=lambda item: -sum(item[1])) + total:
+    longest = sorted(groups.items(), key=lambda item: -sum(item[1]))
+    for name, taken in [*longest, ("all", [seconds for *_, seconds in rows])]:
         print(f"{name:25} {len(taken):6} {sum(taken):8.1f}")
     print(f"{elapsed:.0f} s in all; stage by stage, and what they printed, in {os.path.relpath(folder)}", flush=True)
 

@@ -161,13 +161,13 @@ def test_sentiment(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["paraphrase", "--row", "../baseline", "a", "b"], "paraphrase has no row '../baseline'; it has apt, "),
-        (["sentiment", "--row", "none", "a"], "sentiment.methods has no entry 'none'; it has cfimdb_full"),
+        (["paraphrase", "--row", "../baseline", "a", "b"], "paraphrase has no entry '../baseline'; it has apt, "),
+        (["sentiment", "--row", "none", "a"], "sentiment has no entry 'none'; it has cfimdb_full"),
         (
             ["paraphrase", "--row", "r_drop", "a", "b"],
             r"models/paraphrase/r_drop: no .*`dvc repro train_paraphrase@r_drop`",
         ),
-        (["paraphrase", "--row", "untrained", "a", "b"], "models/paraphrase/r_drop: no config.json"),
+        (["paraphrase", "--row", "untrained", "a", "b"], "models/paraphrase/r_drop: no model"),
         (["paraphrase", "--row", "baseline", "a"], "expected two sentences, .* got 1 sentences"),
         (["paraphrase", "--row", "baseline", "a", " \n"], "row 1: sentence2 is empty"),
         (["sentiment", "--row", "sst_full", "a", "--file", "b"], "got texts and --file"),
@@ -229,12 +229,12 @@ def test_files_give_back_any_text(tmp_path: Path, pairs: list[tuple[str, str]]) 
         (b"", "no rows; expected CSV with the header sentence1,sentence2"),
         (b"sentence1,sentence2\n\n", "no rows; expected CSV with the header sentence1,sentence2"),
         (b"sentence1,other\na,b\n", ":2: sentence2 is missing; expected CSV with the header sentence1,sentence2"),
-        (b"sentence1,sentence2\na,b\nc,d,e\n", ":3: 3 fields, expected 2"),
-        (b'sentence1,sentence2\na,"b\n', ": not valid CSV: unexpected end of data"),
+        (b"sentence1,sentence2\na,b\nc,d,e\n", ":3: more fields than the header has"),
+        (b'sentence1,sentence2\na,"b\n', ": not valid after line 0 (unexpected end of data)"),
         (b"sentence1,sentence2\na,\xff\n", ":2: not UTF-8"),
         (b'{"sentence1": "a", "sentence2": "b"}\n{"sentence1": "a"}', ":2: sentence2 is missing; expected"),
         (b'{"sentence1": "a", "sentence2": 3}', ":1: sentence2 is missing"),
-        (b'{"sentence1": "a"', ":1: not a JSON object"),
+        (b'{"sentence1": "a"', ": not valid after line 0 ("),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.__main__ import main
-from pipeline.config.tasks import Choices, Range, load_search
+from pipeline.config.params import load_params
+from pipeline.config.tasks import Choices, Range
 from pipeline.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("warm")
@@ -103,17 +104,20 @@ def test_wrong_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         with pytest.raises(SystemExit):
             main(["search", *words])
         assert says in capsys.readouterr().err
-    for words, says in ((["nobody", "1"], "no row 'nobody'"), (["baseline", "0"], "expected a positive number, got 0")):
+    for words, says in (
+        (["nobody", "1"], "no entry 'nobody'"),
+        (["baseline", "0"], "expected a positive number, got 0"),
+    ):
         with pytest.raises(InputError, match=says):
             main(["search", *words])
 
 
 def test_ranges_of_the_profiles() -> None:
     for name in ("sample", "laptop", "gpt2"):
-        found = load_search("baseline", REPOSITORY / f"profiles/{name}.yaml")
-        assert isinstance(found["lr"], Range) and found["lr"].log
-        assert isinstance(found["epochs"], Choices)
-        assert set(load_search("lora_r8", REPOSITORY / f"profiles/{name}.yaml")) == {"lr", "r"}
+        found = load_params(REPOSITORY / f"profiles/{name}.yaml").paraphrase.search
+        assert isinstance(found["any"]["lr"], Range) and found["any"]["lr"].log
+        assert isinstance(found["any"]["epochs"], Choices)
+        assert found["lora_r8"].keys() == {"lr", "r"}
 
 
 def test_a_range_upside_down(tmp_path: Path) -> None:
@@ -122,4 +126,4 @@ def test_a_range_upside_down(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     YAML_FILE.dump(params, path)
     with pytest.raises(InputError, match=r"paraphrase.search.any.lr: expected low < high, and low > 0 where log"):
-        load_search("baseline", path)
+        load_params(path)

@@ -8,11 +8,11 @@ Exit codes: 0 fine, 1 findings, 2 could not be checked.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.commands.status import gone, opened
 from pipeline.config.base import PARAMS
 from pipeline.config.params import check_methods, load_params
 from pipeline.errors import InputError, one_line, stage_main
@@ -29,8 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     reproduced.add_argument("--target", nargs="+", default=[], help="only these stages and what they depend on")
     reproduced.add_argument("--jobs", type=int, help="stages at once, as in `make repro`")
     options = parser.parse_args(arguments)
-    findings: list[str] = []
-    remarks: list[str] = []
+    findings, remarks = list[str](), list[str]()
     try:
         if options.check == "params":  # it ends at its first finding
             check_methods(load_params(options.file), options.file)
@@ -50,25 +49,16 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def fresh() -> list[str]:
-    """What in dvc.lock is not what the code, the parameters and the data in git would give.
+    """What in dvc.lock is not what code, parameters and data in git would give; outputs that are missing do not count.
 
-    Works on a clone without data: outputs that are missing count as what dvc.lock says they are. `dvc status` and
-    `dvc repro --dry` print the same but exit with 0.
+    `dvc status` and `dvc repro --dry` print the same but exit with 0.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    from pipeline.commands import tidy
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    try:
-        with Repo() as repo, repo.lock:
-            stale = sorted(stage.addressing for stage in repo.index.stages if stage.changed(allow_missing=True))
-            gone = tidy.gone(repo)
-    except DvcException as error:
-        raise InputError(f"dvc.yaml: cannot be checked: {error}") from None
-    findings = [f"{name}: dvc.lock is older than its code, parameters or data; run `dvc repro`" for name in stale]
-    return findings + [f"{name}: dvc.lock has it, dvc.yaml has not; run `python -m pipeline tidy`" for name in gone]
+    with opened() as repo:
+        stale = sorted(stage.addressing for stage in repo.index.stages if stage.changed(allow_missing=True))
+        old = [f"{name}: dvc.lock is older than its code, parameters or data; run `dvc repro`" for name in stale]
+        return old + [
+            f"{name}: dvc.lock has it, dvc.yaml has not; run `python -m pipeline tidy`" for name in gone(repo)
+        ]
 
 
 if __name__ == "__main__":

@@ -11,37 +11,27 @@ A limit is how far apart two runs lie that differ by chance alone. It follows fr
 A standard deviation takes Student's quantile, with the runs less one, summed over the pooled rows, as degrees of
 freedom; two proportions take the normal one. The metrics to compare are settled before one of them is looked at, and
 each of these m gets a level of FALSE_ALARM / m (Bonferroni): the chance of any false alarm in the whole table is at
-most FALSE_ALARM, however the metrics depend on each other. The price is power where few seeds were trained; a metric
-that could not leave its limit becomes a note. Other figures are not compared.
+most FALSE_ALARM, however the metrics depend on each other. A metric that could not leave its limit becomes a note.
 
 Assumptions: normal spread, equal in the rows that are pooled; independent candidates; and chrF differs between two
 trainings of a model no more than between draws, since `seeds` are for classifiers only.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf, sqrt
 from typing import Any, NamedTuple
 
 FALSE_ALARM = 0.01
 Metrics = Mapping[str, Any]  # of one file
+Spread = tuple[float, float]  # standard error of a difference, and the degrees of freedom of its estimate (normal: inf)
 # What a metric is a share of; below, its standard deviation, and the number of runs behind it.
 COUNTS = dict.fromkeys(("accuracy", "macro_f1", "augmented_share", "label_1"), "rows")
 COUNTS |= dict.fromkeys(("ap_h_accuracy", "ap_h_macro_f1"), "ap_h_rows") | {"acceptance_rate": "candidates"}
 COUNTS |= dict.fromkeys(("meaning_gate_rate", "surface_gate_rate", "both_gates_rate"), "scored")
-DEVIATIONS = {
-    **dict.fromkeys(("accuracy", "ap_h_accuracy"), ("seeds_accuracy_sd", "seeds")),
-    **dict.fromkeys(("macro_f1", "ap_h_macro_f1"), ("seeds_macro_f1_sd", "seeds")),
-    "chrf_mean": ("chrf_sd", "draws"),
-    "chrf_completion_mean": ("chrf_completion_sd", "draws"),
-}
-
-
-class Spread(NamedTuple):
-    """Standard error of the difference between two runs, and the degrees of freedom of its estimate (normal: inf)."""
-
-    error: float
-    freedom: float
+DEVIATIONS = dict.fromkeys(("accuracy", "ap_h_accuracy"), ("seeds_accuracy_sd", "seeds"))
+DEVIATIONS |= dict.fromkeys(("macro_f1", "ap_h_macro_f1"), ("seeds_macro_f1_sd", "seeds"))
+DEVIATIONS |= {"chrf_mean": ("chrf_sd", "draws"), "chrf_completion_mean": ("chrf_completion_sd", "draws")}
 
 
 class Verdict(NamedTuple):
@@ -53,68 +43,54 @@ class Verdict(NamedTuple):
 
 
 def compare(before: Mapping[str, Metrics], after: Mapping[str, Metrics]) -> Verdict:
-    """Compare the files of `after` with those of the same path in `before`.
-
-    Args:
-        before: all committed files; standard deviations are pooled over all of them.
-        after: the same files from another run, or some of them.
-    """
+    """Compare files of a run with all that are committed, over which standard deviations are pooled; both by path."""
     from scipy.special import stdtrit
 
     findings: list[str] = []
     unjudged: Counter[str] = Counter()
     compared: list[tuple[str, str, list[Spread]]] = []
-    pools = {metric: pooled(before.values(), *keys) for metric, keys in DEVIATIONS.items()}
     for path in sorted(after.keys() & before.keys()):
         old, new = before[path], after[path]
         for metric in sorted((COUNTS | DEVIATIONS).keys() & (old.keys() | new.keys())):
             if not isinstance(old.get(metric), int | float) or not isinstance(new.get(metric), int | float):
                 findings.append(f"{path}: {metric} is {new.get(metric)}, committed is {old.get(metric)}")
-            elif spreads := spreads_of(metric, old, new, pools.get(metric)):
+            elif spreads := spreads_of(metric, old, new, before):
                 compared.append((path, metric, spreads))
             else:
                 unjudged[metric] += 1
-    for path, metric, spreads in sorted(compared):
+    for path, metric, spreads in compared:
         was, now = before[path][metric], after[path][metric]
         level = 1 - FALSE_ALARM / len(compared) / 2
-        limit = max(spread.error * float(stdtrit(spread.freedom, level)) for spread in spreads)
-        scale = 1 if metric in COUNTS else 100
-        if limit >= max(was, scale - was):
+        limit = max(error * float(stdtrit(freedom, level)) for error, freedom in spreads)
+        if limit >= max(was, (1 if metric in COUNTS else 100) - was):
             unjudged[metric] += 1
         elif abs(now - was) > limit:
             findings.append(f"{path}: {metric} {was:.4f} -> {now:.4f}: chance explains a difference of {limit:.4f}")
-    notes = [f"{metric} of {count} rows cannot be judged: {remedy(metric)}" for metric, count in unjudged.items()]
+    notes = []
+    for metric, count in unjudged.items():
+        _, runs = DEVIATIONS.get(metric, ("", ""))
+        few = f"too few {' or '.join(filter(None, (runs, COUNTS.get(metric))))} to tell chance from change"
+        remedy = f"; raise `{runs}` in params.yaml" if runs else ""
+        notes.append(f"{metric} of {count} rows cannot be judged: {few}{remedy}")
     return Verdict(findings, notes, len(compared))
 
 
-def pooled(files: Iterable[Metrics], deviation: str, runs: str) -> Spread | None:
-    """The standard deviation of a single run over all files that have one; None if none has."""
-    found = [(file[deviation], file[runs] - 1) for file in files if deviation in file]
-    freedom = sum(weight for _, weight in found)
-    return Spread(sqrt(sum(sd**2 * weight for sd, weight in found) / freedom), freedom) if found else None
-
-
-def spreads_of(metric: str, old: Metrics, new: Metrics, pool: Spread | None) -> list[Spread]:
+def spreads_of(metric: str, old: Metrics, new: Metrics, files: Mapping[str, Metrics]) -> list[Spread]:
     """Each ground for a difference that applies to a metric; none if one of them lacks what it takes."""
     spreads = []
     if metric in DEVIATIONS:
         deviation, runs = DEVIATIONS[metric]
-        single = Spread(old[deviation], old[runs] - 1) if deviation in old else pool
-        if single is None:
+        pool = [old] if deviation in old else [file for file in files.values() if deviation in file]
+        if not pool:
             return []
+        freedom = sum(file[runs] - 1 for file in pool)
+        single = sqrt(sum(file[deviation] ** 2 * (file[runs] - 1) for file in pool) / freedom)
         averaged = old.get("draws", 1)  # chrF is the mean of so many runs, accuracy that of one
-        spreads.append(Spread(single.error * sqrt(2 / averaged), single.freedom))
+        spreads.append((single * sqrt(2 / averaged), freedom))
     if metric in COUNTS:
         first, second = old.get(COUNTS[metric]), new.get(COUNTS[metric])
         if not first or not second:
             return []
         share = min(max((old[metric] * first + new[metric] * second) / (first + second), 0), 1)
-        spreads.append(Spread(sqrt(share * (1 - share) * (1 / first + 1 / second)), inf))
+        spreads.append((sqrt(share * (1 - share) * (1 / first + 1 / second)), inf))
     return spreads
-
-
-def remedy(metric: str) -> str:
-    """Why a metric cannot be judged, and what would help."""
-    runs = DEVIATIONS[metric][1] if metric in DEVIATIONS else ""
-    sources = " or ".join(filter(None, (runs, COUNTS.get(metric))))
-    return f"too few {sources} to tell chance from change" + (f"; raise `{runs}` in params.yaml" if runs else "")

@@ -6,10 +6,9 @@ git with the committed ones. Uncommitted changes are not looked at. What is dema
 - portable: the same bits of every output of every stage, on every machine.
 - fp32, bf16: the same bits of all that depends on no model. Models sum floats in another order on another machine, so
   where the outputs of a stage that runs one differ, this is a note, and the metrics that depend on it must agree up to
-  chance (chance.py). The chance of one false alarm or more over the whole table is at most 1 %.
+  chance (chance.py).
 
-A stage runs a model if its `params` in dvc.yaml name `compute`. A stage that differs only because an earlier one did is
-counted, not listed: what is listed is where a difference begins.
+A stage that differs only because an earlier one did is counted, not listed.
 """
 
 import os
@@ -20,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 
 from pipeline.checks.chance import FALSE_ALARM, Metrics, compare
 from pipeline.config.base import PARAMS
@@ -46,13 +45,18 @@ def run(targets: Sequence[str], jobs: int | None) -> tuple[list[str], list[str]]
         old = clone_cold(clone)
         models = model_stages(clone)
         run_stages(clone, targets, jobs)
-        new, changed = read_run(clone), changed_files(clone)
+        new, command = read_run(clone), ["git", "status", "--porcelain", "-z", "--untracked-files=all"]
+        status = subprocess.run(command, cwd=clone, capture_output=True, encoding="utf-8", check=True).stdout
     findings, notes = compared(old, new, models, whole=not targets)
-    findings += edited(old, new, changed)
+    findings += edited(old, new, sorted({line[3:] for line in status.split("\0") if line} - {"dvc.lock"}))
     summary = ""
     if models:
-        made = {path for name in reached(new.lock, models) for path in recorded(new.lock[name], "outs")}
-        verdict = compare(old.metrics, {path: new.metrics[path] for path in made & new.metrics.keys()})
+        reached = set[str]()  # the files that depend on a model
+        for name, entry in new.lock.items():  # in the order in which they ran
+            read = recorded(entry, "deps")
+            if name.split("@")[0] in models or any(overlap(path, made) for path in read for made in reached):
+                reached.update(recorded(entry, "outs"))
+        verdict = compare(old.metrics, {path: metrics for path, metrics in new.metrics.items() if path in reached})
         findings, notes = findings + verdict.findings, notes + verdict.notes
         summary = f"; {verdict.comparisons} metrics compared, at most {FALSE_ALARM:.0%} chance of any false alarm"
     agree = sum(not differences(old, new, name, "outs") for name in new.lock)
@@ -62,8 +66,7 @@ def run(targets: Sequence[str], jobs: int | None) -> tuple[list[str], list[str]]
 
 def clone_cold(clone: Path) -> Run:
     """Clone HEAD without its dvc.lock and with a cache of its own; what is committed."""
-    command = ["git", "clone", "--quiet", "--no-hardlinks", str(Path.cwd()), str(clone)]
-    if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
+    if subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(Path.cwd()), str(clone)]).returncode:
         raise InputError(f"{Path.cwd()}: cannot be cloned; run from the root of the git repository")
     committed = read_run(clone)
     (clone / "dvc.lock").unlink()  # without it no stage counts as done, and it will hold the stages that ran
@@ -72,7 +75,7 @@ def clone_cold(clone: Path) -> Run:
 
 
 def model_stages(folder: Path) -> set[str]:
-    """The stages of dvc.yaml whose bits depend on the machine: those that run a model, none where that is portable."""
+    """The stages of dvc.yaml that run a model, so that their `params` name `compute`; none if that is portable."""
     if load_params(folder / PARAMS).compute.precision == "portable":
         return set()
     stages = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
@@ -82,28 +85,17 @@ def model_stages(folder: Path) -> set[str]:
 def run_stages(clone: Path, targets: Sequence[str], jobs: int | None) -> None:
     """Run all stages, or `targets` and what they depend on."""
     command = [sys.executable, "-m", "pipeline.parallel", *(["--jobs", str(jobs)] if jobs else []), *targets]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if subprocess.run(command, cwd=clone, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL).returncode:
         raise InputError("the run has failed, see above; does it run with `make repro`, and is data.path in git?")
 
 
 def read_run(folder: Path) -> Run:
     """Read dvc.lock and the metrics."""
-    try:
-        lock = dict(YAML(typ="safe").load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"])
-    except FileNotFoundError:
-        raise InputError("dvc.lock is not committed; run `dvc repro` and commit it") from None
-    except (YAMLError, KeyError, TypeError) as error:
-        raise InputError(f"dvc.lock: cannot be read: {error}") from None
-    paths = sorted(folder.glob("metrics/**/*.json"))
-    return Run(lock, {path.relative_to(folder).as_posix(): read_json(path) for path in paths})
-
-
-def changed_files(clone: Path) -> list[str]:
-    """What `git status` says that the run has changed, dvc.lock apart."""
-    command = ["git", "status", "--porcelain", "-z", "--untracked-files=all"]
-    status = subprocess.run(command, cwd=clone, capture_output=True, encoding="utf-8", check=True)
-    return sorted({entry[3:] for entry in status.stdout.split("\0") if entry} - {"dvc.lock"})
+    if not (folder / "dvc.lock").exists():
+        raise InputError("dvc.lock is not committed; run `dvc repro` and commit it")
+    metrics = {path.relative_to(folder).as_posix(): read_json(path) for path in folder.glob("metrics/**/*.json")}
+    return Run(YAML(typ="safe").load(folder / "dvc.lock")["stages"], metrics)
 
 
 def compared(old: Run, new: Run, models: Collection[str], whole: bool) -> tuple[list[str], list[str]]:
@@ -138,25 +130,19 @@ def edited(old: Run, new: Run, changed: Collection[str]) -> Iterator[str]:
         owners = [(name, out) for name, out in outs if overlap(path, out)]
         if not owners:
             yield f"{path}: the run has written it, and no stage of dvc.yaml names it; add it there or to .gitignore"
-        for name, out in owners:
-            if out not in differences(old, new, name, "outs"):
-                yield f"{name}: {path} in git is not what dvc.lock says{changes(path, old, new)}; run `dvc repro`"
+        for name in [name for name, out in owners if out not in differences(old, new, name, "outs")]:
+            yield f"{name}: {path} in git is not what dvc.lock says{changes(path, old, new)}; run `dvc repro`"
 
 
 def changes(path: str, old: Run, new: Run) -> str:
     """Which metrics of a file differ and how, in brackets; nothing where it has none."""
-    first, second = flat(old.metrics.get(path)), flat(new.metrics.get(path))
-    keys = [key for key in first | second if first.get(key) != second.get(key)]
-    texts = [f"{key} {first.get(key)} -> {second.get(key)}" for key in keys]
-    more = [f"{len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
-    return f" ({', '.join(texts[:SHOWN] + more)})" if texts else ""
+    from dvc.utils.flatten import flatten
 
-
-def flat(value: Any, key: str = "") -> dict[str, Any]:  # noqa: ANN401 - JSON is any
-    """The figures of nested metrics by their keys, joined by dots."""
-    if not isinstance(value, Mapping):
-        return {} if value is None else {key: value}
-    return {name: leaf for part in value for name, leaf in flat(value[part], f"{key}.{part}".strip(".")).items()}
+    first, second = (flatten(dict(run.metrics.get(path, {}))) for run in (old, new))
+    pairs = [(key, first.get(key), second.get(key)) for key in first | second]
+    texts = [f"{key} {one} -> {other}" for key, one, other in pairs if one != other]
+    texts[SHOWN:] = [f"{len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def differences(old: Run, new: Run, name: str, kind: str) -> list[str]:
@@ -168,21 +154,8 @@ def differences(old: Run, new: Run, name: str, kind: str) -> list[str]:
 def recorded(entry: Entry, kind: str) -> dict[str, Any]:
     """The hashes under `deps` or `outs` by path; of `params`, the command and the values of parameters by name."""
     if kind == "params":
-        values = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
-        return {"cmd": entry.get("cmd"), **values}
+        return {"cmd": entry.get("cmd"), **entry.get("params", {}).get(str(PARAMS), {})}
     return {item["path"]: item.get("md5", "") for item in entry.get(kind, [])}
-
-
-def reached(lock: Mapping[str, Entry], models: Collection[str]) -> set[str]:
-    """The stages that run a model, and those that read what one of these wrote."""
-    found: set[str] = set()
-    latest = {name for name in lock if name.split("@")[0] in models}
-    while latest:
-        found |= latest
-        made = [path for name in latest for path in recorded(lock[name], "outs")]
-        read = [(name, path) for name in lock.keys() - found for path in recorded(lock[name], "deps")]
-        latest = {name for name, path in read if any(overlap(path, out) for out in made)}
-    return found
 
 
 def overlap(first: str, second: str) -> bool:

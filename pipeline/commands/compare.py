@@ -21,33 +21,35 @@ from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_json
 
-# By folder of metrics/: the tables of params.yaml whose rows it has. HEADLINES are compared where they are measured.
-TABLES = {"sentiment": ["sentiment.methods"], "sonnets": ["sonnet.systems"],
-          "paraphrase": ["paraphrase.methods", "paraphrase.ensembles"]}  # fmt: skip
+# Folders of metrics/, and the blocks and tables of params.yaml whose rows they have.
+TABLES = (
+    ("sentiment", "sentiment", "methods"), ("sonnets", "sonnet", "systems"),
+    ("paraphrase", "paraphrase", "methods"), ("paraphrase", "paraphrase", "ensembles"),
+)  # fmt: skip
 HEADLINES = ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1", "chrf_mean", "chrf_completion_mean"]
 Metrics = dict[str, Any]  # of one file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The commit to compare with."""
     parser.add_argument("base", help="a commit, branch or tag")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print what changed since the commit `base`."""
-    base = options.base
+    base, old = options.base, dict[str, Metrics]()
     try:
         commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}").strip()
     except InputError:
         raise InputError(f"{base!r} is not a commit, branch or tag of this repository; see `git log`") from None
-    paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0")
-    old = {path: committed(commit, path) for path in paths if path.endswith(".json")}
-    new = {path.as_posix(): read_json(path) for path in sorted(METRICS.rglob("*.json"))}
+    for path in git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{METRICS}/").split("\0"):
+        try:
+            old |= {path: json.loads(git("show", f"{commit}:./{path}"))} if path.endswith(".json") else {}
+        except ValueError:
+            raise InputError(f"{path} of {commit[:10]} is not valid JSON; compare with another commit") from None
+    new = {path.as_posix(): read_json(path) for path in METRICS.rglob("*.json")}
     before = rows_of(old, git("show", f"{commit}:./{PARAMS}"))
     after = rows_of(new, PARAMS.read_text(encoding="utf-8"))
-    changed = list(changes(before, after))
-    if changed:
+    if changed := list(changes(before, after)):
         print_table(["Row", "Metric", base, "Now", "Difference", "Old interval", ""], changed)
     for title, names in (("added", after.keys() - before.keys()), ("removed", before.keys() - after.keys())):
         if names:
@@ -55,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     same = before.keys() & after.keys() - {row for row, *_ in changed}
     print(f"{len(same)} rows have the same headline metrics")
     rows = {f"{METRICS}/{row}.json" for row in before.keys() | after.keys()}
-    others = sorted(path for path in old.keys() | new.keys() if path not in rows and old.get(path) != new.get(path))
+    others = sorted(path for path in (old.keys() | new.keys()) - rows if old.get(path) != new.get(path))
     if others:
         print(f"also changed: {', '.join(others)}")
 
@@ -68,21 +70,11 @@ def git(*arguments: str) -> str:
     return result.stdout
 
 
-def committed(commit: str, path: str) -> Metrics:
-    """A JSON file as it is in a commit."""
-    try:
-        return dict(json.loads(git("show", f"{commit}:./{path}")))
-    except ValueError:
-        raise InputError(f"{path} of {commit[:10]} is not valid JSON; compare with another commit") from None
-
-
 def rows_of(files: Mapping[str, Metrics], params: str) -> dict[str, Metrics]:
     """The metrics of every row, by <task>/<row>; files of rows that `params` has no longer are left out."""
     values = YAML(typ="safe").load(params)
-    found: dict[str, str] = {}
-    for task, (block, table) in [(task, key.split(".")) for task, keys in TABLES.items() for key in keys]:
-        found |= {f"{task}/{row}": f"{METRICS}/{task}/{row}.json" for row in values.get(block, {}).get(table) or {}}
-    return {row: files[path] for row, path in found.items() if path in files}
+    rows = [f"{task}/{row}" for task, block, table in TABLES for row in values.get(block, {}).get(table) or {}]
+    return {row: files[path] for row in rows if (path := f"{METRICS}/{row}.json") in files}
 
 
 def changes(old: Mapping[str, Metrics], new: Mapping[str, Metrics]) -> Iterator[list[str]]:

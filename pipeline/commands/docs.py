@@ -2,14 +2,11 @@
 
     python -m pipeline docs [--check]
 
-A page marks each generated block with `<!-- name:begin -->` and `<!-- name:end -->`:
-README.md has `headline`, a few rows of the sample and of real data; docs/results.md has `results`, the leaderboards of
-the committed run, and `laptop`, all tables of the laptop profile; docs/performance.md has `speed`, the tables of
-benchmarks/results.
+A page marks each generated block with `<!-- name:begin -->` and `<!-- name:end -->`.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,51 +34,36 @@ ORDER = (
     "dag", "dag_jobs", "cuda_training", "cuda_evaluation", "cuda_generation",
 )  # fmt: skip
 COLUMNS = {
-    "name": "",
-    "pairs_per_second": "pairs/s",
-    "tokens_per_second": "tokens/s",
-    "seconds": "s",
-    "share": "% of the run",
-    "of_one_job": "x JOBS=1",
-    "times_as_fast": "x sacrebleu",
-    "of_course_loop": "x course loop",
-    "of_trainer": "x Trainer",
-    "of_bare_step": "x bare step",
-    "of_generate": "x `generate`",
-    "mfu": "% MFU",
+    "name": "", "pairs_per_second": "pairs/s", "tokens_per_second": "tokens/s", "seconds": "s", "share": "% of the run",
+    "of_one_job": "x JOBS=1", "times_as_fast": "x sacrebleu", "of_course_loop": "x course loop",
+    "of_trainer": "x Trainer", "of_bare_step": "x bare step", "of_generate": "x `generate`", "mfu": "% MFU",
     "peak_mib": "peak MiB",
-}
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Whether to write."""
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the blocks of every page; with --check, exit with 1 at the first page that differs."""
+    paths = [path for name in ORDER if (path := SPEED / f"{name}.json").exists()]
     pages = {
         "README.md": {"headline": headline()},
         "docs/results.md": {"results": results(SAMPLE, LEADERBOARDS), "laptop": results(LAPTOP)},
-        "docs/performance.md": {"speed": speed()},
+        "docs/performance.md": {"speed": "\n\n".join(speed_table(read_json(path)) for path in paths)},
     }
     for page, blocks in pages.items():
         old = new = Path(page).read_text(encoding="utf-8")
         for name, block in blocks.items():
-            new = filled(page, new, name, block)
+            begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+            if new.count(begin) != 1 or new.count(end) != 1 or new.index(end) < new.index(begin):
+                raise InputError(f"{page}: expected {begin} and, below it, {end}, once each")
+            before, rest = new.split(begin)
+            new = f"{before}{begin}\n\n{block.strip()}\n\n{end}{rest.split(end)[1]}"
         if options.check and new != old:
             raise InputError(f"{page}: differs from the measured figures; run `make docs`")
         write_text(Path(page), new)
-
-
-def filled(page: str, text: str, name: str, block: str) -> str:
-    """The text of a page with `block` between the marks of that name."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
-        raise InputError(f"{page}: expected {begin} and, below it, {end}, once each")
-    before, rest = text.split(begin)
-    return f"{before}{begin}\n\n{block.strip()}\n\n{end}{rest.split(end)[1]}"
 
 
 def headline() -> str:
@@ -89,9 +71,10 @@ def headline() -> str:
     names = ["", "Row", "Sample", "95 % interval", "Real data", "95 % interval", "Reported"]
     table = [names, ["---", "---", *["---:"] * 5]]
     for row, what in HEADLINES.items():
-        runs = [read_json(path) for folder in (SAMPLE, LAPTOP) if (path := folder / f"{row}.json").exists()]
-        if len(runs) < 2:
+        paths = [folder / f"{row}.json" for folder in (SAMPLE, LAPTOP)]
+        if not all(path.exists() for path in paths):
             continue
+        runs = [read_json(path) for path in paths]
         metric, digits = ("chrf", ".1f") if row.startswith("sonnets/") else ("accuracy", ".3f")
         cells = [what, f"`{row.split('/')[1]}`"]
         for run in runs:
@@ -100,6 +83,10 @@ def headline() -> str:
             cells.append("–" if low is None else f"{low:{digits}} to {high:{digits}}")
         reported = runs[0].get(f"reported_{metric}", runs[0].get(f"handout_{metric}"))
         table.append([*cells, "–" if reported is None else f"{reported:{digits}}"])
+    return markdown(table)
+
+
+def markdown(table: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
 
@@ -110,19 +97,12 @@ def results(folder: Path, kept: tuple[str, ...] = ()) -> str:
     return "\n### ".join([first, *(each for each in sections if not kept or each.split("\n")[0] in kept)])
 
 
-def speed() -> str:
-    """The results that `python -m benchmarks.<name>` wrote, in the order of ORDER."""
-    paths = [SPEED / f"{name}.json" for name in ORDER]
-    return "\n\n".join(speed_table(read_json(path)) for path in paths if path.exists())
-
-
 def speed_table(result: Mapping[str, Any]) -> str:
     """One result: what was measured, on what, and its rows; columns that no row has, and lists, are left out."""
     keys = [key for key in COLUMNS if any(row.get(key) is not None for row in result["rows"])]
     rounds = f"Medians of {result['rounds']} interleaved rounds" if result["rounds"] > 1 else "One round"
     lines = [[COLUMNS[key] for key in keys], ["---" if key == "name" else "---:" for key in keys]]
     for row in result["rows"]:
-        values = (row.get(key) for key in keys)
-        lines.append(["–" if each is None else each if isinstance(each, str) else f"{each:,}" for each in values])
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"### {result['title']}\n\n{result['what']} {rounds}; {result['machine']}.\n\n{table}"
+        values = ("–" if row.get(key) is None else row[key] for key in keys)
+        lines.append([each if isinstance(each, str) else f"{each:,}" for each in values])
+    return f"### {result['title']}\n\n{result['what']} {rounds}; {result['machine']}.\n\n{markdown(lines)}"

@@ -2,7 +2,7 @@
 
     python -m pipeline doctor
 
-One line for each thing looked at, findings marked with `finding`. Exit codes: 0 no finding, 1 findings.
+One line for each thing looked at. Exit codes: 0 no finding, 1 findings.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipeline.commands.status import changes, gone, make_plan, opened
 from pipeline.compute import processes
 from pipeline.config.base import PARAMS
 from pipeline.config.params import check_methods, load_params
 from pipeline.errors import InputError, one_line
 
-FREE = 2 * 2**30  # bytes
 Lines = Iterator[tuple[bool, str]]  # whether it is fine, and what was found
 
 
@@ -33,80 +33,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print a line for each thing looked at; exit code 1 if any is a finding."""
     findings = 0
-    for look in (python, packages, parameters, data, disk, dvc, cores, stages):
+    for look in (packages, parameters, dvc, cores, stages):
         try:
             lines = list(look())
         except (InputError, OSError) as error:
             lines = [(False, one_line(error))]
-        for fine, text in lines:
-            findings += not fine
-            print(f"{'fine' if fine else 'finding':9}{text}", flush=True)
+        findings += sum(not fine for fine, _ in lines)
+        print("".join(f"{'fine' if fine else 'finding':9}{text}\n" for fine, text in lines), end="", flush=True)
     if findings:
         raise SystemExit(1)
 
 
-def python() -> Lines:
-    """The interpreter against requires-python of pyproject.toml."""
+def packages() -> Lines:
+    """The interpreter against requires-python of pyproject.toml, packages against the pins of requirements.txt."""
     wanted = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
     least = tuple(map(int, wanted.removeprefix(">=").split(".")))
     yield sys.version_info[:2] >= least, f"Python {platform.python_version()}, expected {wanted}"
-
-
-def packages() -> Lines:
-    """Installed versions against the pins of requirements.txt."""
     pins = re.findall(r"([\w.-]+)==([^\s;#]+)", Path("requirements.txt").read_text(encoding="utf-8"))
-    there = {name: "nothing" for name, _ in pins}
-    for name in there:
+    fine = True
+    for name, pinned in pins:
+        there = "nothing"
         with suppress(PackageNotFoundError):
-            there[name] = version(name).split("+")[0]  # torch names its build after a plus sign
-    wrong = [(name, pinned) for name, pinned in pins if there[name] != pinned]
-    for name, pinned in wrong:
-        yield False, f"{name}: {there[name]} is installed, requirements.txt pins {pinned}; run `make repro`"
-    if not wrong:
+            there = version(name).split("+")[0]  # torch names its build after a plus sign
+        if there != pinned:
+            fine = False
+            yield False, f"{name}: {there} is installed, requirements.txt pins {pinned}; run `make repro`"
+    if fine:
         yield True, f"{len(pins)} packages are installed as requirements.txt pins them"
 
 
 def parameters() -> Lines:
-    """Every block and row of params.yaml."""
+    """Every block and row of params.yaml; and whether all of data.path can be read."""
     check_methods(load_params())
     yield True, f"{PARAMS} is valid"
-
-
-def data() -> Lines:
-    """Whether data.path is there and all of it can be read."""
-    path = Path(load_params().data.path)
+    path, text = Path(load_params().data.path), "can be read"
     closed = [file for file in (path, *path.rglob("*")) if not os.access(file, os.R_OK)]
     if not path.exists():
-        yield False, f"data.path: {path} does not exist; set it to a folder in the course layout, or to a manifest"
+        text = "does not exist; set it to a folder in the course layout, or to a manifest"
     elif closed:
-        yield False, f"data.path: {closed[0]} cannot be read ({len(closed)} in all); check its permissions"
-    else:
-        yield True, f"data.path: {path} can be read"
-
-
-def disk() -> Lines:
-    """Free space where the project is."""
-    free = shutil.disk_usage(".").free
-    least = "" if free >= FREE else f", expected {FREE / 2**30:.0f} GiB; see `dvc gc --workspace`"
-    yield free >= FREE, f"{free / 2**30:,.1f} GiB of disk are free{least}"
+        path, text = closed[0], f"cannot be read ({len(closed)} in all); check its permissions"
+    yield not closed, f"data.path: {path} {text}"
 
 
 def dvc() -> Lines:
-    """The size of DVC's cache, and the page of `dvc plots`, which stops with a message that says little without it."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        repo = Repo()
-    except DvcException as error:
-        raise InputError(f"DVC: {error}") from None
-    cache = Path(repo.cache.local_cache_dir)
+    """Free disk, the size of DVC's cache, and the page of `dvc plots`, which stops without it and hardly says why."""
+    free = shutil.disk_usage(".").free / 2**30
+    yield free >= 2, f"{free:,.1f} GiB of disk are free{'' if free >= 2 else ', expected 2; see `dvc gc --workspace`'}"
+    with opened() as repo:
+        cache, page = Path(repo.cache.local_cache_dir), repo.config["plots"].get("html_template")
     size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     yield True, f"DVC's cache {os.path.relpath(cache)} has {size / 2**20:,.0f} MiB"
-    if name := repo.config["plots"].get("html_template"):
-        page = Path(os.path.relpath(os.path.join(repo.dvc_dir, name)))
+    if page:
+        path = Path(os.path.relpath(os.path.join(str(repo.dvc_dir), page)))
         missing = "is missing: `dvc plots` stops without it; run `dvc repro plots_page`"
-        yield page.is_file(), f"{page} {'makes `dvc plots` work offline' if page.is_file() else missing}"
+        yield path.is_file(), f"{path} {'makes `dvc plots` work offline' if path.is_file() else missing}"
 
 
 def cores() -> Lines:
@@ -115,18 +95,22 @@ def cores() -> Lines:
 
     yield True, f"CUDA: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none, the CPU is used'}"
     compute, found = load_params().compute, processes.cores()
-    threads = "null" if compute.threads is None else compute.threads
     times = f" x compute.processes {compute.processes}" if compute.processes > 1 else ""
     fine = (compute.threads or 1) * compute.processes <= found
     slow = "" if fine else ": threads that wait for each other are slow; results stay the same"
-    yield fine, f"compute.threads {threads}{times} on {found} cores{slow}"
+    yield fine, f"compute.threads {compute.threads or 'null'}{times} on {found} cores{slow}"
 
 
 def stages() -> Lines:
-    """What is not up to date, and why."""
-    from pipeline.commands.status import reasons
-
-    stale = reasons()
-    yield from ((False, f"stale: {reason}") for reason in stale)
-    if not stale:
+    """What is not as dvc.lock says, and why; stages that only depend on these are counted."""
+    with opened() as repo:
+        plan = make_plan(repo)
+        lines = [f"{name}: is gone, its files are not; run `python -m pipeline tidy`" for name in gone(repo)]
+        lines += [f"{name}: never run" for name in plan.stages if name in plan.new]
+        found = {name: changes(plan.stages[name]) for name in plan.stages if name in plan.stale - plan.new}
+    lines += [f"{name}: {', '.join(texts)}" for name, texts in found.items() if texts]
+    if waiting := sum(not texts for texts in found.values()):
+        lines.append(f"{waiting} more stages depend on these")
+    yield from ((False, f"stale: {line}") for line in lines)
+    if not lines:
         yield True, "all stages are up to date"

@@ -3,7 +3,7 @@
     python -m pipeline estimate --profile gpt2 --data ../shared/data --rows
 
 The parameters, and what `prepare` says of the data, tell how many tokens each stage works through; short runs with a
-model of the profile's size tell what a token costs. Of a large model a few blocks and a part of the vocabulary run.
+model of the profile's size (of a large one, a few blocks and a part of the vocabulary) tell what a token costs.
 """
 
 import argparse
@@ -51,12 +51,10 @@ from pipeline.training.run import BACKBONE
 
 ON_GPU = torch.cuda.is_available()
 now = time.perf_counter if ON_GPU else time.process_time  # others may use the CPU, too
-SIZES, GPT2 = ("n_layer", "n_embd", "n_head", "vocab_size", "n_positions"), (12, 768, 12, 50257, 1024)
 LARGE, VOCABULARY = 16e6, 8000  # weights in the blocks of a model, and its tokens: more does not run here
 TOKENS, VERSE, CLOZE = 1.2, 1.5, 17  # of a word, of a word in verse; of the prompt around a pair
 SAMPLED = 64  # texts at once; fewer take as long
 PASSES = {"r_drop": 1.8, "symmetric": 1.8, "simcse": 0.7, "simcse_joint": 1.6, "multitask": 2, "dora": 1.5, "mean": 1.3}
-ROUND_TRIPS = 300  # of Apertium a second
 WEIGHTS = {"marian": 14, "nli": 64, "bleurt": 20}  # of models; the encoder's are 1
 ANY = 0.3  # seconds of a stage beside its model
 ASSUMED = f"""
@@ -66,7 +64,6 @@ their weights; {ANY} s a stage for all but its model; threads and stages side by
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The profile, its data, and how much is shown."""
     profiles = sorted(path.stem for path in Path("profiles").glob("*.yaml"))
     parser.add_argument("--profile", choices=profiles, help="a file of profiles/ (default: params.yaml)")
     parser.add_argument("--data", type=Path, help="a folder in the course layout instead of the profile's data.path")
@@ -82,11 +79,10 @@ def run(options: argparse.Namespace) -> None:
     data = (options.data or Path(params.data.path)).absolute()
     if not data.is_dir():
         raise InputError(f"{path}: data.path {data} is no folder on this machine; name one with --data FOLDER")
-    real = None
+    real, config = None, config_of(params)
     if options.check:
         times = read_frame(options.check, ["stage", "result", "seconds"], sep="\t")
         real = times[times["result"] == "done"].set_index("stage")["seconds"]
-    config = config_of(params)
     values, quiet = parse(path) | {"data": {"path": str(data)}}, io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy("dvc.yaml", folder)
@@ -112,22 +108,24 @@ def run(options: argparse.Namespace) -> None:
 
 def table(costs: Series, real: Series | None, every: bool) -> DataFrame:
     """By kind of stage, or by stage, and in all: time, or of stages that really ran the seconds of both."""
-    time_of = "GPU time" if ON_GPU else "CPU time"
-    sums = DataFrame({"Stages": 1, time_of: costs} if real is None else {"Estimated s": costs, "Real s": real}).dropna()
+    both = {"Stages": 1, "seconds": costs} if real is None else {"Estimated s": costs, "Real s": real}
+    sums = DataFrame(both).dropna()
     sums = sums if every else sums.groupby(lambda name: name.partition("@")[0]).sum()
     sums.loc["all"] = sums.sum()
-    if real is None:
-        return sums.astype({"Stages": int}).assign(**{time_of: to_timedelta(sums[time_of].round(), unit="s")})
-    return sums.assign(Ratio=sums["Estimated s"] / sums["Real s"]).round(2)
+    if real is not None:
+        return sums.assign(Ratio=sums["Estimated s"] / sums["Real s"]).round(2)
+    time_of = {"GPU time" if ON_GPU else "CPU time": to_timedelta(sums.pop("seconds").round(), unit="s")}
+    return sums.astype(int).assign(**time_of)
 
 
 def config_of(params: Params) -> GPT2Config:
-    """A model of the profile's size; GPT-2 124M stands for any model of the hub."""
+    """A model of the profile's size; GPT-2 124M, the default of the class, stands for any model of the hub."""
     own, source = params.backbone.scratch, params.backbone.source
     if source == "path":
         return GPT2Config.from_dict(read_json(Path(params.backbone.path) / "config.json"))
-    sizes = (own.layers, own.width, own.heads, own.vocab_size, own.context) if source == "scratch" else GPT2
-    return GPT2Config(**dict(zip(SIZES, sizes, strict=True)), bos_token_id=0, eos_token_id=0)
+    sizes = {"n_layer": own.layers, "n_embd": own.width, "n_head": own.heads, "vocab_size": own.vocab_size}
+    sizes |= {"n_positions": own.context, "bos_token_id": 0, "eos_token_id": 0}
+    return GPT2Config(**sizes if source == "scratch" else {})
 
 
 def weights_of(config: GPT2Config) -> float:
@@ -137,14 +135,9 @@ def weights_of(config: GPT2Config) -> float:
 def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
     """Seconds on one thread of a token in trainings and predictions, a step of SAMPLED texts, an encoder's sentence."""
     make_deterministic(params.seed, params.compute.model_copy(update={"threads": 1}))
-    config, most = copy(whole), max(2, int(LARGE / (12 * whole.n_embd**2)))
-    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
-    config.activation_function, config.initializer_range = GELU, 0.1  # so wide that next tokens are not all as likely
-    if config.n_layer > most:
-        config.n_layer, config.vocab_size = most, min(VOCABULARY, config.vocab_size)
-    scale = weights_of(whole) / weights_of(config)
-    GPT2LMHeadModel(config).save_pretrained(BACKBONE)
-    size, precision, prices = 32 if scale == 1 else 8, params.compute.precision, dict[str, float]()
+    config = save_small(whole)
+    scale, precision = weights_of(whole) / weights_of(config), params.compute.precision
+    size, shortest = 32 if scale == 1 else 8, partial(repeat, number=1, repeat=3, timer=now)
 
     def texts(rows: int, tokens: int) -> list[list[int]]:
         return torch.randint(1, config.vocab_size, (rows, tokens)).tolist()
@@ -158,30 +151,34 @@ def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
         "adapter": (add_adapter(build(), lora, heads=["score"]), loss, size, 32),
         "language model": (load_backbone(BACKBONE, 0.1), language_model.loss, size // 4, 128),
     }
+    prices = {}
     for kind, (model, objective, batch, tokens) in trainings.items():
         rows, clock = Rows(texts(8 * batch, tokens), labels=[0, 1] * 4 * batch), [now()]
+        own = {"lr": 1e-4, "batch_size": batch, "evaluations_per_epoch": 1, "checkpoint_steps": 99}
         for epochs in (1, 3):
-            own = {
-                "lr": 1e-4,
-                "epochs": epochs,
-                "batch_size": batch,
-                "evaluations_per_epoch": 1,
-                "checkpoint_steps": 99,
-            }
-            settings = params.adversarial.generator.lm.model_copy(update=own)
+            settings = params.adversarial.generator.lm.model_copy(update=own | {"epochs": epochs})
             train(model, rows, objective, settings, Path("checkpoints", kind, str(epochs)), params.seed, precision)
             clock.append(now())
         prices[kind] = (clock[2] - 2 * clock[1] + clock[0]) / 16 / batch / tokens  # of the second run's other 16 steps
-    shortest = partial(repeat, number=1, repeat=3, timer=now)
     prices["prediction"] = min(shortest(partial(predict, build(), texts(64, 32), precision))) / 64 / 32
-    model, prompts = load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED
-    choose = partial(top_p, p=0.9, temperature=1)
+    poems = load_backbone(BACKBONE).eval(), texts(1, 100) * SAMPLED, range(SAMPLED)
+    write = partial(sample, *poems, partial(top_p, p=0.9, temperature=1))
     few, many = (Limits([0] * config.vocab_size, new_tokens=steps) for steps in (4, 16))
-    write = partial(sample, model, prompts, range(SAMPLED), choose)
     prices["sampling"] = (min(shortest(partial(write, many))) - min(shortest(partial(write, few)))) / 12
     questions = [f"How do I repair the red engine of number {number}?" for number in range(64)]
     prices["encoder"] = min(shortest(partial(Encoder().embed, questions))) / 64 / scale
     return {kind: scale * seconds for kind, seconds in prices.items()}
+
+
+def save_small(whole: GPT2Config) -> GPT2Config:
+    """Save a model of random weights as BACKBONE: all of a small one, a few blocks and tokens of a large one."""
+    config, most = copy(whole), max(2, int(LARGE / (12 * whole.n_embd**2)))
+    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
+    config.activation_function, config.initializer_range = GELU, 0.1  # so wide that next tokens are not all as likely
+    if config.n_layer > most:
+        config.n_layer, config.vocab_size = most, min(VOCABULARY, config.vocab_size)
+    GPT2LMHeadModel(config).save_pretrained(BACKBONE)
+    return config
 
 
 @dataclass(frozen=True)
@@ -213,8 +210,8 @@ class Estimate:
     def translate(self, _: str) -> float:
         own, pairs, sentence = self.params.back_translation, self._rows("paraphrase"), self.prices["encoder"]
         marian = 2 * own.translator.marian.beams * WEIGHTS["marian"] * sentence
-        asked = 2 / own.translator.network.requests_per_second
-        text = {"memory": 0.0, "apertium": 1 / ROUND_TRIPS, "marian": marian}.get(own.translator.backend, asked)
+        known = {"memory": 0.0, "apertium": 1 / 300, "marian": marian}  # seconds of a round trip; else of requests
+        text = known.get(own.translator.backend, 2 / own.translator.network.requests_per_second)
         texts = min(own.selection.pairs or pairs, pairs) * len(own.selection.sentences)
         return texts * (text + 2 * sentence) / len(own.shards)
 
@@ -228,32 +225,30 @@ class Estimate:
 
     def train_sentiment(self, row: str) -> float:
         own = self.params.sentiment.methods[row]
-        seconds = self._training(own, own.dataset, self._rows(own.dataset), own.mode)
-        return seconds + self._predictions(own, own.dataset)
+        rows = self._rows(own.dataset)
+        return self._training(own, own.dataset, rows, own.mode) + self._predictions(own, own.dataset)
 
     def train_first_stage(self, row: str) -> float:
         return self._pairs(self.params.paraphrase.first_stages[row])
 
     def train_paraphrase(self, row: str) -> float:
         own = self.params.paraphrase.methods[row]
-        orders = 2 if own.orders == "both" else 1
-        predictions = orders * self._predictions(own, "paraphrase", "dev")  # dev swapped, too
-        return (1 + len(own.seeds)) * (self._pairs(own) + predictions)
+        predictions = self._predictions(own, "paraphrase", "dev")  # dev swapped, too
+        return (1 + len(own.seeds)) * (self._pairs(own) + predictions * (2 if own.orders == "both" else 1))
 
     def _pairs(self, own: Paraphrase) -> float:
         corpus, made = "etpc" if own.train == "prepared/etpc" else "paraphrase", Path(own.train).name
         share = self.params.training_sets[made].share if made in self.params.training_sets else 0.0
         rows = self._rows(corpus) / (1 - share) + sum(map(self._rows, own.tasks))
-        seconds = self._training(own, corpus, rows, "adapter" if own.adapter else "full")
         passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or own.pooling, 1)
         passes *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
-        return passes * seconds
+        return passes * self._training(own, corpus, rows, "adapter" if own.adapter else "full")
 
     def train_sonnet(self, row: str) -> float:
         own = self.params.sonnet.methods[row]
         poems = self._sampling(own.select_draws * self._rows("sonnets", "select"), self._tokens("sonnets"))
-        seconds = self._training(own, "sonnets", self._rows("sonnets"), "language model")
-        return seconds + own.epochs * own.evaluations_per_epoch * poems
+        poems *= own.epochs * own.evaluations_per_epoch
+        return poems + self._training(own, "sonnets", self._rows("sonnets"), "language model")
 
     def generate_sonnets(self, row: str) -> float:
         own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
@@ -267,9 +262,8 @@ class Estimate:
     def _tokens(self, corpus: str, longest: float = math.inf) -> float:
         """Of a text, or of the prompt with a pair."""
         words = self.figures[corpus]["train"]["mean_words"]
-        if corpus in ("sst", "cfimdb", "sonnets"):
-            return min(longest, (VERSE if corpus == "sonnets" else TOKENS) * words)
-        return min(longest, 2 * TOKENS * words + CLOZE)
+        single = {"sst": TOKENS * words, "cfimdb": TOKENS * words, "sonnets": VERSE * words}
+        return min(longest, single.get(corpus, 2 * TOKENS * words + CLOZE))
 
     def _training(self, own: Training, corpus: str, rows: float, kind: str) -> float:
         return own.steps(round(rows)) * own.batch_size * self._tokens(corpus, own.max_length) * self.prices[kind]

@@ -11,10 +11,8 @@ from pipeline.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do, with which file."""
     parser.add_argument("action", choices=["export", "import"])
     parser.add_argument("file", type=Path, help="a TSV file")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -16,8 +16,7 @@ from pipeline.report.tables import main_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
-    parser.set_defaults(run=run)
+    """None."""
 
 
 def run(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.status import make_plan, opened
 from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS, parse
 from pipeline.report.results import rows_of
@@ -32,15 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print a table for each table of params.yaml."""
-    from pipeline.commands.status import states
-
-    params, state = parse(PARAMS), states()
+    params = parse(PARAMS)
+    with opened() as repo:
+        plan = make_plan(repo)
     for group, table, defaults, stage, folder in TABLES:
         print(f"\n{group}.{table}")
         rows = []
         for name in rows_of(params, group, table):
+            key, known = f"{stage}@{name}", plan.stages.keys() - plan.new
+            state = "never run" if key not in known else "stale" if key in plan.stale else "up to date"
+            files = Path("models", folder, name).rglob("*") if folder else ()
+            size = sum(path.stat().st_size for path in files if path.is_file())
             own = differing(params[group][table][name] or {}, params[group][defaults] if defaults else {})
-            rows.append([name, state[f"{stage}@{name}"], size_of(Path("models", folder, name)) if folder else "–", own])
+            rows.append([name, state, f"{size / 2**20:,.1f} MiB" if size else "–", own])
         print_table(["Row", "Status", "Model", "Parameters"], rows)
 
 
@@ -48,9 +53,3 @@ def differing(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """The parameters of a row that are not its defaults, values as in YAML's flow style."""
     own = {key: value for key, value in row.items() if key not in defaults or defaults[key] != value}
     return ", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in own.items()).replace('"', "")
-
-
-def size_of(folder: Path) -> str:
-    """The size of all files in a folder; a dash if there are none."""
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return f"{size / 2**20:,.1f} MiB" if size else "–"

@@ -11,23 +11,23 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dvc.api
 import optuna
 from dvc.exceptions import DvcException
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.config.tasks import Choices, Range
+from pipeline.config.tasks import Range
 from pipeline.errors import InputError
 
 FOLDER = Path("checkpoints/search")
 METRIC = "select_accuracy"
-Values = Mapping[str, float | int | str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The row, and how long to search."""
     parser.add_argument("row", metavar="ROW", help="a row of paraphrase.methods in params.yaml")
     parser.add_argument("trials", metavar="TRIALS", type=int, help="how many trials the study shall have in the end")
 
@@ -39,18 +39,23 @@ def run(options: argparse.Namespace) -> None:
     ranges = entry(paraphrase.search, row if row in paraphrase.search else "any", "paraphrase.search")
     if options.trials < 1:
         raise InputError(f"TRIALS: expected a positive number, got {options.trials}")
+    space: dict[str, BaseDistribution] = {}
+    for key, own in ranges.items():
+        if isinstance(own, Range):
+            space[key] = FloatDistribution(own.low, own.high, own.log)
+        else:
+            space[key] = CategoricalDistribution(own.choices)
     FOLDER.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=load_params().seed)
     place = {"storage": f"sqlite:///{FOLDER}/{row}.db", "study_name": row, "load_if_exists": True}
     study = optuna.create_study(direction="maximize", sampler=sampler, **place)
     while (number := sum(trial.state.is_finished() for trial in study.trials)) < options.trials:
-        trial = study.ask()
-        values = {name: suggest(trial, name, range) for name, range in ranges.items()}
+        trial = study.ask(space)
         name = f"search-{row}-{trial.number}"
-        print(f"[{number + 1}/{options.trials}] {name}: {shown(values)}", flush=True)
+        print(f"[{number + 1}/{options.trials}] {name}: {shown(trial.params)}", flush=True)
         try:
-            accuracy = experiment(row, name, values)
+            accuracy = experiment(row, name, trial.params)
         except InputError:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise
@@ -61,26 +66,15 @@ def run(options: argparse.Namespace) -> None:
     print(f"take it over: dvc exp apply search-{row}-{best.number}")
 
 
-def suggest(trial: optuna.Trial, name: str, values: Range | Choices) -> float | int | str:
-    """A value of one parameter."""
-    if isinstance(values, Range):
-        return trial.suggest_float(name, values.low, values.high, log=values.log)
-    chosen = trial.suggest_categorical(name, values.choices)
-    assert chosen is not None  # Choices has no null
-    return chosen
-
-
-def shown(values: Values) -> str:
+def shown(values: Mapping[str, Any]) -> str:
     """Names and values; floats have four digits."""
-    texts = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values.items()}
-    return ", ".join(f"{name} {text}" for name, text in texts.items())
+    return ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in values.items())
 
 
-def experiment(row: str, name: str, values: Values) -> float:
+def experiment(row: str, name: str, values: Mapping[str, Any]) -> float:
     """Train and evaluate the row with these values as the DVC experiment `name`; its accuracy on select."""
     # `++` sets a key whether the row has it or takes it from the defaults.
-    changes = [f"++paraphrase.methods.{row}.{key}={value}" for key, value in values.items()]
-    options = [part for change in changes for part in ("-S", change)]
+    options = [f"--set-param=++paraphrase.methods.{row}.{key}={value}" for key, value in values.items()]
     command = ["dvc", "exp", "run", "--temp", "--force", "--name", name, *options, f"evaluate_paraphrase@{row}"]
     finished = subprocess.run(command, stdout=sys.stderr, check=False)
     if finished.returncode:

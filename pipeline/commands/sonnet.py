@@ -24,7 +24,6 @@ BACKBONE = Path("models/backbone")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The system, the lines, the seed."""
     parser.add_argument("lines", help="three lines, with slashes or line breaks between them")
     parser.add_argument("--system", required=True, help="an entry of sonnet.systems in params.yaml")
     parser.add_argument("--seed", type=int, help="another number, another poem of a sampler (default: params.yaml's)")
@@ -36,13 +35,11 @@ def run(options: argparse.Namespace) -> None:
     if len(lines) != GIVEN_LINES:
         raise InputError(f'expected {GIVEN_LINES} lines, as in "first / second / third"; got {len(lines)}')
     params = load_params()
-    system = params.sonnet.system(options.system)
-    folder = Path("models", system.model)
+    system, seed = params.sonnet.system(options.system), params.seed if options.seed is None else options.seed
+    folder, lines_of = Path("models", system.model), partial(training_lines, PREPARED / "sonnets")
     logging.disable_progress_bar()
     make_deterministic(params.seed, params.compute)
-    seed = params.seed if options.seed is None else options.seed
-    model, tokenizer = load(folder), load_tokenizer(folder)
-    writer = Writer(model, tokenizer, seed, partial(training_lines, PREPARED / "sonnets"), partial(load, BACKBONE))
+    writer = Writer(load(folder), load_tokenizer(folder), seed, lines_of, partial(load, BACKBONE))
     (written,) = system.module.write(writer, [Poem(0, "\n".join(lines), None)], system.once()).poems
     print(written.text)
 

@@ -1,12 +1,10 @@
 """Start the stages with a model in forks of one process that has their libraries imported already.
 
-To import torch, transformers and peft takes 4 to 5 s of CPU, more than many of these stages compute; a fork has them
-at once. The first such stage of a run of DVC starts the server, which ends with that run. It imports libraries and no
-module of this package, so that an edit counts; each environment has its own, since libraries read variables when they
-are imported. The fork gets the arguments, environment, folder and open files of the command.
-
-Only DVC's stages use it, on Linux, without a GPU (CUDA forbids forks), and unless STAGE_WARM=0. Whatever goes wrong
-before the stage has begun, the command runs the stage itself.
+To import torch, transformers and peft takes 4 to 5 s of CPU, more than many of these stages compute. The first such
+stage of a run of DVC starts the server, which ends with that run. It imports no module of this package, so that an edit
+counts; each environment has its own, since libraries read variables when they are imported. The fork gets the
+arguments, environment, folder and open files of the command. Only DVC's stages use it, on Linux, without a GPU (CUDA
+forbids forks), and unless STAGE_WARM=0. Whatever goes wrong before the stage has begun, the command runs it itself.
 """
 
 import gc
@@ -20,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -42,46 +40,41 @@ def run_warm() -> int | None:
         return None
     with suppress(OSError), connected() as server:
         socket.send_fds(server, [json.dumps([sys.argv, dict(os.environ)]).encode()], [0, 1, 2])
-        if fork := server.recv(20):
-            return wait_for(int(fork), server)
+        if not (fork := int(server.recv(20) or b"0")):
+            return None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, _: end(os.kill, fork, number))
+        with suppress(ConnectionError):
+            if code := server.recv(20):
+                return int(code)
+        end(os.killpg, fork, signal.SIGKILL)
+        print("error: the warm process of this stage has ended; run the same command again", file=sys.stderr)
+        return 1
     return None
+
+
+def end(kill: Callable[[int, int], None], fork: int, number: int) -> None:
+    """Pass a signal on, to a fork that may have ended."""
+    with suppress(ProcessLookupError):
+        kill(fork, number)
 
 
 def connected() -> socket.socket:
     """A connection to the server of this environment, which is started if there is none."""
-    variables = sorted((name, value) for name, value in os.environ.items() if name not in DIFFERS)
+    variables = sorted(item for item in os.environ.items() if item[0] not in DIFFERS)
     key = hashlib.md5(repr([sys.executable, variables]).encode(), usedforsecurity=False).hexdigest()
     address, owner = str(FOLDER / f"warm-{key}"), os.environ.get("STAGE_RUNNER") or str(os.getppid())
     command = [sys.executable, "-P", __file__, address, owner]  # -P: code.py here is not the standard library's
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps messages apart
     for attempt in range(100):  # 10 s; it listens before it imports
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps messages apart
         with suppress(OSError):
             server.connect(address)
             return server
-        server.close()
         if attempt % 10 == 0:  # one that another is faster than, or that meets one about to end, ends itself
             subprocess.Popen(command, start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
         time.sleep(0.1)
     raise TimeoutError(address)
-
-
-def wait_for(fork: int, server: socket.socket) -> int:
-    """Pass signals on to the fork and wait for its exit code."""
-
-    def pass_on(number: int, _: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(fork, number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, pass_on)
-    with suppress(ConnectionError):
-        if code := server.recv(20):
-            return int(code)
-    with suppress(ProcessLookupError):
-        os.killpg(fork, signal.SIGKILL)
-    print("error: the process that this stage was forked from has ended; run the same command again", file=sys.stderr)
-    return 1
 
 
 def imported(names: Sequence[str]) -> list[ModuleType]:

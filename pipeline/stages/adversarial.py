@@ -7,19 +7,16 @@ data/augmented/adversarial_search; writes data/augmented/adversarial/{candidates
 metrics/augmentation/apt.json.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.augment import adversarial
 from pipeline.config.params import load_params
-from pipeline.errors import no_arguments
 from pipeline.files import new_folder, write_json
 
 OUT, METRICS = Path("data/augmented/adversarial"), Path("metrics/augmentation/apt.json")
 
 
-def main(arguments: Sequence[str]) -> None:
-    no_arguments(arguments)
+def main() -> None:
     settings = load_params().adversarial
     questions, _ = adversarial.choose_questions(settings, load_params().seed)
     candidates, about = adversarial.read_shards(settings.shards, questions)

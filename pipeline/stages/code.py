@@ -9,21 +9,16 @@ does what it does not import.
 """
 
 import hashlib
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from pipeline.config.source import PACKAGE, code, imported_files
-from pipeline.errors import InputError
 from pipeline.files import new_folder, write_text
 
-NAMED = ("objectives", "decoding")  # a row's parameters name its objective, and a system's its decoder
 OUTPUT = Path("code")
 
 
-def main(arguments: Sequence[str]) -> None:
-    if arguments:
-        raise InputError("usage: python -m pipeline.stages code")
+def main() -> None:
     with new_folder(OUTPUT) as scratch:
         for path, text in listings().items():
             write_text(scratch / path, text)
@@ -34,7 +29,7 @@ def listings() -> dict[Path, str]:
     hashed = cache(code_hash)
     stages, above = Path(PACKAGE, "stages"), Path(PACKAGE, "stages", "__main__.py")
     files = {entry: sorted(imported_files(entry, above)) for entry in sorted(stages.glob("[!_]*.py"))}
-    for folder in NAMED:
+    for folder in ("objectives", "decoding"):  # a row's parameters name its objective, and a system's its decoder
         methods = [path for path in Path(PACKAGE, folder).glob("*.py") if "class Options" in path.read_text("utf-8")]
         files |= {entry: sorted(imported_files(entry)) for entry in sorted(methods)}
     return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.errors import InputError, one_argument
+from pipeline.errors import InputError
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
 from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, PARAPHRASE_HEADER, UNLABELLED, Floats, Predictions
 from pipeline.evaluation.predictions import read_any_predictions as read
@@ -20,9 +20,7 @@ from pipeline.evaluation.predictions import write_predictions as write
 from pipeline.files import new_folder, write_json
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the predictions of the ensemble named by the only argument."""
-    name = one_argument(arguments, "ensemble")
+def main(name: str) -> None:
     params = load_params()
     settings = entry(params.paraphrase.ensembles, name, "paraphrase.ensembles")
     members = settings.members

@@ -3,8 +3,6 @@
 python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
-from collections.abc import Sequence
-
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation.generation import floors, full_text, lengths
@@ -14,7 +12,7 @@ from pipeline.files import write_json
 from pipeline.text.prepared import PREPARED, lines_of, read_poems
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(*arguments: str) -> None:
     """Write the floors, and the form of the real dev poems as these imperfect measures see it."""
     _, settings = evaluation_arguments(arguments)
     paths = [PREPARED / f"sonnets/{split}.jsonl" for split in ("train", "select", "dev")]

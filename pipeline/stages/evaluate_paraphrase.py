@@ -5,8 +5,6 @@
 Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and plots/slices/.
 """
 
-from collections.abc import Sequence
-
 from pipeline.config.params import load_params
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
@@ -19,8 +17,7 @@ from pipeline.text.prepared import PREPARED, read_pairs
 TEXTS = PREPARED / "paraphrase/dev.csv"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the scores and tables of one row."""
+def main(*arguments: str) -> None:
     (row,), settings = evaluation_arguments(arguments, "row")
     folder = (ENSEMBLES if row in load_params().paraphrase.ensembles else PARAPHRASE) / row
     dev, select = read_predictions(folder / "dev.csv"), read_predictions(folder / "select.csv")

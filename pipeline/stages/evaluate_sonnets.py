@@ -5,8 +5,6 @@
 python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
-from collections.abc import Sequence
-
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import generation
 from pipeline.evaluation.metre import verse_scores
@@ -16,8 +14,7 @@ from pipeline.files import read_jsonl, write_json
 from pipeline.text.prepared import PREPARED, read_poems
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the scores of one system."""
+def main(*arguments: str) -> None:
     (system,), settings = evaluation_arguments(arguments, "system")
     path = SONNETS / system / "dev.jsonl"
     draws = generation.read_generated(path)

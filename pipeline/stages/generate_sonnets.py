@@ -22,7 +22,6 @@ from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.params import load_params
 from pipeline.decoding.writer import Writer, Written, training_lines, with_nll
-from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.models.adapters import load_language_model
 from pipeline.text.prepared import PREPARED, Generated, read_poems
@@ -33,8 +32,7 @@ DATA = PREPARED / "sonnets"
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    name = one_argument(arguments, "system")
+def main(name: str) -> None:
     params = load_params()
     system, scoring, seed = params.sonnet.system(name), params.sonnet.scorer, params.seed
     make_deterministic(seed, params.compute)

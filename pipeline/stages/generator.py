@@ -14,7 +14,6 @@ import torch
 from pipeline.augment.generator import fetch_seq2seq, training_documents
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.params import load_params
-from pipeline.errors import no_arguments
 from pipeline.models.backbone import load_backbone
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
@@ -28,8 +27,7 @@ SELECT_BATCH = 64  # documents
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    no_arguments(arguments)
+def main() -> None:
     settings = load_params().adversarial.generator
     run = Run("generator", settings.lm, [DATA, BACKBONE])
     if settings.kind == "seq2seq":

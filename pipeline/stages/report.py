@@ -3,12 +3,10 @@
 python -m pipeline.stages report
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.base import PARAMS, parse
 from pipeline.config.params import load_params
-from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_text
 from pipeline.report import answers, page, plot_tables
@@ -19,10 +17,7 @@ from pipeline.report.summary import summary
 PLOTS = Path("plots")
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the summary, the page, the tables of the plots and the README's pictures for the rows of params.yaml."""
-    if arguments:
-        raise InputError("usage: python -m pipeline.stages report")
+def main() -> None:
     params, checked = parse(PARAMS), load_params()
     settings, results, augmented = checked.evaluation, load_results(params), load_augmentation(params)
     predictions = answers.dev_predictions(results)

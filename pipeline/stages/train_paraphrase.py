@@ -7,7 +7,6 @@ held-out pairs of data/prepared/ap_h, and for rows with `tasks` data/prepared/et
 under models/, predictions/, plots/curves/.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from pipeline.compute.processes import in_processes
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import objective_of
-from pipeline.errors import one_argument
 from pipeline.evaluation.predictions import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_pairs, load_tokenizer, swap
@@ -26,8 +24,8 @@ DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    row, key = one_argument(arguments, "row"), "paraphrase.methods"
+def main(row: str) -> None:
+    key = "paraphrase.methods"
     settings = entry(load_params().paraphrase.methods, row, key)
     start = Path("models") / settings.start
     tokenizer = load_tokenizer(start, settings.max_length)

@@ -8,7 +8,6 @@ sampled continuations of held-out training sonnets (`select`), never of the dev 
 """
 
 import shutil
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from pipeline.config.params import load_params
 from pipeline.config.sonnet import Sonnet
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer
-from pipeline.errors import InputError, one_argument
+from pipeline.errors import InputError
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import write_text
 from pipeline.models.adapters import add_adapter, text_length
@@ -42,8 +41,7 @@ FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    row = one_argument(arguments, "row")
+def main(row: str) -> None:
     settings = entry(load_params().sonnet.methods, row, "sonnet.methods")
     run = Run(f"sonnet/{row}", settings, [DATA, BACKBONE])
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)

@@ -7,21 +7,18 @@ metrics/augmentation/sets/<set>.json.
 """
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.augment.mixing import mix, read_pool
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json
 from pipeline.text.prepared import PREPARED, read_pairs, write_pairs
 
 OUT, METRICS = Path("data/augmented/paraphrase"), Path("metrics/augmentation/sets")
 
 
-def main(arguments: Sequence[str]) -> None:
-    name = one_argument(arguments, "set")
+def main(name: str) -> None:
     training_set = entry(load_params().training_sets, name, "training_sets")
     train = read_pairs(PREPARED / "paraphrase" / "train.csv")
     pool = read_pool(training_set, Path("data"))

@@ -1,7 +1,5 @@
 """Search adversarial paraphrases of one shard's part of the training questions and judge every candidate.
 
-    python -m pipeline.stages adversarial_search <shard>
-
 Reads block `adversarial`, models/generator, the classifier if that gate is chosen, data/prepared/paraphrase/train.csv
 and data/augmented/back_translation; writes data/augmented/adversarial_search/<shard>/{candidates.jsonl,about.json}.
 Scores are kept for good in data/memory/scores.sqlite, and what was generated is kept until the stage is done: a killed
@@ -26,20 +24,18 @@ from pipeline.files import new_folder, write_json, write_jsonl
 from pipeline.text.prepared import PREPARED
 from pipeline.training.run import scratch_folder
 
-GENERATOR, TRAIN = Path("models/generator"), PREPARED / "paraphrase" / "train.csv"
-
 
 def main(shard: str) -> None:
-    params = load_params()
+    params, folder, train = load_params(), Path("models/generator"), PREPARED / "paraphrase" / "train.csv"
     settings, compute, seed = params.adversarial, params.compute, params.seed
     number = named(settings.shards, shard, "adversarial.shards")
     make_deterministic(seed, compute)
     questions, given = choose_questions(settings, seed)
-    generator = open_generator(GENERATOR)
+    generator = open_generator(folder)
     meaning = open_meaning_gate(settings.meaning, Path(settings.classifier))
     surface = open_surface_gate(settings.surface)
     fixed = [settings.sampling.model_dump(), compute.model_dump(), seed]
-    run = scratch_folder(f"adversarial_search/{shard}", fixed, [GENERATOR, TRAIN])
+    run = scratch_folder(f"adversarial_search/{shard}", fixed, [folder, train])
     generate = partial(generate_once, generator=generator, sampling=settings.sampling, seed=seed, run=run)
     found: list[Candidate] = []
     least, most = settings.meaning.threshold, settings.surface.threshold

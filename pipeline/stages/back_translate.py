@@ -1,7 +1,5 @@
 """Join the translations of all shards and check every back-translation.
 
-    python -m pipeline.stages back_translate <language>
-
 Reads block `back_translation`, data/prepared/paraphrase/train.csv and data/augmented/translations/<language>; writes
 data/augmented/back_translation/<language>/candidates.csv and metrics/augmentation/<language>.json.
 """

@@ -1,7 +1,5 @@
 """Put the language model that every row starts from into models/backbone.
 
-    python -m pipeline.stages backbone
-
 Reads block `backbone` and, with `source: scratch`, data/prepared; writes models/backbone (a `from_pretrained` folder)
 and plots/curves/backbone (empty unless it was trained here).
 """

@@ -1,7 +1,5 @@
 """Bring the raw files to data/raw: all of them, verified, or none.
 
-    python -m pipeline.stages download
-
 Reads `data.path` of params.yaml: a folder in the course layout, or a manifest such as data/sources/course.yaml.
 """
 

@@ -1,5 +1,7 @@
 """Score what needs no model on the dev sonnets: data/prepared/sonnets -> metrics/sonnets/floors.json.
 
+real_*: the form of the real dev poems as these imperfect measures see it.
+
 python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
@@ -13,7 +15,6 @@ from pipeline.text.prepared import PREPARED, lines_of, read_poems
 
 
 def main(*arguments: str) -> None:
-    """Write the floors, and the form of the real dev poems as these imperfect measures see it."""
     _, settings = evaluation_arguments(arguments)
     paths = [PREPARED / f"sonnets/{split}.jsonl" for split in ("train", "select", "dev")]
     train, select, dev = poems = [read_poems(path) for path in paths]

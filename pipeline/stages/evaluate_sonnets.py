@@ -21,8 +21,7 @@ def main(*arguments: str) -> None:
     train, select, real = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "select", "dev")]
     dev = {poem.id: poem for poem in real}
     metrics = {"draws": len(draws)} | generation.chrf_scores(draws, dev, settings.confidence, path)
-    pool = path.with_name("dev_pool.jsonl")
-    if pool.exists():
+    if (pool := path.with_name("dev_pool.jsonl")).exists():
         candidates = read_jsonl(pool)
         references = [generation.full_text(dev[candidate["id"]]) for candidate in candidates]
         metrics["pool_chrf"] = generation.chrf([candidate["text"] for candidate in candidates], references)

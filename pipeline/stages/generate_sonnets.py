@@ -1,7 +1,5 @@
 """Write the dev and test sonnets with one system (a model and a decoder).
 
-    python -m pipeline.stages generate_sonnets <system>
-
 Reads the system's model and models/backbone, which an adapter needs and which is the amateur of contrastive decoding,
 the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<system>/
     {dev,test}.jsonl           one object per draw and prompt (one draw for test), with the mean negative log-likelihood
@@ -27,8 +25,7 @@ from pipeline.models.adapters import load_language_model
 from pipeline.text.prepared import PREPARED, Generated, read_poems
 from pipeline.text.prompts import load_tokenizer
 
-BACKBONE = Path("models/backbone")
-DATA = PREPARED / "sonnets"
+BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 
 
 @in_processes

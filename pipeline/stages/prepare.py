@@ -1,7 +1,5 @@
 """Read, check, normalise and split the raw corpora.
 
-    python -m pipeline.stages prepare
-
 Reads blocks `text` and `seed` of params.yaml and data/raw; writes data/prepared/<corpus> and metrics/data.json.
 """
 

@@ -1,7 +1,5 @@
 """Train a first stage: a backbone that rows of the paraphrase table start from.
 
-    python -m pipeline.stages train_first_stage <name>
-
 Reads models/backbone and the stage's training set; writes models/first_stage/<name>, a folder like models/backbone, and
 plots/curves/first_stage/<name>. The last step's weights are kept: what a first stage is good for shows in the second.
 """

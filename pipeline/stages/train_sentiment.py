@@ -1,7 +1,5 @@
 """Fine-tune one row of the sentiment table.
 
-    python -m pipeline.stages train_sentiment <row>
-
 Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under models/, predictions/, plots/curves/.
 """
 

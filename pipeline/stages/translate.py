@@ -1,7 +1,5 @@
 """Translate one shard's part of the selected training sentences into another language and back.
 
-    python -m pipeline.stages translate <language> <shard>
-
 Reads block `back_translation`, data/prepared/paraphrase/train.csv, data/raw/translations.tsv (recorded translations,
 where there are any) and the translation memory; writes data/augmented/translations/<language>/<shard>. Every sentence
 is translated once in the life of the memory. Shards run at the same time, on one machine or on several.
@@ -16,8 +14,6 @@ from pipeline.config.base import named
 from pipeline.config.params import load_params
 from pipeline.files import new_folder, write_jsonl
 from pipeline.text.prepared import PREPARED, read_pairs
-
-RECORDED = Path("data/raw/translations.tsv")
 
 
 def main(language: str, shard: str) -> None:
@@ -34,8 +30,8 @@ def main(language: str, shard: str) -> None:
         encoder = Encoder()
     rows = []
     with TranslationMemory() as memory, ScoreCache() as cache:
-        if RECORDED.exists():
-            memory.import_tsv(RECORDED)
+        if (recorded := Path("data/raw/translations.tsv")).exists():
+            memory.import_tsv(recorded)
         for sentences in blocks_of(distinct_sentences(selected), SENTENCES, number, len(block.shards)):
             found = back_translate(sentences, language, backend, memory)
             pairs = [(sentence, found[sentence] or "") for sentence in sentences]

@@ -33,9 +33,9 @@ from pipeline.errors import InputError
 from pipeline.evaluation.ensemble import mixed
 from pipeline.evaluation.predictions import ENSEMBLES, Floats
 from pipeline.files import read_json
+from pipeline.models.backbone import load_weights
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
-from pipeline.models.weights import load_weights
 from pipeline.text.normalise import STYLES
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs, encode_texts, load_tokenizer, swap

@@ -11,8 +11,7 @@ from pipeline.compute.processes import in_processes, rank
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import objective_of
-from pipeline.models.backbone import load_backbone
-from pipeline.models.weights import save_weights
+from pipeline.models.backbone import load_backbone, save_weights
 from pipeline.text.prompts import copy_tokenizer, load_tokenizer
 from pipeline.training.pair_rows import new_classifier, training_rows
 from pipeline.training.run import BACKBONE, Run

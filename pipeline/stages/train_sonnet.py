@@ -45,7 +45,7 @@ def main(row: str) -> None:
     poems, select = (read_poems(data / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
     model, evaluate = language_model_of(settings), select_scores(tokenizer, select, settings, run.seed)
-    kept = run.train(model, Rows(documents), language_model.loss, evaluate, "select_chrf", settings.keep)
+    kept = run.train(model, Rows(documents), language_model.loss, evaluate, settings.keep)
     if rank() > 0:
         return
     with run.outputs() as folder:
@@ -75,7 +75,7 @@ def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, se
     choose, rows = partial(top_p, p=0.9, temperature=1.0), encode_documents(tokenizer, texts, settings.max_length)
 
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
-        batch = {name: value.to(model.device) for name, value in collate(Rows(rows).rows).items()}
+        batch = {name: value.to(model.device) for name, value in collate(Rows(rows)).items()}
         loss, _ = language_model.loss(model, batch)
         poems = Writer(model, tokenizer, seed).sample(select, settings.select_draws, choose)
         score = chrf([poem.text for poem in poems], texts * settings.select_draws)

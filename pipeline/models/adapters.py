@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 def add_adapter(model: PreTrainedModel, adapter: Lora | Prefix, heads: Sequence[str] = ()) -> PeftModel:
     """`model` with a fresh adapter (drawn from torch's global generator), which alone is trained.
 
-    Args:
-        model: frozen in place; the matrices that a LoRA adapts are wrapped in place.
-        heads: modules of the model, such as a classifier's `score`, that are trained and saved in full beside a LoRA.
+    `model` is frozen in place. `heads` are modules, such as a classifier's `score`, that are trained and saved in full
+    beside a LoRA.
     """
     from peft import LoraConfig, PrefixTuningConfig, get_peft_model
 
@@ -40,10 +39,7 @@ def add_adapter(model: PreTrainedModel, adapter: Lora | Prefix, heads: Sequence[
 
 
 def load_language_model(folder: Path, backbone: Path) -> GPT2LMHeadModel | PeftModel:
-    """A model ready to write, on CUDA where there is one: a plain one, or `backbone` with the adapter in `folder`.
-
-    A LoRA is merged into the weights; a prefix stays beside them.
-    """
+    """The model in `folder`, on CUDA where there is one. An adapter goes on `backbone`: a LoRA is merged into it."""
     adapted = (folder / "adapter_config.json").exists()
     model = GPT2LMHeadModel.from_pretrained(backbone if adapted else folder, dtype=torch.get_default_dtype())
     model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")

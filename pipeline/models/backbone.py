@@ -74,12 +74,10 @@ def load_backbone(folder: Path, dropout: float = 0.0) -> GPT2LMHeadModel:
     return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.get_default_dtype(), **rates)
 
 
-def with_new_parts(
-    kind: type[Model], backbone: Path, new: tuple[str, ...], dropout: float, **settings: object
-) -> Model:
-    """A model in training mode with the backbone's weights and, where names begin with one of `new`, fresh ones.
+def with_new_parts(kind: type[Model], backbone: Path, dropout: float, **settings: object) -> Model:
+    """A model in training mode whose `transformer` is the backbone's; `settings` go into its config.
 
-    Layers are drawn from torch's global generator; what is in no layer is 0. `settings` go into the model's config.
+    Its other layers are drawn from torch's global generator; what is in no layer is 0.
     """
     config = GPT2Config.from_pretrained(backbone)
     config.update(settings | dict.fromkeys(DROPOUTS, dropout))
@@ -88,7 +86,7 @@ def with_new_parts(
     dtype = torch.get_default_dtype()
     model, report = kind.from_pretrained(backbone, config=config, dtype=dtype, output_loading_info=True)
     logging.set_verbosity(verbosity)
-    if missing := sorted(name for name in report["missing_keys"] if not name.startswith(new)):
+    if missing := sorted(name for name in report["missing_keys"] if name.startswith("transformer.")):
         raise InputError(f"{backbone}: has no weights for {', '.join(missing[:3])}; run `dvc repro backbone`")
     for name in report["missing_keys"]:
         if "." not in name:  # `from_pretrained` leaves it as it finds it in memory

@@ -41,9 +41,7 @@ class GPT2Classifier(GPT2PreTrainedModel):
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits (batch, num_labels), in torch's default type.
 
-        Args:
-            input_ids: (batch, tokens) int64, padded on the right with any token.
-            lengths: (batch,) int64, the number of real tokens of each row, at least 1.
+        `input_ids` (batch, tokens) int64: padded on the right with any token; `lengths` (batch,) int64: at least 1.
         """
         return full(self.score(self.head_dropout(self.pooled(input_ids, lengths))))
 
@@ -72,13 +70,10 @@ def shared_tokens(ids: Tensor, lengths: Tensor, template: Sequence[Sequence[int]
     lemmas. Under causal attention the first sentence never sees the second, and a small model learns to compare them
     late, if at all; here it is told. The classifier adds a learnt vector, zero at first, to these tokens' embeddings.
 
-    Args:
-        ids, lengths: as in `GPT2Classifier.forward`.
-        template: the prompt's own tokens before, between and after the sentences, none of the three empty.
+    `template` are the prompt's own tokens before, between and after the sentences, none of the three empty.
     """
     before, between, after = template
-    tokens = ids.shape[1]
-    place = torch.arange(tokens, device=ids.device)
+    place = torch.arange(tokens := ids.shape[1], device=ids.device)
     beyond, found = pad(ids, (0, len(between)), value=-1), torch.ones_like(ids, dtype=torch.bool)
     for offset, token in enumerate(between):
         found &= beyond[:, offset : offset + tokens] == token
@@ -101,14 +96,13 @@ def build_classifier(
 ) -> GPT2Classifier:
     """A classifier with the backbone's weights.
 
-    Args:
-        answers: token ids, one a class: the head begins as the language model's rows of these tokens, so that its
-            logits are those of the tokens as the next word. Without them it is drawn from torch's global generator.
-        template: of pairs, whose shared tokens are to be marked; at first the mark changes nothing.
+    With `answers`, a token id a class, the head begins as the language model's rows of these tokens, so that its logits
+    are those of the tokens as the next word. With a `template` of pairs, shared tokens are marked; at first the mark
+    changes nothing.
     """
     settings = {"num_labels": num_labels, "pooling": pooling, "head_dropout": head_dropout}
     settings |= {"freeze_backbone": freeze, "exact_match": template}
-    model = with_new_parts(GPT2Classifier, backbone, ("score", "exact_match"), dropout, **settings)
+    model = with_new_parts(GPT2Classifier, backbone, dropout, **settings)
     if answers is not None:
         model.score.weight.data.copy_(model.transformer.wte.weight[list(answers)])
     return model

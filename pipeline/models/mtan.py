@@ -25,7 +25,7 @@ from pipeline.models.backbone import with_new_parts
 from pipeline.models.trunk import states
 
 
-def layer(inputs: int, width: int) -> nn.Sequential:
+def dense(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU())
 
 
@@ -34,8 +34,8 @@ class AttentionModule(nn.Module):
 
     def __init__(self, width: int, first: bool) -> None:
         super().__init__()
-        self.f = None if first else layer(width, width)
-        self.g = layer(width if first else 2 * width, width)
+        self.f = None if first else dense(width, width)
+        self.g = dense(width if first else 2 * width, width)
         self.h = nn.Linear(width, width)
 
     def forward(self, given: Tensor, output: Tensor, branch: Tensor | None) -> Tensor:
@@ -89,5 +89,4 @@ def build_mtan(backbone: Path, tasks: dict[str, int], dropout: float, head_dropo
     """The backbone's weights with fresh attention modules and heads (drawn from torch's global generator)."""
     names, classes = list(tasks), list(tasks.values())  # lists: a saved dictionary loses its order
     settings = {"tasks": names, "classes": classes, "num_labels": classes[0], "head_dropout": head_dropout}
-    new = ("branches", "heads", "log_variances", "losses")
-    return with_new_parts(MtanClassifier, backbone, new, dropout, **settings)
+    return with_new_parts(MtanClassifier, backbone, dropout, **settings)

@@ -100,7 +100,7 @@ def build_classifier(
     are those of the tokens as the next word. With a `template` of pairs, shared tokens are marked; at first the mark
     changes nothing.
     """
-    settings = {"num_labels": num_labels, "pooling": pooling, "head_dropout": head_dropout}
+    settings: dict[str, object] = {"num_labels": num_labels, "pooling": pooling, "head_dropout": head_dropout}
     settings |= {"freeze_backbone": freeze, "exact_match": template}
     model = with_new_parts(GPT2Classifier, backbone, dropout, **settings)
     if answers is not None:

@@ -1,7 +1,5 @@
 """Score what needs no model on the dev sonnets: data/prepared/sonnets -> metrics/sonnets/floors.json.
 
-real_*: the form of the real dev poems as these imperfect measures see it.
-
 python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
@@ -20,7 +18,7 @@ def main(*arguments: str) -> None:
     train, select, dev = poems = [read_poems(path) for path in paths]
     if [] in poems:
         raise InputError(f"{paths[poems.index([])]}: no sonnets; the floors need at least one")
-    real = [lines_of(full_text(poem)) for poem in dev]
+    real = [lines_of(full_text(poem)) for poem in dev]  # whose form as these imperfect measures see it is told, too
     form = {f"real_{name}": value for name, value in (lengths(real) | verse_scores(real)).items()}
     found = floors([*train, *select], dev, settings.confidence, settings.seed)
     write_json(METRICS / "sonnets/floors.json", found | form)

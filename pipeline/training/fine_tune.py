@@ -60,8 +60,8 @@ class Classifier:
 
     def predict(self, name: str, model: PreTrainedModel, run: Run) -> dict[str, np.ndarray]:
         """Class probabilities of a split by the name of their file; of `dev`, those of swapped pairs, too."""
-        split, swapped = self.splits[name], name == "dev"
-        found, other = probabilities(model, split, run.compute.precision, self.both_orders, swapped)
+        precision, swapped = run.compute.precision, name == "dev"
+        found, other = probabilities(model, self.splits[name], precision, self.both_orders, swapped)
         return {name: found} if other is None else {name: found, f"{name}_swapped": other}
 
     def write(self, folder: Path, name: str, predicted: Mapping[str, np.ndarray]) -> None:

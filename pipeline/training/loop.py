@@ -104,7 +104,7 @@ class Loop(Trainer):
         evaluator: Evaluator | None,
         callbacks: list[TrainerCallback],
     ) -> None:
-        self.rows, self.objective, self.evaluator, self.precision = rows, objective, evaluator, precision
+        self.objective, self.evaluator, self.precision = objective, evaluator, precision
         self.parts: dict[str, list[Tensor]] = {}
         self.control: TrainerControl
         super().__init__(model, arguments, training_batch, rows, eval_dataset=rows, callbacks=callbacks)
@@ -119,9 +119,9 @@ class Loop(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """The batches, all of each in every process; to a GPU they are copied while it works on the one before."""
         size, device = self.args.per_device_train_batch_size, self.args.device
-        sampler = ByLength([len(row["input_ids"]) for row in self.rows], size, self.args.seed)
-        pin = device.type == "cuda"
-        loader = DataLoader(self.rows, size, sampler=sampler, collate_fn=training_batch, pin_memory=pin)
+        rows, pin = self.train_dataset, device.type == "cuda"
+        sampler = ByLength([len(row["input_ids"]) for row in rows], size, self.args.seed)
+        loader = DataLoader(rows, size, sampler=sampler, collate_fn=training_batch, pin_memory=pin)
         return prepare_data_loader(loader, device, 1, 0, put_on_device=True, non_blocking=True)
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: object, **__: object) -> Tensor:
@@ -217,8 +217,7 @@ class ByLength(Sampler[int]):
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = list(lengths), batch_size, seed, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before every epoch, also before the one that it resumes."""
+    def set_epoch(self, epoch: int) -> None:  # the Trainer calls it, also before the epoch that it resumes
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -26,8 +26,7 @@ def from_scratch(scratch: Scratch, prepared: Path, run: Run) -> tuple[GPT2LMHead
     if not documents:
         raise InputError("params.yaml: backbone.scratch.corpora: none of them has any text in data/prepared")
     tokenizer = train_tokenizer(documents, scratch.vocab_size)
-    end = end_of_text(tokenizer)
-    vocabulary = tokenizer.get_vocab_size()
+    vocabulary, end = tokenizer.get_vocab_size(), end_of_text(tokenizer)
     config = GPT2Config(vocab_size=vocabulary, bos_token_id=end, eos_token_id=end, activation_function=GELU)
     config.n_embd, config.n_layer, config.n_head = scratch.width, scratch.layers, scratch.heads
     config.n_positions = scratch.context
@@ -67,7 +66,9 @@ def train_tokenizer(documents: list[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fixed = {"special_tokens": [END_OF_TEXT], "initial_alphabet": pre_tokenizers.ByteLevel.alphabet()}
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, show_progress=False, **fixed)
+    special, alphabet = [END_OF_TEXT], pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(documents, trainer)
     return tokenizer

@@ -33,9 +33,9 @@ class Run:
     """One training, with the precision of params.yaml. It seeds torch: draw the model's new weights after that.
 
     Args:
-        name: of the model's folder below models/ and of its curves below plots/curves/, such as paraphrase/baseline.
+        name: of the folder below models/ and plots/curves/, such as paraphrase/baseline.
         inputs: files and folders that the model, its rows and its evaluation are read from.
-        seed: another seed than that of params.yaml.
+        seed: another one than that of params.yaml.
     """
 
     def __init__(

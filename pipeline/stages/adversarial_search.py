@@ -26,16 +26,16 @@ from pipeline.training.run import scratch_folder
 
 
 def main(shard: str) -> None:
-    params, folder, train = load_params(), Path("models/generator"), PREPARED / "paraphrase" / "train.csv"
+    params, source, train = load_params(), Path("models/generator"), PREPARED / "paraphrase" / "train.csv"
     settings, compute, seed = params.adversarial, params.compute, params.seed
     number = named(settings.shards, shard, "adversarial.shards")
     make_deterministic(seed, compute)
     questions, given = choose_questions(settings, seed)
-    generator = open_generator(folder)
+    generator = open_generator(source)
     meaning = open_meaning_gate(settings.meaning, Path(settings.classifier))
     surface = open_surface_gate(settings.surface)
     fixed = [settings.sampling.model_dump(), compute.model_dump(), seed]
-    run = scratch_folder(f"adversarial_search/{shard}", fixed, [folder, train])
+    run = scratch_folder(f"adversarial_search/{shard}", fixed, [source, train])
     generate = partial(generate_once, generator=generator, sampling=settings.sampling, seed=seed, run=run)
     found: list[Candidate] = []
     least, most = settings.meaning.threshold, settings.surface.threshold

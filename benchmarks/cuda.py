@@ -84,7 +84,7 @@ def training(tokenizer: Tokenizer, rate: float, gpu: str, rounds: int) -> None:
         rounds,
         "pairs/s",
     )
-    work = flops(model.config, [len(row["input_ids"]) for row in rows.rows]) / len(rows)
+    work = flops(model.config, [len(row["input_ids"]) for row in rows]) / len(rows)
     lines = table(found, "pairs_per_second", "of_course_loop", lambda _: "course loop, fp32")
     for line, (name, row) in zip(lines, found.items(), strict=True):
         if "bf16" in name:

@@ -236,7 +236,7 @@ def trainer_default(size: str, rows: Rows, steps: int, number: int) -> float:
             "attention_mask": [1] * len(row["input_ids"]) + [0] * (LENGTH - len(row["input_ids"])),
             "labels": row["labels"],
         }
-        for row in rows.rows
+        for row in rows
     ]
     clock = _Clock(1 + steps)
     with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(Enough):

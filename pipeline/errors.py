@@ -37,19 +37,6 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def one_argument(arguments: Sequence[str], name: str) -> str:
-    """The stage's only argument."""
-    if len(arguments) != 1:
-        raise InputError(f"expected one argument, the {name}; got {len(arguments)}")
-    return arguments[0]
-
-
-def no_arguments(arguments: Sequence[str]) -> None:
-    """The stage has none."""
-    if arguments:
-        raise InputError(f"expected no argument, got {' '.join(arguments)}")
-
-
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:
     """Run `main(arguments)`; expected failures end with one line on stderr and exit code 1."""
     print_anywhere()

@@ -133,12 +133,12 @@ def run_all() -> None:
     """Every evaluation stage, then the report."""
     params = parse(PARAMS)
     for row in params["sentiment"]["methods"]:
-        evaluate_sentiment.main([row, *evaluation_words()])
+        evaluate_sentiment.main(row, *evaluation_words())
     for name in params["paraphrase"]["ensembles"]:
-        ensemble.main([name])
+        ensemble.main(name)
     for row in (*params["paraphrase"]["methods"], *params["paraphrase"]["ensembles"]):
-        evaluate_paraphrase.main([row, *evaluation_words()])
+        evaluate_paraphrase.main(row, *evaluation_words())
     for system in params["sonnet"]["systems"]:
-        evaluate_sonnets.main([system, *evaluation_words()])
-    evaluate_floors.main(evaluation_words())
-    report.main([])
+        evaluate_sonnets.main(system, *evaluation_words())
+    evaluate_floors.main(*evaluation_words())
+    report.main()

@@ -189,10 +189,10 @@ BAD_PREPARES: dict[str, tuple[Break, str]] = {
 }
 
 
-def run(main: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]) -> str:
+def run(main: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line on stderr of a stage that ends with exit code 1."""
     with pytest.raises(SystemExit) as end:
-        stage_main(main)
+        stage_main(lambda _: main())
     assert end.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.endswith("\n") and error.count("\n") == 1

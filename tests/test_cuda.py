@@ -148,7 +148,7 @@ def test_no_step_makes_the_host_wait(name: str, backbone: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", [*OBJECTIVES, "exact_match"])
 def test_loss_and_gradients_are_those_of_the_cpu(name: str, backbone: Path) -> None:
-    batch, found = training_batch(rows_of(name).rows), []
+    batch, found = training_batch(rows_of(name)), []
     for device in ("cpu", "cuda"):
         model = fresh(name, backbone).to(device)
         for module in model.modules():

@@ -117,7 +117,7 @@ def test_an_interruption_is_said_once_and_ends_all(project: Path) -> None:
 def test_parameters_must_say_what_is_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match="compute.processes is 2, but 4 were started: set it to 4"):
-        in_processes(lambda _: None)([])
+        in_processes(lambda: None)()
 
 
 def process_of(rank: int, folder: Path) -> int:

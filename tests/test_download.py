@@ -179,11 +179,11 @@ def test_a_manifest_becomes_data_raw(server: Server, workplace: Path, params: Ca
     server.files = {path.name: path.read_bytes() for path in course.iterdir()}
     write_manifest(Path("manifest.yaml"), server)
     params("manifest.yaml")
-    download.main([])
+    download.main()
     assert {path.name: path.read_bytes() for path in raw.RAW.iterdir()} == server.files
     assert not raw.DOWNLOADS.exists()
     server.files, requests = {}, len(server.ranges)
-    download.main([])  # data/raw has everything
+    download.main()  # data/raw has everything
     assert len(server.ranges) == requests
 
 
@@ -194,12 +194,12 @@ def test_a_failed_run_keeps_what_it_fetched(server: Server, workplace: Path, par
     params("manifest.yaml")
     last = server.files.pop("TRUE_sonnets_held_out_dev.txt")
     with pytest.raises(InputError, match="TRUE_sonnets_held_out_dev.txt: could not be fetched"):
-        download.main([])
+        download.main()
     assert not raw.RAW.exists()
     assert len(list(raw.DOWNLOADS.iterdir())) == len(server.files)
     requests = len(server.ranges)
     server.files["TRUE_sonnets_held_out_dev.txt"] = last
-    download.main([])
+    download.main()
     assert len(server.ranges) == requests + 1
     assert len(list(raw.RAW.iterdir())) == len(server.files)
 
@@ -210,7 +210,7 @@ def test_a_folder_becomes_data_raw(workplace: Path, params: Callable[[str], None
     raw.RAW.mkdir(parents=True)
     (raw.RAW / "old.csv").write_text("of an earlier run")
     params("course")
-    download.main([])
+    download.main()
     assert {path.name for path in raw.RAW.iterdir()} == {path.name for path in course.iterdir()} - {"notes.md"}
 
 

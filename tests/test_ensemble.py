@@ -147,7 +147,7 @@ def choose(entries: dict[str, object], folder: Path) -> None:
 
 
 def test_equal_weights_average_every_split(in_project: Path) -> None:
-    ensemble.main(["ensemble"])
+    ensemble.main("ensemble")
     for split in SPLITS:
         members = [read_any_predictions(folder_of(member) / f"{split}.csv") for member in MEMBERS]
         found = result("ensemble", split)
@@ -162,7 +162,7 @@ def test_equal_weights_average_every_split(in_project: Path) -> None:
 
 
 def test_fitted_weights_never_see_dev_and_select_is_cross_fitted(in_project: Path) -> None:
-    ensemble.main(["ensemble_weighted"])
+    ensemble.main("ensemble_weighted")
     select = [read_any_predictions(folder_of(member) / "select.csv") for member in MEMBERS]
     stacked = np.stack([member.probabilities for member in select])
     weights = fit_weights(stacked, select[0].labels)
@@ -173,7 +173,7 @@ def test_fitted_weights_never_see_dev_and_select_is_cross_fitted(in_project: Pat
     folds = folds_of(40, YAML(typ="safe").load(Path("params.yaml"))["seed"])
     honest = cross_fitted(stacked, select[0].labels, folds)
     assert result("ensemble_weighted", "select").probabilities == pytest.approx(honest, abs=1e-6)
-    evaluate_paraphrase.main(["ensemble_weighted", *evaluation_words()])
+    evaluate_paraphrase.main("ensemble_weighted", *evaluation_words())
     metrics = read_json(Path("metrics/paraphrase/ensemble_weighted.json"))
     expected = accuracy(confusion(Predictions(select[0].ids, select[0].labels, honest)))
     assert metrics["select_accuracy"] == pytest.approx(float(expected)) and "reported_accuracy" not in metrics
@@ -183,11 +183,11 @@ def test_rows_without_swapped_or_adversarial_pairs_can_be_averaged(in_project: P
     for member in MEMBERS:
         write_predictions(folder_of(member), "ap_h", [], [], np.zeros((0, 2)), "Header")
     (folder_of("last_pooling") / "dev_swapped.csv").unlink()
-    ensemble.main(["ensemble"])
+    ensemble.main("ensemble")
     folder = Path("predictions/paraphrase_ensembles/ensemble")
     assert (folder / "ap_h.csv").read_text() == "id,label,p_0,p_1\n"
     assert not (folder / "dev_swapped.csv").exists()
-    evaluate_paraphrase.main(["ensemble", *evaluation_words()])
+    evaluate_paraphrase.main("ensemble", *evaluation_words())
     metrics = read_json(Path("metrics/paraphrase/ensemble.json"))
     assert "order_flip_rate" not in metrics and "ap_h_rows" not in metrics
 
@@ -211,7 +211,7 @@ def test_members_that_do_not_fit_are_named_and_nothing_is_written(
 ) -> None:
     cut(folder_of("mean_pooling") / f"{split}.csv", edit)
     with pytest.raises(InputError, match=f"mean_pooling/{split}.csv") as caught:
-        ensemble.main(["ensemble"])
+        ensemble.main("ensemble")
     assert message in str(caught.value)
     assert not Path("predictions/paraphrase_ensembles/ensemble").exists()
 
@@ -220,7 +220,7 @@ def test_select_needs_labels(in_project: Path) -> None:
     for member in MEMBERS:
         cut(folder_of(member) / "select.csv", lambda lines: lines[:2])
     with pytest.raises(InputError, match="select.csv: expected at least two rows"):
-        ensemble.main(["ensemble"])
+        ensemble.main("ensemble")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_training_step_never_waits_for_a_number(name: str, backbone: Path, tmp
 def test_forward_and_backward_on_meta(name: str, backbone: Path) -> None:
     """Nothing depends on values or makes a tensor on the CPU: it would not meet those of the model."""
     model = model_of(name, backbone).to("meta")
-    batch = training_batch(rows_of(name).rows)
+    batch = training_batch(rows_of(name))
     moved = {key: value if key == HOST else value.to("meta") for key, value in batch.items()}
     loss, parts = loss_of(name)(model, moved)
     loss.backward()
@@ -161,7 +161,7 @@ def test_forward_and_backward_on_meta(name: str, backbone: Path) -> None:
 
 
 def test_a_batch_keeps_its_numbers_on_the_host() -> None:
-    rows = rows_of("cross_entropy").rows
+    rows = rows_of("cross_entropy")
     batch = training_batch(rows)
     assert set(batch) == {*collate(rows), HOST}
     assert set(batch[HOST]) == {"labels", "tasks", "lengths", "swapped_lengths", "first_lengths", "second_lengths"}
@@ -172,7 +172,7 @@ def test_a_batch_keeps_its_numbers_on_the_host() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_steps_that_depend_on_more_than_shapes_are_told_apart(name: str, backbone: Path) -> None:
     """What a CUDA graph repeats must not depend on what the host looked up for one batch."""
-    batch = training_batch(rows_of(name).rows)
+    batch = training_batch(rows_of(name))
     columns = HostColumns(batch[HOST])
     loss_of(name)(model_of(name, backbone), batch | {HOST: columns})
     assert columns.asked == (name in ON_HOST)
@@ -184,7 +184,7 @@ def test_more_padding_changes_nothing(name: str, backbone: Path) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    for batch in (training_batch(rows_of(name).rows), rounded(training_batch(rows_of(name).rows), 96)):
+    for batch in (training_batch(rows_of(name)), rounded(training_batch(rows_of(name)), 96)):
         model.zero_grad()
         loss, _ = loss_of(name)(model, batch)
         loss.backward()
@@ -204,7 +204,7 @@ def test_batches_are_padded_to_few_lengths_that_the_model_has() -> None:
 def test_the_language_model_forward_of_transformers_agrees() -> None:
     """The sum over rows chosen on the host is the mean that transformers computes from labels."""
     model: GPT2LMHeadModel = tiny_model(400, 0).double()
-    batch = training_batch(Rows(PROMPTS).rows)
+    batch = training_batch(Rows(PROMPTS))
     real = torch.arange(batch["input_ids"].shape[1]) < batch["lengths"][:, None]
     expected = model(batch["input_ids"], labels=batch["input_ids"].masked_fill(~real, -100)).loss
     assert language_model.loss(model, batch)[0].item() == pytest.approx(expected.item(), abs=1e-6)

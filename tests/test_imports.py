@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.stages.__main__ import MODELS
+from pipeline.errors import InputError
+from pipeline.stages.__main__ import MODELS, main
 
 ROOT = Path(__file__).parents[1]
 STAGES = {path.stem for path in (ROOT / "pipeline/stages").glob("[!_]*.py")}
@@ -48,3 +49,9 @@ def test_only_stages_run(words: list[str]) -> None:
     found = subprocess.run([sys.executable, "-m", "pipeline.stages", *words], cwd=ROOT, capture_output=True, text=True)
     assert (found.stdout, found.returncode, found.stderr.count("\n")) == ("", 1, 1)
     assert found.stderr.startswith("error: usage: python -m pipeline.stages <stage> ...; stages: adversarial, ")
+
+
+@pytest.mark.parametrize("words", ["download surprise", "training_set", "translate es"])
+def test_wrong_arguments_are_refused(words: str) -> None:
+    with pytest.raises(InputError, match=f"usage: python -m pipeline.stages {words.split()[0]}"):
+        main(words.split())

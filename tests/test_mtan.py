@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
 from pipeline.models import mtan
+from pipeline.models.backbone import load_weights
 from pipeline.models.mtan import MtanClassifier, build_mtan
 from pipeline.models.trunk import states
-from pipeline.models.weights import load_weights
 from pipeline.objectives import multitask
 from pipeline.text.batches import collate
 

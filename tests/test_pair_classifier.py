@@ -15,9 +15,9 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.tasks import Paraphrase
 from pipeline.errors import InputError
+from pipeline.models.backbone import load_weights
 from pipeline.models.classifier import GPT2Classifier
 from pipeline.models.mtan import MtanClassifier
-from pipeline.models.weights import load_weights
 from pipeline.objectives import cross_entropy, multitask, simcse
 from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair, read_pairs, write_pairs
@@ -229,12 +229,12 @@ def test_rows_of_every_task_are_told_apart(backbone: Path) -> None:
     write_pairs(Path("data/prepared/etpc/train.csv"), PAIRS[:3])
     settings = row(tasks=["sst", "etpc"], max_length=60)
     rows = training_rows(TOKENIZER, settings, [])
-    assert [example["tasks"] for example in rows.rows] == [0] * 5 + [1] * 5 + [2] * 3
+    assert [example["tasks"] for example in rows] == [0] * 5 + [1] * 5 + [2] * 3
     pairs = read_pairs(Path("data/prepared/paraphrase/train.csv"))
-    assert [example["input_ids"] for example in rows.rows[:5]] == encode_pairs(TOKENIZER, pairs, 60)
-    assert [example["input_ids"] for example in rows.rows[10:]] == encode_pairs(TOKENIZER, PAIRS[:3], 60)
-    assert all(TOKENIZER.decode(example["input_ids"]).startswith("train") for example in rows.rows[5:10])
-    assert [example["labels"] for example in rows.rows[10:]] == [pair.label for pair in PAIRS[:3]]
+    assert [example["input_ids"] for example in rows[:5]] == encode_pairs(TOKENIZER, pairs, 60)
+    assert [example["input_ids"] for example in rows[10:]] == encode_pairs(TOKENIZER, PAIRS[:3], 60)
+    assert all(TOKENIZER.decode(example["input_ids"]).startswith("train") for example in rows[5:10])
+    assert [example["labels"] for example in rows[10:]] == [pair.label for pair in PAIRS[:3]]
     model = new_classifier(backbone, TOKENIZER, settings)
     assert isinstance(model, MtanClassifier) and model.tasks == ["qqp", "sst", "etpc"]
     assert [head.out_features for head in model.heads] == [2, 5, 2]

@@ -81,7 +81,7 @@ def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert [fine for fine, line in doctor.dvc() if "dvc plots" in line] == [False]
         stopped = dvc("plots", "show")
         assert stopped.returncode != 0 and "{plot_divs}" in stopped.stderr  # the message that .dvc/config explains
-        plots_page.main([])
+        plots_page.main()
         assert [fine for fine, line in doctor.dvc() if "dvc plots" in line] == [True]
         for rows, shift in ((["baseline", "r_drop"], 0.0), (["baseline", "r_drop", "fresh"], 0.05)):
             write_results(rows, shift)

@@ -24,7 +24,7 @@ RUN = """
 import importlib, sys
 for stage in sys.argv[1:]:
     name, *arguments = stage.split()
-    importlib.import_module(f"pipeline.stages.{name}").main(arguments)
+    importlib.import_module(f"pipeline.stages.{name}").main(*arguments)
 """
 BASIS = ("download", "prepare", "backbone", "train_paraphrase baseline")
 STAGES = (

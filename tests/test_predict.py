@@ -23,8 +23,8 @@ from pipeline.commands.predict import read_records
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.files import write_json
+from pipeline.models.backbone import load_weights
 from pipeline.models.classifier import build_classifier
-from pipeline.models.weights import load_weights
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import copy_tokenizer, encode_pairs, encode_texts, load_tokenizer
 from pipeline.training.pair_rows import new_classifier

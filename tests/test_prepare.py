@@ -45,7 +45,7 @@ def prepared() -> dict[str, bytes]:
 
 
 def test_every_file_is_written_and_every_row_accounted_for() -> None:
-    prepare.main([])
+    prepare.main()
     figures = read_json(Path("metrics/data.json"))
     for corpus, read in LABELLED.items():
         rows = {split: read(PREPARED / corpus / f"{split}.csv") for split in ("train", "select", "dev", "test")}
@@ -70,7 +70,7 @@ def test_every_file_is_written_and_every_row_accounted_for() -> None:
 
 
 def test_figures_are_flat_numbers() -> None:
-    prepare.main([])
+    prepare.main()
     values = [
         value for corpus in read_json(prepare.METRICS).values() for split in corpus.values() for value in split.values()
     ]
@@ -80,19 +80,19 @@ def test_figures_are_flat_numbers() -> None:
 def test_optional_files_may_be_absent() -> None:
     for name in ("ETPC.xml", "ap-h-train.csv", "plays.txt"):
         (RAW / name).unlink()
-    prepare.main([])
+    prepare.main()
     assert read_pairs(PREPARED / "etpc/train.csv") == read_pairs(PREPARED / "ap_h/train.csv") == []
     assert read_pairs(PREPARED / "ap_h/dev.csv") == []
     assert (PREPARED / "plays/train.jsonl").read_text() == ""
 
 
 def test_the_seed_decides_everything() -> None:
-    prepare.main([])
+    prepare.main()
     first = prepared()
-    prepare.main([])
+    prepare.main()
     assert prepared() == first
     Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 11711", "seed: 7"))
-    prepare.main([])
+    prepare.main()
     second = prepared()
     assert {name for name in first if first[name] != second[name]} == {
         str(PREPARED / corpus / f"{split}.{suffix}")
@@ -103,7 +103,7 @@ def test_the_seed_decides_everything() -> None:
 
 def test_course_style_leaves_poems_alone() -> None:
     write_params(style="course")
-    prepare.main([])
+    prepare.main()
     pair = read_pairs(PREPARED / "paraphrase/train.csv")[0]
     assert pair.sentence1 == pair.sentence1.lower() and pair.sentence1.endswith(" ?")
     assert read_poems(PREPARED / "sonnets/train.jsonl")[0].prompt.startswith("The ")
@@ -111,7 +111,7 @@ def test_course_style_leaves_poems_alone() -> None:
 
 def test_train_rows_caps_what_is_carved() -> None:
     write_params(train_rows={"sst": 20, "cfimdb": None, "paraphrase": 30})
-    prepare.main([])
+    prepare.main()
     figures = read_json(prepare.METRICS)
     assert figures["sst"]["train"]["rows"] + figures["sst"]["select"]["rows"] == 20
     assert figures["paraphrase"]["train"]["dropped_cap"] == 30
@@ -130,7 +130,7 @@ def test_repeated_contradictory_and_leaked_rows() -> None:
     dev = [[0, "d0", "out", "held", 1], [1, "d1", "question 3", "x", 0], [2, "d2", "question 3", "x", 0]]
     write_table(RAW / "quora-dev.csv", QUORA, dev)
     write_table(RAW / "quora-test-student.csv", QUORA[:-1], [[0, "t0", "test one", "test two"]] * 2)
-    prepare.main([])
+    prepare.main()
     figures = read_json(prepare.METRICS)["paraphrase"]
     assert {name: count for name, count in figures["train"].items() if name.startswith("dropped")} == {
         "dropped_conflicting_label": 2,
@@ -142,11 +142,11 @@ def test_repeated_contradictory_and_leaked_rows() -> None:
 
 
 def test_a_failed_run_leaves_the_earlier_outputs() -> None:
-    prepare.main([])
+    prepare.main()
     before = prepared()
     (RAW / "sonnets.txt").write_text("no number anywhere\n")
     with pytest.raises(InputError, match="sonnets.txt"):
-        prepare.main([])
+        prepare.main()
     assert prepared() == before
 
 

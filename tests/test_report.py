@@ -69,7 +69,7 @@ def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: 
     del params["paraphrase"]["methods"]["mean_pooling"]
     with open("params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
-    report.main([])
+    report.main()
     for name in ("plots/report.html", "metrics/summary.md", "plots/tables/forest_accuracy.csv"):
         shown = Path(name).read_text().replace("<wbr>", "").split("<h2>What was run</h2>")[0]
         assert "mean_pooling" not in shown and "ensemble_weighted" not in shown, name
@@ -78,14 +78,14 @@ def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: 
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("last_pooling:", "fresh:"))
     with pytest.raises(OSError, match="fresh.json"):
-        report.main([])
+        report.main()
 
 
 def test_an_absolute_data_path_is_not_shown(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     Path("params.yaml").write_text(Path("params.yaml").read_text().replace("data/sample ", "/home/someone/corpora "))
-    report.main([])
+    report.main()
     for name in ("plots/report.html", "metrics/summary.md"):
         assert "corpora" in Path(name).read_text() and "someone" not in Path(name).read_text()
 
@@ -215,11 +215,6 @@ def test_rows_without_metrics_are_named(project: Path, tmp_path: Path, monkeypat
     write_text(Path("plots/curves/paraphrase/baseline/train_loss.tsv"), "step\ttrain_loss\n1\n")
     with pytest.raises(InputError, match="train_loss.tsv"):
         results.curves_of("paraphrase", "baseline")
-
-
-def test_arguments_are_refused() -> None:
-    with pytest.raises(InputError, match="usage"):
-        report.main(["surprise"])
 
 
 def test_no_deep_learning_library_is_loaded() -> None:

@@ -162,7 +162,7 @@ def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_stage_writes_metrics_and_slices(row: Path) -> None:
-    evaluate_paraphrase.main(["baseline", *evaluation_words()])
+    evaluate_paraphrase.main("baseline", *evaluation_words())
     metrics = read_json(Path("metrics/paraphrase/baseline.json"))
     assert "order_flip_rate" not in metrics
     labels, positive = scored(400)
@@ -180,7 +180,7 @@ def test_the_stage_writes_metrics_and_slices(row: Path) -> None:
     flipped = np.where(np.arange(400) % 10 == 0, 1 - positive, positive)
     ids, expected = [f"q{index}" for index in range(400)], np.mean((flipped > 0.5) != (positive > 0.5))
     write_predictions(row, "dev_swapped", ids, labels.tolist(), np.stack([1 - flipped, flipped], 1), "Header")
-    evaluate_paraphrase.main(["baseline", *evaluation_words()])
+    evaluate_paraphrase.main("baseline", *evaluation_words())
     assert read_json(Path("metrics/paraphrase/baseline.json")) == metrics | {
         "order_flip_rate": pytest.approx(expected, abs=1e-6)
     }
@@ -189,4 +189,4 @@ def test_the_stage_writes_metrics_and_slices(row: Path) -> None:
 def test_texts_of_other_pairs_are_refused(row: Path) -> None:
     write_pairs(PREPARED / "paraphrase/dev.csv", [Pair("other", "a", "b", 1)])
     with pytest.raises(InputError, match="paraphrase/dev.csv: other rows than in the dev predictions of baseline"):
-        evaluate_paraphrase.main(["baseline", *evaluation_words()])
+        evaluate_paraphrase.main("baseline", *evaluation_words())

@@ -54,7 +54,7 @@ for stage, *arguments in (
     (code,), (plots_page,), (download,), (prepare,), (translate, "es", "0"), (back_translate, "es"),
     (training_set, "back_translation"),
 ):
-    stage.main(arguments)
+    stage.main(*arguments)
 os.mkdir("report")
 os.chdir("report")
 report_project.make_project(Path.cwd())

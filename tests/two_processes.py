@@ -117,7 +117,7 @@ def _language_model(scratch: Path, adapter: dict[str, Any] | None) -> dict[str, 
     rows = Rows(encode_documents(tokenizer, texts, settings.max_length))
     model: Any = language_model_of(settings).double()
     evaluate = select_scores(tokenizer, poems[:3], settings, 5)
-    return _train(model, rows, language_model.loss, settings, scratch, evaluate, "select_chrf")
+    return _train(model, rows, language_model.loss, settings, scratch, evaluate)
 
 
 def _train(
@@ -127,13 +127,12 @@ def _train(
     settings: Any,  # noqa: ANN401
     scratch: Path,
     evaluate: Callable[..., dict[str, float]],
-    best: str = "select_accuracy",
 ) -> dict[str, Any]:
     """float64: AdamW makes whole steps of gradients that are nothing but rounding."""
     from pipeline.training.loop import train
 
     assert len(rows) % settings.batch_size == 1
-    kept = train(model, rows, objective, settings, scratch, 5, "fp32", evaluate, best)
+    kept = train(model, rows, objective, settings, scratch, 5, "fp32", evaluate)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     curves = {path.name: path.read_text() for path in sorted((scratch / "curves").glob("*.tsv"))}
     return {"weights": weights, "metrics": evaluate(model.eval()), "best": kept[0].name, "curves": curves}

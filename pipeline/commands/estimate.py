@@ -90,8 +90,8 @@ def run(options: argparse.Namespace) -> None:
             PARAMS.write_text(json.dumps(values))  # JSON is YAML
             Path(".dvc").mkdir()
             stages = Repo(config={"core": {"no_scm": True}}).index.stages
-            download.main([])
-            prepare.main([])
+            download.main()
+            prepare.main()
             estimate = Estimate(params, read_json(prepare.METRICS), measure(params, config))
             costs = Series({stage.addressing: estimate.seconds(stage.addressing) for stage in stages}).sort_index()
     print(table(costs, real, options.rows).to_string())

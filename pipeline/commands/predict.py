@@ -158,9 +158,9 @@ def load_classifier(task: str, row: str, settings: "Sentiment | Paraphrase") -> 
     from transformers.utils import logging
 
     from pipeline.compute.reproducible import make_deterministic
+    from pipeline.models.backbone import load_weights
     from pipeline.models.classifier import GPT2Classifier
     from pipeline.models.mtan import MtanClassifier
-    from pipeline.models.weights import load_weights
     from pipeline.training.pair_rows import new_classifier
 
     params, folder = load_params(), Path("models", task, row)

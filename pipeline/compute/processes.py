@@ -24,7 +24,7 @@ from pipeline.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Main = Callable[[Sequence[str]], None]
+Main = Callable[..., None]
 
 LAUNCHER = "STAGE_LAUNCHER"  # environment of processes that this module has started: the process id of their parent
 PATIENCE = 5.0  # seconds; the others are ended within less when one of them has died
@@ -71,7 +71,7 @@ def in_processes(main: Main) -> Main:
     """`main` of a stage that uses a model: runs in as many processes as params.yaml says."""
 
     @wraps(main)
-    def run(arguments: Sequence[str]) -> None:
+    def run(*arguments: str) -> None:
         processes, started = load_params().compute.processes, int(os.environ.get("WORLD_SIZE", "0"))
         if started not in (0, processes):
             raise InputError(
@@ -79,7 +79,7 @@ def in_processes(main: Main) -> Main:
                 "that the parameters say what was run"
             )
         if processes == 1:
-            main(arguments)
+            main(*arguments)
         elif started:
             _join_and_run(main, arguments)
         else:
@@ -140,7 +140,7 @@ def _join_and_run(main: Main, arguments: Sequence[str]) -> None:
 
             messages.set_verbosity_error()
             messages.disable_progress_bar()
-        main(arguments)
+        main(*arguments)
     except Exception as error:
         # What all processes find wrong is said once, and a connection broken by another's end is worth no traceback:
         # this process is ended while it waits.

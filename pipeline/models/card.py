@@ -5,36 +5,25 @@ from pathlib import Path
 from pipeline.config.training import Training
 from pipeline.files import read_json
 
-_CLASSIFIER = "Its scores on dev are in metrics/{task}/{row}.json, its mistakes in plots/report.html."
-_TASKS = {  # class to load it with, what it is for, where its scores are
-    "sentiment": ("SequenceClassification", "sentiment of a sentence or review, class 0 is the worst", _CLASSIFIER),
-    "paraphrase": ("SequenceClassification", "whether two questions ask the same, class 1 is yes", _CLASSIFIER),
-    "sonnet": (
-        "CausalLM",
-        "continuing a sonnet from its first three lines",
-        "Scores of the poems that systems write with it are in metrics/sonnets.",
-    ),
+USES = {
+    "sentiment": "sentiment of a sentence or review, class 0 is the worst",
+    "paraphrase": "whether two questions ask the same, class 1 is yes",
+    "sonnet": "continuing a sonnet from its first three lines",
 }
 
 
 def model_card(task: str, row: str, settings: Training, rows: int, best: Path) -> str:
-    """Markdown with a metadata header.
-
-    Args:
-        rows: of training data.
-        best: the kept checkpoint's folder, which holds its scores.
-    """
-    kind, use, scores = _TASKS[task]
-    adapted, train = (best / "adapter_config.json").exists(), getattr(settings, "train", None)
+    """Markdown with a metadata header: `rows` are those of training, `best` is the kept checkpoint with its scores."""
+    kind = "CausalLM" if task == "sonnet" else "SequenceClassification"
+    scores = f"Its scores on dev are in metrics/{task}/{row}.json, its mistakes in plots/report.html."
+    scores = "Scores of the poems that systems write with it are in metrics/sonnets." if task == "sonnet" else scores
+    data = f" (data/{train})" if (train := getattr(settings, "train", None)) else ""
+    adapted = (best / "adapter_config.json").exists()
     model = f'AutoModelFor{kind}.from_pretrained("models/{"backbone" if adapted else f"{task}/{row}"}")'
     peft = f'\nmodel = PeftModel.from_pretrained(model, "models/{task}/{row}")' if adapted else ""
     folder = "\nThe folder holds an adapter of models/backbone: load it in the project's folder.\n" if adapted else ""
-    data = f" (data/{train})" if train else ""
-    table = "|---|---|\n{}"
-    selected, parameters = (
-        table.format("\n".join(f"| {name} | {value} |" for name, value in values.items()))
-        for values in (read_json(best / "score.json"), settings.model_dump())
-    )
+    tables = (read_json(best / "score.json"), settings.model_dump())
+    selected, parameters = ("\n".join(f"| {key} | {value} |" for key, value in table.items()) for table in tables)
     return f"""---
 language: en
 library_name: {"peft" if adapted else "transformers"}
@@ -43,9 +32,9 @@ tags: [gpt2, {task}]
 ---
 # {task} / {row}
 
-GPT-2 fine-tuned by the pipeline stage `train_{task}@{row}` for {use}.
+GPT-2 fine-tuned by the pipeline stage `train_{task}@{row}` for {USES[task]}.
 It was trained on {rows:,} rows of the `train` split{data}, and this checkpoint was chosen on the
-`select` split, which was carved out of the training file. {scores.format(task=task, row=row)}
+`select` split, which was carved out of the training file. {scores}
 
 Limits: it has learnt from one corpus with one kind of text, carries the mistakes and prejudices of that corpus and of
 the backbone's, and was not tested on anything else. The licences of the data (README of the project) apply to it.
@@ -57,9 +46,11 @@ model = {model}{peft}
 ```
 {folder}{_own_class(settings)}
 | at selection | value |
+|---|---|
 {selected}
 
 | parameter | value |
+|---|---|
 {parameters}
 """
 
@@ -68,10 +59,9 @@ def _own_class(settings: Training) -> str:
     """Which class of this project loads what transformers' own classes do not."""
     mean, match = getattr(settings, "pooling", "last") == "mean", getattr(settings, "exact_match", False)
     own = ["pools by the mean over the tokens"] * mean + ["marks the tokens that stand in both sentences"] * match
+    does, name = f"{' and '.join(own)}, which transformers' own class does not do", "classifier.GPT2"
     if getattr(settings, "tasks", None):
         does, name = "is a multi-task attention network, which transformers' class loads without its heads", "mtan.Mtan"
-    elif own:
-        does, name = f"{' and '.join(own)}, which transformers' own class does not do", "classifier.GPT2"
-    else:
+    elif not own:
         return ""
     return f"\nThis row {does}:\nload it with `pipeline.models.{name}Classifier.from_pretrained`.\n"

@@ -15,8 +15,8 @@ from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
 
 from pipeline.compute.reproducible import full
+from pipeline.models.backbone import with_new_parts
 from pipeline.models.trunk import states
-from pipeline.models.weights import with_new_parts
 
 Pooling = Literal["last", "mean"]
 
@@ -24,8 +24,8 @@ Pooling = Literal["last", "mean"]
 class GPT2Classifier(GPT2PreTrainedModel):
     """Logits from the last real token, or from the mean over the real tokens, of right-padded input.
 
-    `config.pooling`, `config.head_dropout` and `config.freeze_backbone` are stored with the model. So is
-    `config.exact_match`: null, or the template of the pairs whose `shared_tokens` are marked.
+    Its config has `pooling`, `head_dropout`, `freeze_backbone` and `exact_match`: null, or the template of the pairs
+    whose `shared_tokens` are marked.
     """
 
     def __init__(self, config: GPT2Config) -> None:
@@ -39,22 +39,16 @@ class GPT2Classifier(GPT2PreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Classify right-padded prompts.
+        """Logits (batch, num_labels), in torch's default type.
 
-        Args:
-            input_ids: (batch, tokens) int64, padded on the right with any token.
-            lengths: (batch,) int64, the number of real tokens of each row, at least 1.
-
-        Returns:
-            (batch, num_labels) logits, in torch's default type.
+        `input_ids` (batch, tokens) int64: padded on the right with any token; `lengths` (batch,) int64: at least 1.
         """
         return full(self.score(self.head_dropout(self.pooled(input_ids, lengths))))
 
     def pooled(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
         """The (batch, width) states that the head reads: of the last real token, or the mean over the real tokens."""
-        added = None
-        if self.template:
-            added = shared_tokens(input_ids, lengths, self.template)[..., None] * self.exact_match
+        marked = shared_tokens(input_ids, lengths, self.template) if self.template else None
+        added = None if marked is None else marked[..., None] * self.exact_match
         if self.config.pooling == "last":
             return states(self.transformer, input_ids, lengths - 1, added)[-1].squeeze(1)
         hidden = states(self.transformer, input_ids, added=added)[-1]
@@ -64,31 +58,22 @@ class GPT2Classifier(GPT2PreTrainedModel):
     def train(self, mode: bool = True) -> "GPT2Classifier":
         """A frozen backbone is a fixed feature extractor: it stays in evaluation mode while the head trains."""
         super().train(mode)
-        if self.config.freeze_backbone:
-            # Here and not in __init__: `from_pretrained` makes every parameter trainable again.
+        if self.config.freeze_backbone:  # not in __init__: `from_pretrained` makes every parameter trainable again
             self.transformer.requires_grad_(False).eval()
         return self
 
 
 def shared_tokens(ids: Tensor, lengths: Tensor, template: Sequence[Sequence[int]]) -> Tensor:
-    """Whether a token of one sentence of a pair stands in the other sentence too.
+    """Whether a token of one sentence of a pair stands in the other too, (batch, tokens) bool; no pair has none.
 
     The feature f_exact_match of DrQA (Chen et al. 2017, arXiv:1704.00051, section 3.2), of tokens instead of words and
     lemmas. Under causal attention the first sentence never sees the second, and a small model learns to compare them
     late, if at all; here it is told. The classifier adds a learnt vector, zero at first, to these tokens' embeddings.
 
-    Args:
-        ids: (batch, tokens) int64, prompts padded on the right with any token.
-        lengths: (batch,) int64, the number of real tokens of each row.
-        template: the prompt's own tokens before, between and after the sentences, none of the three empty: they belong
-            to no sentence.
-
-    Returns:
-        (batch, tokens) bool; false in a whole row that lacks the tokens between two sentences, such as a text alone.
+    `template` are the prompt's own tokens before, between and after the sentences, none of the three empty.
     """
     before, between, after = template
-    tokens = ids.shape[1]
-    place = torch.arange(tokens, device=ids.device)
+    place = torch.arange(tokens := ids.shape[1], device=ids.device)
     beyond, found = pad(ids, (0, len(between)), value=-1), torch.ones_like(ids, dtype=torch.bool)
     for offset, token in enumerate(between):
         found &= beyond[:, offset : offset + tokens] == token
@@ -111,20 +96,13 @@ def build_classifier(
 ) -> GPT2Classifier:
     """A classifier with the backbone's weights.
 
-    Args:
-        answers: token ids, one a class: the head begins as the language model's rows of these tokens, so that its
-            logits are those of the tokens as the next word. Without them it is drawn from torch's global generator.
-        template: of pairs, whose shared tokens are to be marked; at first the mark changes nothing.
+    With `answers`, a token id a class, the head begins as the language model's rows of these tokens, so that its logits
+    are those of the tokens as the next word. With a `template` of pairs, shared tokens are marked; at first the mark
+    changes nothing.
     """
-    config = GPT2Config.from_pretrained(backbone)
-    config.num_labels = num_labels
-    config.pooling, config.head_dropout, config.freeze_backbone = pooling, head_dropout, freeze
-    config.exact_match = template
-    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
-    model = with_new_parts(GPT2Classifier, backbone, config, ("score", "exact_match")).train()
-    if template:
-        nn.init.zeros_(model.exact_match)  # `from_pretrained` leaves what is in no layer as it finds it in memory
+    settings: dict[str, object] = {"num_labels": num_labels, "pooling": pooling, "head_dropout": head_dropout}
+    settings |= {"freeze_backbone": freeze, "exact_match": template}
+    model = with_new_parts(GPT2Classifier, backbone, dropout, **settings)
     if answers is not None:
-        with torch.no_grad():
-            model.score.weight.copy_(model.transformer.wte.weight[list(answers)])
+        model.score.weight.data.copy_(model.transformer.wte.weight[list(answers)])
     return model

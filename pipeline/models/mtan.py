@@ -10,6 +10,7 @@ layer norm; f, g and h are one such layer each.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -20,8 +21,12 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedMode
 
 from pipeline.compute.data_parallel import spread
 from pipeline.compute.reproducible import full
+from pipeline.models.backbone import with_new_parts
 from pipeline.models.trunk import states
-from pipeline.models.weights import with_new_parts
+
+
+def dense(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU())
 
 
 class AttentionModule(nn.Module):
@@ -29,8 +34,8 @@ class AttentionModule(nn.Module):
 
     def __init__(self, width: int, first: bool) -> None:
         super().__init__()
-        self.f = None if first else _layer(width, width)
-        self.g = _layer(width if first else 2 * width, width)
+        self.f = None if first else dense(width, width)
+        self.g = dense(width if first else 2 * width, width)
         self.h = nn.Linear(width, width)
 
     def forward(self, given: Tensor, output: Tensor, branch: Tensor | None) -> Tensor:
@@ -40,10 +45,6 @@ class AttentionModule(nn.Module):
         return torch.sigmoid(self.h(self.g(given))) * output
 
 
-def _layer(inputs: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU())
-
-
 class MtanClassifier(GPT2PreTrainedModel):
     """A classifier for each of `config.tasks`, with `config.classes` classes; `forward` is that of the first task."""
 
@@ -51,15 +52,12 @@ class MtanClassifier(GPT2PreTrainedModel):
         super().__init__(config)
         self.tasks: list[str] = list(config.tasks)
         self.transformer = GPT2Model(config)
-        self.branches = nn.ModuleList(
-            nn.ModuleList(AttentionModule(config.n_embd, block == 0) for block in range(config.n_layer))
-            for _ in self.tasks
-        )
+        branches = [[AttentionModule(config.n_embd, not block) for block in range(config.n_layer)] for _ in self.tasks]
+        self.branches = nn.ModuleList(map(nn.ModuleList, branches))
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.heads = nn.ModuleList(nn.Linear(config.n_embd, classes, bias=False) for classes in config.classes)
         self.log_variances = nn.Parameter(torch.zeros(len(self.tasks)))
-        self.register_buffer("losses", torch.zeros(5, len(self.tasks)))  # of dynamic weight averaging
-        self.losses: Tensor
+        self.losses = nn.Buffer(torch.zeros(5, len(self.tasks)))  # of dynamic weight averaging
         self.post_init()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -81,21 +79,14 @@ class MtanClassifier(GPT2PreTrainedModel):
         return [*(layer[rows, lengths - 1] for layer in inner), last.squeeze(1)]
 
     def _task(self, task: int, layers: Sequence[Tensor]) -> Tensor:
-        branch, modules = None, cast(nn.ModuleList, self.branches[task])
-        for module, given, output in zip(modules, layers[:-1], layers[1:], strict=True):
+        branch = None
+        for module, (given, output) in zip(cast(nn.ModuleList, self.branches[task]), pairwise(layers), strict=True):
             branch = module(given, output, branch)
-        logits: Tensor = self.heads[task](self.head_dropout(branch))
-        return logits
+        return cast(Tensor, self.heads[task](self.head_dropout(branch)))
 
 
 def build_mtan(backbone: Path, tasks: dict[str, int], dropout: float, head_dropout: float) -> MtanClassifier:
     """The backbone's weights with fresh attention modules and heads (drawn from torch's global generator)."""
-    config = GPT2Config.from_pretrained(backbone)
-    config.tasks, config.classes = list(tasks), list(tasks.values())  # lists: a saved dictionary loses its order
-    config.num_labels, config.head_dropout = config.classes[0], head_dropout
-    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout
-    model = with_new_parts(MtanClassifier, backbone, config, ("branches", "heads", "log_variances", "losses")).train()
-    # `from_pretrained` leaves what is in no layer and not in the folder as it finds it in memory.
-    nn.init.zeros_(model.log_variances)
-    nn.init.zeros_(model.losses)
-    return model
+    names, classes = list(tasks), list(tasks.values())  # lists: a saved dictionary loses its order
+    settings = {"tasks": names, "classes": classes, "num_labels": classes[0], "head_dropout": head_dropout}
+    return with_new_parts(MtanClassifier, backbone, dropout, **settings)

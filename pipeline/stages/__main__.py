@@ -1,9 +1,10 @@
-"""Run one stage of dvc.yaml.
+"""Run one stage of dvc.yaml; the arguments are those of its `main`.
 
 python -m pipeline.stages train_paraphrase baseline
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
@@ -20,9 +21,16 @@ def main(arguments: Sequence[str]) -> None:
     stages = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
     if not arguments or arguments[0] not in stages:
         raise InputError(f"usage: python -m pipeline.stages <stage> ...; stages: {', '.join(stages)}")
-    if arguments[0] in MODELS and (code := _warm.run_warm()) is not None:
+    stage, *values = arguments
+    if stage in MODELS and (code := _warm.run_warm()) is not None:
         raise SystemExit(code)
-    imported(arguments[0]).main(arguments[1:])
+    run = imported(stage).main
+    try:
+        signature(run).bind(*values)
+    except TypeError:
+        usage = " ".join([stage, *(f"<{name}>" for name in signature(run).parameters)])
+        raise InputError(f"usage: python -m pipeline.stages {usage}; got {len(values)} arguments") from None
+    run(*values)
 
 
 def imported(stage: str) -> ModuleType:

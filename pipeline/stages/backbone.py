@@ -1,17 +1,13 @@
 """Put the language model that every row starts from into models/backbone.
 
-    python -m pipeline.stages backbone
-
 Reads block `backbone` and, with `source: scratch`, data/prepared; writes models/backbone (a `from_pretrained` folder)
 and plots/curves/backbone (empty unless it was trained here).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.params import load_params
-from pipeline.errors import no_arguments
 from pipeline.models.backbone import from_hub, from_path, save
 from pipeline.text.prepared import PREPARED
 from pipeline.training.pretrain import from_scratch
@@ -19,8 +15,7 @@ from pipeline.training.run import Run
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    no_arguments(arguments)
+def main() -> None:
     backbone = load_params().backbone
     run = Run("backbone", backbone.scratch, [PREPARED])
     trained = from_scratch(backbone.scratch, PREPARED, run) if backbone.source == "scratch" else None

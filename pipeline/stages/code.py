@@ -1,7 +1,5 @@
 """List the code of every stage, with a hash of each file: what a stage depends on in place of the files.
 
-    python -m pipeline.stages code
-
 Writes code/stages/<stage>.txt, code/objectives/<objective>.txt and code/decoding/<decoder>.txt: for each module of this
 package that the stage's (objective's, decoder's) module imports, directly or not, the MD5 of its code and its path. A
 stage that depends on such a list runs again when any of this code changes. Comments and docstrings do not count, nor
@@ -9,21 +7,16 @@ does what it does not import.
 """
 
 import hashlib
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from pipeline.config.source import PACKAGE, code, imported_files
-from pipeline.errors import InputError
 from pipeline.files import new_folder, write_text
 
-NAMED = ("objectives", "decoding")  # a row's parameters name its objective, and a system's its decoder
 OUTPUT = Path("code")
 
 
-def main(arguments: Sequence[str]) -> None:
-    if arguments:
-        raise InputError("usage: python -m pipeline.stages code")
+def main() -> None:
     with new_folder(OUTPUT) as scratch:
         for path, text in listings().items():
             write_text(scratch / path, text)
@@ -32,9 +25,9 @@ def main(arguments: Sequence[str]) -> None:
 def listings() -> dict[Path, str]:
     """The content of every list, by its path in OUTPUT."""
     hashed = cache(code_hash)
-    stages, above = Path(PACKAGE, "stages"), Path(PACKAGE, "stages", "__main__.py")
-    files = {entry: sorted(imported_files(entry, above)) for entry in sorted(stages.glob("[!_]*.py"))}
-    for folder in NAMED:
+    stages = Path(PACKAGE, "stages")
+    files = {file: sorted(imported_files(file, stages / "__main__.py")) for file in sorted(stages.glob("[!_]*.py"))}
+    for folder in ("objectives", "decoding"):  # a row's parameters name its objective, and a system's its decoder
         methods = [path for path in Path(PACKAGE, folder).glob("*.py") if "class Options" in path.read_text("utf-8")]
         files |= {entry: sorted(imported_files(entry)) for entry in sorted(methods)}
     return {

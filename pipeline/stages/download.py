@@ -1,12 +1,9 @@
 """Bring the raw files to data/raw: all of them, verified, or none.
 
-    python -m pipeline.stages download
-
 Reads `data.path` of params.yaml: a folder in the course layout, or a manifest such as data/sources/course.yaml.
 """
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.params import load_params
@@ -15,7 +12,7 @@ from pipeline.files import new_folder
 from pipeline.text.download import DOWNLOADS, RAW, fetch, find_in_folder, read_manifest
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     path = Path(load_params().data.path)
     if path.is_dir():
         files = find_in_folder(path)

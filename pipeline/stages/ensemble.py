@@ -1,7 +1,5 @@
 """Average the probabilities of several paraphrase rows.
 
-    python -m pipeline.stages ensemble ensemble_weighted
-
 Reads predictions/paraphrase/<member>; writes predictions/paraphrase_ensembles/<name>: the files of a trained row, and
 the members' weights in weights.json.
 """
@@ -12,7 +10,7 @@ import numpy as np
 
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.errors import InputError, one_argument
+from pipeline.errors import InputError
 from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
 from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, PARAPHRASE_HEADER, UNLABELLED, Floats, Predictions
 from pipeline.evaluation.predictions import read_any_predictions as read
@@ -20,11 +18,8 @@ from pipeline.evaluation.predictions import write_predictions as write
 from pipeline.files import new_folder, write_json
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the predictions of the ensemble named by the only argument."""
-    name = one_argument(arguments, "ensemble")
-    params = load_params()
-    settings = entry(params.paraphrase.ensembles, name, "paraphrase.ensembles")
+def main(name: str) -> None:
+    settings = entry(load_params().paraphrase.ensembles, name, "paraphrase.ensembles")
     members = settings.members
     select, answers = read_members(members, "select")
     if len(select.ids) < 2 or (select.labels == UNLABELLED).any():
@@ -35,12 +30,12 @@ def main(arguments: Sequence[str]) -> None:
         select_answers = mixed(weights, answers)
     else:
         weights = fit_weights(answers, select.labels)
-        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), params.seed))
+        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), load_params().seed))
     found = {"select": (select, select_answers)}
-    swapped = all((PARAPHRASE / member / "dev_swapped.csv").exists() for member in members)
-    for split in ("dev", *(["dev_swapped"] if swapped else []), "test", "ap_h"):
-        rows, answers = read_members(members, split)
-        found[split] = rows, mixed(weights, answers)
+    for split in ("dev", "dev_swapped", "test", "ap_h"):
+        if split != "dev_swapped" or all((PARAPHRASE / member / "dev_swapped.csv").exists() for member in members):
+            rows, answers = read_members(members, split)
+            found[split] = rows, mixed(weights, answers)
     with new_folder(ENSEMBLES / name) as folder:
         for split, (rows, mixture) in found.items():
             labels = [None if label == UNLABELLED else label for label in rows.labels.tolist()]
@@ -51,8 +46,8 @@ def main(arguments: Sequence[str]) -> None:
 def read_members(members: Sequence[str], split: str) -> tuple[Predictions, Floats]:
     """The first member's predictions and the probabilities of all (members, rows, classes), of the same rows."""
     files = [PARAPHRASE / member / f"{split}.csv" for member in members]
-    first, *others = found = [read(file) for file in files]
-    for file, other in zip(files[1:], others, strict=True):
+    first, *_ = found = [read(file) for file in files]
+    for file, other in zip(files, found, strict=True):
         if other.ids != first.ids or not np.array_equal(other.labels, first.labels):
             raise InputError(f"{file}: other rows than those of {members[0]}, or in another order; run `dvc repro`")
         if other.probabilities.shape != first.probabilities.shape:

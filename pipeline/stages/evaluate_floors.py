@@ -3,8 +3,6 @@
 python -m pipeline.stages evaluate_floors --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
-from collections.abc import Sequence
-
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation.generation import floors, full_text, lengths
@@ -14,14 +12,13 @@ from pipeline.files import write_json
 from pipeline.text.prepared import PREPARED, lines_of, read_poems
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the floors, and the form of the real dev poems as these imperfect measures see it."""
+def main(*arguments: str) -> None:
     _, settings = evaluation_arguments(arguments)
     paths = [PREPARED / f"sonnets/{split}.jsonl" for split in ("train", "select", "dev")]
     train, select, dev = poems = [read_poems(path) for path in paths]
     if [] in poems:
         raise InputError(f"{paths[poems.index([])]}: no sonnets; the floors need at least one")
-    real = [lines_of(full_text(poem)) for poem in dev]
+    real = [lines_of(full_text(poem)) for poem in dev]  # whose form as these imperfect measures see it is told, too
     form = {f"real_{name}": value for name, value in (lengths(real) | verse_scores(real)).items()}
     found = floors([*train, *select], dev, settings.confidence, settings.seed)
     write_json(METRICS / "sonnets/floors.json", found | form)

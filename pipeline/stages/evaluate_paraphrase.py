@@ -5,8 +5,6 @@
 Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and plots/slices/.
 """
 
-from collections.abc import Sequence
-
 from pipeline.config.params import load_params
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
@@ -16,19 +14,17 @@ from pipeline.evaluation.reported import against_reported
 from pipeline.files import write_frame, write_json
 from pipeline.text.prepared import PREPARED, read_pairs
 
-TEXTS = PREPARED / "paraphrase/dev.csv"
 
-
-def main(arguments: Sequence[str]) -> None:
-    """Write the scores and tables of one row."""
+def main(*arguments: str) -> None:
     (row,), settings = evaluation_arguments(arguments, "row")
     folder = (ENSEMBLES if row in load_params().paraphrase.ensembles else PARAPHRASE) / row
     dev, select = read_predictions(folder / "dev.csv"), read_predictions(folder / "select.csv")
     if dev.probabilities.shape[1] != 2:
         raise InputError(f"{folder / 'dev.csv'}: expected two classes, got {dev.probabilities.shape[1]}")
-    pairs, interval = read_pairs(TEXTS), (settings.bootstrap, settings.confidence, settings.seed)
+    interval, texts = (settings.bootstrap, settings.confidence, settings.seed), PREPARED / "paraphrase/dev.csv"
+    pairs = read_pairs(texts)
     if [pair.id for pair in pairs] != dev.ids:
-        raise InputError(f"{TEXTS}: other rows than in the dev predictions of {row}; run `dvc repro`")
+        raise InputError(f"{texts}: other rows than in the dev predictions of {row}; run `dvc repro`")
     metrics = classification.scores(dev, *interval) | classification.binary_scores(dev)
     metrics |= classification.further_scores(dev, select)
     threshold = classification.best_threshold(select.labels, select.probabilities[:, 1])
@@ -36,8 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     metrics |= classification.scores_at(threshold, dev.labels, dev.probabilities[:, 1])
     if (folder / "dev_swapped.csv").exists():
         metrics["order_flip_rate"] = classification.order_flip_rate(dev, read_predictions(folder / "dev_swapped.csv"))
-    seeds = [read_predictions(path) for path in sorted(folder.glob("dev_seed_*.csv"))]
-    if seeds:
+    if seeds := [read_predictions(path) for path in sorted(folder.glob("dev_seed_*.csv"))]:
         metrics |= classification.seed_scores([dev, *seeds], settings.confidence)
     metrics |= against_reported("paraphrase", row, metrics)
     if read_any_predictions(folder / "ap_h.csv").ids:  # else the data has no adversarial pairs by people

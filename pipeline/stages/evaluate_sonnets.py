@@ -5,8 +5,6 @@
 python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
-from collections.abc import Sequence
-
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import generation
 from pipeline.evaluation.metre import verse_scores
@@ -16,16 +14,14 @@ from pipeline.files import read_jsonl, write_json
 from pipeline.text.prepared import PREPARED, read_poems
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the scores of one system."""
+def main(*arguments: str) -> None:
     (system,), settings = evaluation_arguments(arguments, "system")
     path = SONNETS / system / "dev.jsonl"
     draws = generation.read_generated(path)
     train, select, real = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "select", "dev")]
     dev = {poem.id: poem for poem in real}
     metrics = {"draws": len(draws)} | generation.chrf_scores(draws, dev, settings.confidence, path)
-    pool = path.with_name("dev_pool.jsonl")
-    if pool.exists():
+    if (pool := path.with_name("dev_pool.jsonl")).exists():
         candidates = read_jsonl(pool)
         references = [generation.full_text(dev[candidate["id"]]) for candidate in candidates]
         metrics["pool_chrf"] = generation.chrf([candidate["text"] for candidate in candidates], references)

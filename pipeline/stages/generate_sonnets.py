@@ -1,7 +1,5 @@
 """Write the dev and test sonnets with one system (a model and a decoder).
 
-    python -m pipeline.stages generate_sonnets <system>
-
 Reads the system's model and models/backbone, which an adapter needs and which is the amateur of contrastive decoding,
 the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<system>/
     {dev,test}.jsonl           one object per draw and prompt (one draw for test), with the mean negative log-likelihood
@@ -22,19 +20,16 @@ from pipeline.compute.processes import in_processes, rank
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.params import load_params
 from pipeline.decoding.writer import Writer, Written, training_lines, with_nll
-from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json, write_jsonl, write_text
 from pipeline.models.adapters import load_language_model
 from pipeline.text.prepared import PREPARED, Generated, read_poems
 from pipeline.text.prompts import load_tokenizer
 
-BACKBONE = Path("models/backbone")
-DATA = PREPARED / "sonnets"
+BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    name = one_argument(arguments, "system")
+def main(name: str) -> None:
     params = load_params()
     system, scoring, seed = params.sonnet.system(name), params.sonnet.scorer, params.seed
     make_deterministic(seed, params.compute)

@@ -1,7 +1,5 @@
 """Put the paraphrase generator into models/generator.
 
-    python -m pipeline.stages generator
-
 Reads block `adversarial.generator`, models/backbone and data/prepared/paraphrase; writes models/generator (a
 `from_pretrained` folder) and plots/curves/generator (empty unless it was trained here).
 """
@@ -9,12 +7,11 @@ Reads block `adversarial.generator`, models/backbone and data/prepared/paraphras
 import shutil
 from collections.abc import Sequence
 
-import torch
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.generator import fetch_seq2seq, training_documents
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.params import load_params
-from pipeline.errors import no_arguments
 from pipeline.models.backbone import load_backbone
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
@@ -28,40 +25,38 @@ SELECT_BATCH = 64  # documents
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    no_arguments(arguments)
+def main() -> None:
     settings = load_params().adversarial.generator
-    run = Run("generator", settings.lm, [DATA, BACKBONE])
-    if settings.kind == "seq2seq":
-        if rank() == 0:
-            with run.outputs() as folder:
-                fetch_seq2seq(settings.seq2seq, folder)
+    run, trains = Run("generator", settings.lm, [DATA, BACKBONE]), settings.kind == "lm"
+    if trains:
+        longest = settings.lm.max_length
+        tokenizer = load_tokenizer(BACKBONE, longest)
+        train, select = (
+            encode_documents(tokenizer, training_documents(read_pairs(DATA / f"{name}.csv")), longest)
+            for name in ("train", "select")
+        )
+        model = load_backbone(BACKBONE, settings.lm.dropout)
+        best = run.train(model, Rows(train), language_model.loss, select_scores(select))[0]
+    if rank() > 0:
         return
-    tokenizer, longest = load_tokenizer(BACKBONE, settings.lm.max_length), settings.lm.max_length
-    train, select = (
-        encode_documents(tokenizer, training_documents(read_pairs(DATA / f"{name}.csv")), longest)
-        for name in ("train", "select")
-    )
-    model = load_backbone(BACKBONE, settings.lm.dropout)
-    evaluate = select_scores(select)
-    best = run.train(model, Rows(train), language_model.loss, evaluate, "select_log_likelihood")[0]
-    if rank() == 0:
-        with run.outputs() as folder:
+    with run.outputs() as folder:
+        if trains:
             shutil.copytree(best, folder, dirs_exist_ok=True)
             copy_tokenizer(BACKBONE, folder)
+        else:
+            fetch_seq2seq(settings.seq2seq, folder)
 
 
 def select_scores(documents: Sequence[list[int]]) -> Evaluator:
     """An evaluator that gives the mean log-likelihood, in nats a token, of the held-out positive pairs."""
     ordered = sorted(documents, key=len)
 
-    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+    def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
         total, tokens = 0.0, 0
         for start in range(0, len(ordered), SELECT_BATCH):
             batch = collate([{"input_ids": ids} for ids in ordered[start : start + SELECT_BATCH]])
             count = int((batch["lengths"] - 1).sum())
-            device = next(model.parameters()).device
-            loss, _ = language_model.loss(model, {name: value.to(device) for name, value in batch.items()})
+            loss, _ = language_model.loss(model, {name: value.to(model.device) for name, value in batch.items()})
             total, tokens = total + loss.item() * count, tokens + count
         return {"select_log_likelihood": -total / tokens}
 

@@ -1,14 +1,9 @@
-"""Put everything together: metrics/summary.md, plots/report.html, plots/tables/*.csv and plots/pictures/*.svg.
+"""Put everything together: metrics/summary.md, plots/report.html, plots/tables/*.csv and plots/pictures/*.svg."""
 
-python -m pipeline.stages report
-"""
-
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.base import PARAMS, parse
 from pipeline.config.params import load_params
-from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import write_text
 from pipeline.report import answers, page, plot_tables
@@ -16,20 +11,15 @@ from pipeline.report.augmentation import load_augmentation
 from pipeline.report.results import load_results
 from pipeline.report.summary import summary
 
-PLOTS = Path("plots")
 
-
-def main(arguments: Sequence[str]) -> None:
-    """Write the summary, the page, the tables of the plots and the README's pictures for the rows of params.yaml."""
-    if arguments:
-        raise InputError("usage: python -m pipeline.stages report")
-    params, checked = parse(PARAMS), load_params()
+def main() -> None:
+    params, checked, plots = parse(PARAMS), load_params(), Path("plots")
     settings, results, augmented = checked.evaluation, load_results(params), load_augmentation(params)
     predictions = answers.dev_predictions(results)
     tests = answers.paired_tests(predictions["paraphrase"], settings.bootstrap, settings.confidence, checked.seed)
     sonnet_tests = answers.sonnet_tests(list(results.sonnets.rows["name"]), settings.bootstrap)
     write_text(METRICS / "summary.md", summary(results, tests, sonnet_tests, augmented))
-    write_text(PLOTS / "report.html", page.page(results, predictions, tests, sonnet_tests, augmented))
-    plot_tables.write(PLOTS / "tables", results, predictions, augmented)
-    page.write_pictures(PLOTS / "pictures", results)
+    write_text(plots / "report.html", page.page(results, predictions, tests, sonnet_tests, augmented))
+    plot_tables.write(plots / "tables", results, predictions, augmented)
+    page.write_pictures(plots / "pictures", results)
     print("see plots/report.html and metrics/summary.md, or run `python -m pipeline results`")

@@ -1,12 +1,9 @@
 """Train a first stage: a backbone that rows of the paraphrase table start from.
 
-    python -m pipeline.stages train_first_stage <name>
-
 Reads models/backbone and the stage's training set; writes models/first_stage/<name>, a folder like models/backbone, and
 plots/curves/first_stage/<name>. The last step's weights are kept: what a first stage is good for shows in the second.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +11,15 @@ from pipeline.compute.processes import in_processes, rank
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import objective_of
-from pipeline.errors import one_argument
-from pipeline.models.backbone import load_backbone
-from pipeline.models.weights import save_weights
+from pipeline.models.backbone import load_backbone, save_weights
 from pipeline.text.prompts import copy_tokenizer, load_tokenizer
 from pipeline.training.pair_rows import new_classifier, training_rows
 from pipeline.training.run import BACKBONE, Run
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    name, key = one_argument(arguments, "first stage"), "paraphrase.first_stages"
+def main(name: str) -> None:
+    key = "paraphrase.first_stages"
     settings = entry(load_params().paraphrase.first_stages, name, key)
     run = Run(f"first_stage/{name}", settings, [Path("data") / settings.train, BACKBONE])
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)

@@ -1,13 +1,10 @@
 """Fine-tune one row of the paraphrase table.
 
-    python -m pipeline.stages train_paraphrase <row>
-
 Reads the row's start (models/backbone or models/first_stage/<name>), its training set, data/prepared/paraphrase and the
 held-out pairs of data/prepared/ap_h, and for rows with `tasks` data/prepared/etpc and sst; writes paraphrase/<row>
 under models/, predictions/, plots/curves/.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,26 +12,23 @@ from pipeline.compute.processes import in_processes
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import objective_of
-from pipeline.errors import one_argument
 from pipeline.evaluation.predictions import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_pairs, load_tokenizer, swap
 from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.pair_rows import new_classifier, training_rows
 
-DATA, ROBUSTNESS = PREPARED / "paraphrase", PREPARED / "ap_h"
-
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    row, key = one_argument(arguments, "row"), "paraphrase.methods"
+def main(row: str) -> None:
+    key, data, robustness = "paraphrase.methods", PREPARED / "paraphrase", PREPARED / "ap_h"
     settings = entry(load_params().paraphrase.methods, row, key)
     start = Path("models") / settings.start
     tokenizer = load_tokenizer(start, settings.max_length)
     objective, options = objective_of(settings, f"{key}.{row}")
     rows = training_rows(tokenizer, settings, objective.VIEWS)
     splits = {}
-    files = {name: DATA / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": ROBUSTNESS / "dev.csv"}
+    files = {name: data / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": robustness / "dev.csv"}
     for name, file in files.items():
         pairs = read_pairs(file)
         prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
@@ -48,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         splits=splits,
         objective=partial(objective.loss, options=options),
         start=start,
-        inputs=[Path("data") / settings.train, DATA, ROBUSTNESS, *(PREPARED / task for task in settings.tasks)],
+        inputs=[Path("data") / settings.train, data, robustness, *(PREPARED / task for task in settings.tasks)],
         submission_header=PARAPHRASE_HEADER,
         both_orders=settings.orders == "both",
     )

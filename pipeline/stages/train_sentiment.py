@@ -1,18 +1,14 @@
 """Fine-tune one row of the sentiment table.
 
-    python -m pipeline.stages train_sentiment <row>
-
 Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under models/, predictions/, plots/curves/.
 """
 
-from collections.abc import Sequence
 from functools import partial
 
 from pipeline.compute.processes import in_processes
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import CLASSES
-from pipeline.errors import one_argument
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
@@ -23,8 +19,7 @@ from pipeline.training.run import BACKBONE
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    row = one_argument(arguments, "row")
+def main(row: str) -> None:
     settings = entry(load_params().sentiment.methods, row, "sentiment.methods")
     tokenizer, data = load_tokenizer(BACKBONE, settings.max_length), PREPARED / settings.dataset
     splits = {}

@@ -1,14 +1,11 @@
 """Fine-tune one sonnet model.
 
-    python -m pipeline.stages train_sonnet <row>
-
 Reads models/backbone and data/prepared/sonnets; writes models/sonnet/<row> (the best checkpoint, and the others that
 were kept in its sub-folders second, third, ...) and plots/curves/sonnet/<row>. Checkpoints are ranked by the chrF of
 sampled continuations of held-out training sonnets (`select`), never of the dev poems.
 """
 
 import shutil
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +18,7 @@ from pipeline.config.params import load_params
 from pipeline.config.sonnet import Sonnet
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer
-from pipeline.errors import InputError, one_argument
+from pipeline.errors import InputError
 from pipeline.evaluation.generation import chrf, full_text
 from pipeline.files import write_text
 from pipeline.models.adapters import add_adapter, text_length
@@ -37,21 +34,18 @@ from pipeline.training.run import BACKBONE, Run
 if TYPE_CHECKING:
     from peft import PeftModel
 
-DATA = PREPARED / "sonnets"
 FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 @in_processes
-def main(arguments: Sequence[str]) -> None:
-    row = one_argument(arguments, "row")
-    settings = entry(load_params().sonnet.methods, row, "sonnet.methods")
-    run = Run(f"sonnet/{row}", settings, [DATA, BACKBONE])
+def main(row: str) -> None:
+    settings, data = entry(load_params().sonnet.methods, row, "sonnet.methods"), PREPARED / "sonnets"
+    run = Run(f"sonnet/{row}", settings, [data, BACKBONE])
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)
-    poems, select = (read_poems(DATA / f"{name}.jsonl") for name in ("train", "select"))
+    poems, select = (read_poems(data / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
-    model = language_model_of(settings)
-    evaluate = select_scores(tokenizer, select, settings, run.seed)
-    kept = run.train(model, Rows(documents), language_model.loss, evaluate, "select_chrf", settings.keep)
+    model, evaluate = language_model_of(settings), select_scores(tokenizer, select, settings, run.seed)
+    kept = run.train(model, Rows(documents), language_model.loss, evaluate, settings.keep)
     if rank() > 0:
         return
     with run.outputs() as folder:
@@ -78,14 +72,13 @@ def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:
     """An evaluator that gives the loss and the mean chrF of sampled continuations on the held-out sonnets."""
     texts = [full_text(poem) for poem in select]
-    choose = partial(top_p, p=0.9, temperature=1.0)
-    documents = encode_documents(tokenizer, texts, settings.max_length)
+    choose, rows = partial(top_p, p=0.9, temperature=1.0), encode_documents(tokenizer, texts, settings.max_length)
 
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
-        batch = {name: value.to(model.device) for name, value in collate(Rows(documents).rows).items()}
+        batch = {name: value.to(model.device) for name, value in collate(Rows(rows)).items()}
         loss, _ = language_model.loss(model, batch)
         poems = Writer(model, tokenizer, seed).sample(select, settings.select_draws, choose)
-        hypotheses = [poem.text for poem in poems]
-        return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
+        score = chrf([poem.text for poem in poems], texts * settings.select_draws)
+        return {"select_loss": loss.item(), "select_chrf": score}
 
     return evaluate

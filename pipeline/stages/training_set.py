@@ -1,27 +1,20 @@
 """Mix augmented pairs into the training pairs.
 
-    python -m pipeline.stages training_set <set>
-
 Reads data/prepared/paraphrase and the set's source; writes data/augmented/paraphrase/<set>/train.csv and
 metrics/augmentation/sets/<set>.json.
 """
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.augment.mixing import mix, read_pool
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.errors import one_argument
 from pipeline.files import new_folder, write_json
 from pipeline.text.prepared import PREPARED, read_pairs, write_pairs
 
-OUT, METRICS = Path("data/augmented/paraphrase"), Path("metrics/augmentation/sets")
 
-
-def main(arguments: Sequence[str]) -> None:
-    name = one_argument(arguments, "set")
+def main(name: str) -> None:
     training_set = entry(load_params().training_sets, name, "training_sets")
     train = read_pairs(PREPARED / "paraphrase" / "train.csv")
     pool = read_pool(training_set, Path("data"))
@@ -29,12 +22,12 @@ def main(arguments: Sequence[str]) -> None:
     # The same draw for every set of a source: the control trains on the pairs that its augmented ones were made of.
     added = mix(train, pool, training_set.share, rng, training_set.labels)
     mixed, available = [*train, *added], sum(map(len, pool))
-    with new_folder(OUT / name) as folder:
+    with new_folder(Path("data/augmented/paraphrase") / name) as folder:
         write_pairs(folder / "train.csv", mixed)
+    after, before = (sum(pair.label == 1 for pair in pairs) / len(pairs) for pairs in (mixed, train))
     figures = {"rows": len(mixed), "augmented": len(added), "augmented_share": len(added) / len(mixed)}
-    figures |= {"available": available, "label_1": sum(pair.label == 1 for pair in mixed) / len(mixed)}
-    figures["label_1_before"] = sum(pair.label == 1 for pair in train) / len(train)
-    write_json(METRICS / f"{name}.json", figures)
+    figures |= {"available": available, "label_1": after, "label_1_before": before}
+    write_json(Path("metrics/augmentation/sets") / f"{name}.json", figures)
     if not added:
         print(f"{name}: data/{training_set.source} has no usable pairs, so rows on this set repeat the baseline")
     print(f"{name}: {len(train):,} training pairs and {len(added):,} of {available:,} augmented ones")

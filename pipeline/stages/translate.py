@@ -1,13 +1,10 @@
 """Translate one shard's part of the selected training sentences into another language and back.
 
-    python -m pipeline.stages translate <language> <shard>
-
 Reads block `back_translation`, data/prepared/paraphrase/train.csv, data/raw/translations.tsv (recorded translations,
 where there are any) and the translation memory; writes data/augmented/translations/<language>/<shard>. Every sentence
 is translated once in the life of the memory. Shards run at the same time, on one machine or on several.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.augment.back_translation import SENTENCES, TRANSLATIONS, blocks_of, distinct_sentences, select_sentences
@@ -15,19 +12,14 @@ from pipeline.augment.memory import ScoreCache, TranslationMemory, score_all
 from pipeline.augment.translate import back_translate, open_backend
 from pipeline.config.base import named
 from pipeline.config.params import load_params
-from pipeline.errors import InputError
 from pipeline.files import new_folder, write_jsonl
 from pipeline.text.prepared import PREPARED, read_pairs
 
-RECORDED = Path("data/raw/translations.tsv")
 
-
-def main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 2:
-        raise InputError("usage: python -m pipeline.stages translate <language> <shard>")
+def main(language: str, shard: str) -> None:
     block, encoder = load_params().back_translation, None
-    language = named(block.languages, arguments[0], "back_translation.languages")
-    shard = named(block.shards, arguments[1], "back_translation.shards")
+    named(block.languages, language, "back_translation.languages")
+    number = named(block.shards, shard, "back_translation.shards")
     selected = select_sentences(read_pairs(PREPARED / "paraphrase" / "train.csv"), block.selection, language)
     backend = open_backend(block.translator)
     if block.checks.similarity is not None:
@@ -38,13 +30,13 @@ def main(arguments: Sequence[str]) -> None:
         encoder = Encoder()
     rows = []
     with TranslationMemory() as memory, ScoreCache() as cache:
-        if RECORDED.exists():
-            memory.import_tsv(RECORDED)
-        for sentences in blocks_of(distinct_sentences(selected), SENTENCES, shard, len(block.shards)):
+        if (recorded := Path("data/raw/translations.tsv")).exists():
+            memory.import_tsv(recorded)
+        for sentences in blocks_of(distinct_sentences(selected), SENTENCES, number, len(block.shards)):
             found = back_translate(sentences, language, backend, memory)
             pairs = [(sentence, found[sentence] or "") for sentence in sentences]
             similarities = score_all(pairs, encoder, cache) if encoder else [None] * len(pairs)
             for (source, back), similarity in zip(pairs, similarities, strict=True):
                 rows.append({"source": source, "translation": back, "similarity": similarity})
-    with new_folder(TRANSLATIONS / language / str(shard)) as folder:
+    with new_folder(TRANSLATIONS / language / shard) as folder:
         write_jsonl(folder / "translations.jsonl", rows)

@@ -12,8 +12,8 @@ from pipeline.compute.processes import agreed, rank
 from pipeline.config.training import Training
 from pipeline.evaluation.predictions import write_predictions
 from pipeline.files import new_folder, write_text
+from pipeline.models.backbone import load_weights, save_weights
 from pipeline.models.card import model_card
-from pipeline.models.weights import load_weights, save_weights
 from pipeline.text.prompts import copy_tokenizer
 from pipeline.training.loop import Evaluator, Objective, Rows
 from pipeline.training.predict import predict
@@ -32,29 +32,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A row of a table: its model, its data and how it answers.
+    """A row of a table: its model, its data and how it answers."""
 
-    task, row: the names of the table and of the row.
-    new_model: a fresh classifier, drawn from torch's generator.
-    rows: to train on.
-    splits: to predict; the model is selected on `select`.
-    start: the folder of the backbone that the model is built on.
-    inputs: the folders that rows and splits were read from.
-    submission_header: name of the prediction column in the course's submission format.
-    both_orders: predictions are the mean over both orders of a pair.
-    """
-
-    task: str
+    task: str  # name of the table
     row: str
     settings: Training
-    new_model: Callable[[], PreTrainedModel]
-    rows: Rows
-    splits: Mapping[str, Split]
+    new_model: Callable[[], PreTrainedModel]  # drawn from torch's generator
+    rows: Rows  # to train on
+    splits: Mapping[str, Split]  # to predict; the model is selected on `select`
     objective: Objective
-    start: Path
-    inputs: Sequence[Path]
-    submission_header: str
-    both_orders: bool = False
+    start: Path  # folder of the backbone that the model is built on
+    inputs: Sequence[Path]  # folders that rows and splits were read from
+    submission_header: str  # of the predictions, in the course's format
+    both_orders: bool = False  # predictions are the mean over both orders of a pair
 
     def run(self, seed: int | None = None) -> Run:
         """A run of the row with the seed of params.yaml, or with another one."""
@@ -70,8 +60,8 @@ class Classifier:
 
     def predict(self, name: str, model: PreTrainedModel, run: Run) -> dict[str, np.ndarray]:
         """Class probabilities of a split by the name of their file; of `dev`, those of swapped pairs, too."""
-        split, swapped = self.splits[name], name == "dev"
-        found, other = probabilities(model, split, run.compute.precision, self.both_orders, swapped)
+        precision, swapped = run.compute.precision, name == "dev"
+        found, other = probabilities(model, self.splits[name], precision, self.both_orders, swapped)
         return {name: found} if other is None else {name: found, f"{name}_swapped": other}
 
     def write(self, folder: Path, name: str, predicted: Mapping[str, np.ndarray]) -> None:
@@ -131,10 +121,7 @@ def select_scores(select: Split, precision: str, both_orders: bool) -> Evaluator
 
     def evaluate(model: PreTrainedModel) -> dict[str, float]:
         found, _ = probabilities(model, select, precision, both_orders)
-        likelihood = found[np.arange(len(labels)), labels]
-        return {
-            "select_loss": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
-            "select_accuracy": float((found.argmax(1) == labels).mean()),
-        }
+        loss = -np.log(np.maximum(found[np.arange(len(labels)), labels], 1e-12)).mean()
+        return {"select_loss": float(loss), "select_accuracy": float((found.argmax(1) == labels).mean())}
 
     return evaluate

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers.modeling_utils import PreTrainedModel
 from transformers.trainer import Trainer
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl
@@ -34,25 +34,18 @@ from pipeline.text.batches import training_batch
 from pipeline.training.callbacks import Checkpoints, Curves, KeepBest, Progress, newest_complete
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
-Evaluator = Callable[[Any], dict[str, float]]
+Evaluator = Callable[[Any], dict[str, float]]  # values of a model by name; the last one ranks it, higher is better
 
 LOGS_PER_EVALUATION = 10
-DECIMALS = 6  # of an evaluation's values
 WORTH_COMPILING = 20_000  # steps on a GPU: compiling takes as long as it saves in so many
 
 
-class Rows(Dataset):
+class Rows(list[dict[str, Any]]):
     """Training rows as the Trainer wants them: token ids, by whose length batches are grouped, and further columns."""
 
     def __init__(self, ids: Sequence[list[int]], **columns: Sequence[Any]) -> None:
         names = ["input_ids", *columns]
-        self.rows = [dict(zip(names, row, strict=True)) for row in zip(ids, *columns.values(), strict=True)]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.rows[index]
+        super().__init__(dict(zip(names, row, strict=True)) for row in zip(ids, *columns.values(), strict=True))
 
 
 def train(
@@ -64,18 +57,15 @@ def train(
     seed: int,
     precision: str,
     evaluate: Evaluator | None = None,
-    best: str = "select_accuracy",
     keep: int = 1,
 ) -> list[Path]:
     """Train `model` in place, resuming from the newest complete checkpoint in `scratch`.
 
     Args:
         model: moved to CUDA where there is one.
-        rows: the training rows; batches are grouped by length.
         scratch: checkpoints, curves and the best models; deleted by whoever publishes the result.
         seed: of batches and, with several processes, of dropout masks.
         evaluate: called with the model in evaluation mode every `settings.evaluate_steps` and at the end.
-        best: the value of `evaluate` that ranks models (higher is better, the earlier one wins a tie).
         keep: how many of the best models to keep.
 
     Returns:
@@ -88,10 +78,10 @@ def train(
     logging.disable_progress_bar()
     use_fast_dropout(model)
     round_weights(model)  # drawn by functions whose last bits differ between CPUs
-    keeper = KeepBest(scratch / "kept", best, keep)
-    writers = [Progress(), Curves(scratch / "curves"), keeper] if rank() == 0 else []
+    keeper = KeepBest(scratch / "kept", keep)
+    writers = [Progress(), Curves(), keeper] if rank() == 0 else []
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    loop = Loop(model, rows, objective, arguments, precision, evaluate, [*writers, Checkpoints(scratch)])
+    loop = Loop(model, rows, objective, arguments, precision, evaluate, [*writers, Checkpoints()])
     loop.remove_callback(PrinterCallback)
     if world() > 1:
         torch.manual_seed(seed + rank())  # dropout masks of its own; the models were begun alike
@@ -114,33 +104,28 @@ class Loop(Trainer):
         evaluator: Evaluator | None,
         callbacks: list[TrainerCallback],
     ) -> None:
-        self.rows, self.objective, self.evaluator, self.precision = rows, objective, evaluator, precision
+        self.objective, self.evaluator, self.precision = objective, evaluator, precision
         self.parts: dict[str, list[Tensor]] = {}
         self.control: TrainerControl
         super().__init__(model, arguments, training_batch, rows, eval_dataset=rows, callbacks=callbacks)
         # Called like this it does not wrap the model for parallel training: see pipeline/compute/data_parallel.py.
         self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
-        alone_on_gpu = self.args.device.type == "cuda" and world() == 1
-        longest = model.config.n_positions
-        self.graphs = StepGraphs(self.loss_and_parts, model.parameters(), longest) if alone_on_gpu else None
-        if alone_on_gpu and arguments.max_steps >= WORTH_COMPILING and not hasattr(model, "peft_config"):
-            use_compiled_blocks(model)  # not with adapters: peft's DoRA cannot be traced
+        self.graphs: StepGraphs | None = None
+        if self.args.device.type == "cuda" and world() == 1:
+            self.graphs = StepGraphs(self.loss_and_parts, model.parameters(), model.config.n_positions)
+            if arguments.max_steps >= WORTH_COMPILING and not hasattr(model, "peft_config"):
+                use_compiled_blocks(model)  # not with adapters: peft's DoRA cannot be traced
 
     def get_train_dataloader(self) -> DataLoader:
         """The batches, all of each in every process; to a GPU they are copied while it works on the one before."""
         size, device = self.args.per_device_train_batch_size, self.args.device
-        sampler = ByLength([len(row["input_ids"]) for row in self.rows.rows], size, self.args.seed)
-        loader = DataLoader(
-            self.rows, size, sampler=sampler, collate_fn=training_batch, pin_memory=device.type == "cuda"
-        )
+        rows, pin = self.train_dataset, device.type == "cuda"
+        sampler = ByLength([len(row["input_ids"]) for row in rows], size, self.args.seed)
+        loader = DataLoader(rows, size, sampler=sampler, collate_fn=training_batch, pin_memory=pin)
         return prepare_data_loader(loader, device, 1, 0, put_on_device=True, non_blocking=True)
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: object
-    ) -> Tensor:
-        loss, parts = self.loss_and_parts(inputs)
-        self._keep(loss, parts)
-        return loss
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: object, **__: object) -> Tensor:
+        return self._kept(*self.loss_and_parts(inputs))
 
     def loss_and_parts(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """What the objective gives for a batch, in the precision of the plan."""
@@ -153,9 +138,7 @@ class Loop(Trainer):
         if portable() and self.state.global_step % SYNC == 0:
             end_differences(self.optimizer)
         if self.graphs:
-            loss, parts = self.graphs(self._prepare_inputs(inputs))
-            self._keep(loss, parts)
-            return loss
+            return self._kept(*self.graphs(self._prepare_inputs(inputs)))
         loss = super().training_step(model, inputs, *arguments, **named)
         if world() > 1:
             average_gradients(model.parameters())
@@ -165,10 +148,11 @@ class Loop(Trainer):
         """Not counted: the Trainer would go through all weights for it in every step."""
         return 0
 
-    def _keep(self, loss: Tensor, parts: dict[str, Tensor]) -> None:
-        """Until the next line of the log. The Trainer's own sum of the losses is in float32."""
+    def _kept(self, loss: Tensor, parts: dict[str, Tensor]) -> Tensor:
+        """`loss`, kept until the next line of the log. The Trainer's own sum of the losses is in float32."""
         for name, value in {"loss": loss, **parts}.items():
             self.parts.setdefault(name, []).append(value.detach())
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -184,7 +168,7 @@ class Loop(Trainer):
         with rounded(self.model):
             with torch.inference_mode():
                 # Rounded, so that no choice between two models hangs on a last digit.
-                metrics = {name: round(value, DECIMALS) for name, value in self.evaluator(self.model).items()}
+                metrics = {name: round(value, 6) for name, value in self.evaluator(self.model).items()}
             self.log(dict(metrics))
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.model.train()
@@ -227,15 +211,13 @@ def trainer_arguments(
 class ByLength(Sampler[int]):
     """Row numbers, so that random batches have rows of similar length; the order depends on seed and epoch alone.
 
-    transformers' own sampler draws from torch's global generator: a run that is resumed in the middle of an epoch would
-    go on with another order.
+    transformers' own sampler draws from torch's global generator: a resumed run would go on with another order.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = list(lengths), batch_size, seed, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before every epoch, also before the one that it resumes."""
+    def set_epoch(self, epoch: int) -> None:  # the Trainer calls it, also before the epoch that it resumes
         self.epoch = epoch
 
     def __len__(self) -> int:

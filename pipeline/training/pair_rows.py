@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer
 
 from pipeline.config.tasks import CLASSES, Paraphrase
+from pipeline.models.adapters import add_adapter
 from pipeline.models.classifier import GPT2Classifier, build_classifier
 from pipeline.models.mtan import MtanClassifier, build_mtan
 from pipeline.text.prepared import PREPARED, read_pairs, read_sentences
@@ -23,19 +24,13 @@ def new_classifier(
     start: Path, tokenizer: Tokenizer, settings: Paraphrase
 ) -> GPT2Classifier | MtanClassifier | PeftModel:
     """A fresh classifier of pairs on the backbone in `start`: with an adapter, with other tasks, or plain."""
+    dropouts = settings.dropout, settings.head_dropout
     if settings.tasks:
-        tasks = {task: CLASSES[task] for task in ("qqp", *settings.tasks)}
-        return build_mtan(start, tasks, settings.dropout, settings.head_dropout)
+        return build_mtan(start, {task: CLASSES[task] for task in ("qqp", *settings.tasks)}, *dropouts)
     answers = answer_tokens(tokenizer) if settings.head == "cloze" else None
     template = cloze_template(tokenizer) if settings.exact_match else None
-    dropouts = settings.dropout, settings.head_dropout
     model = build_classifier(start, 2, settings.pooling, *dropouts, answers=answers, template=template)
-    lora = settings.lora()
-    if lora is None:
-        return model
-    from pipeline.models.adapters import add_adapter
-
-    return add_adapter(model, lora, heads=["score"])
+    return add_adapter(model, lora, heads=["score"]) if (lora := settings.lora()) else model
 
 
 def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View]) -> Rows:

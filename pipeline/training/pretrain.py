@@ -21,13 +21,24 @@ from pipeline.training.run import Run
 
 
 def from_scratch(scratch: Scratch, prepared: Path, run: Run) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]:
-    """Train model and tokenizer on the training splits."""
+    """Train tokenizer and model on the training splits, which are repeated until the budget is spent."""
     documents = [text for corpus in scratch.corpora for text in corpus_texts(prepared, corpus)]
     if not documents:
         raise InputError("params.yaml: backbone.scratch.corpora: none of them has any text in data/prepared")
     tokenizer = train_tokenizer(documents, scratch.vocab_size)
-    model = new_model(scratch, tokenizer)
-    blocks = _blocks(tokenizer, documents, scratch, run.seed)
+    vocabulary, end = tokenizer.get_vocab_size(), end_of_text(tokenizer)
+    config = GPT2Config(vocab_size=vocabulary, bos_token_id=end, eos_token_id=end, activation_function=GELU)
+    config.n_embd, config.n_layer, config.n_head = scratch.width, scratch.layers, scratch.heads
+    config.n_positions = scratch.context
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = scratch.dropout
+    model = GPT2LMHeadModel(config)  # its weights are drawn from torch's global generator
+    random.Random(run.seed).shuffle(documents)
+    blocks = list(pack(([*code.ids, end] for code in tokenizer.encode_batch(documents)), scratch.block))
+    if len(blocks) < scratch.batch_size:
+        raise InputError(
+            f"params.yaml: backbone.scratch: the text fills {len(blocks)} blocks of {scratch.block} tokens, "
+            f"less than one batch of {scratch.batch_size}; lower block or batch_size, or add corpora"
+        )
     run.train(model, Rows(blocks), language_model.loss)
     return model, PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
@@ -39,10 +50,9 @@ def corpus_texts(prepared: Path, corpus: Corpus) -> Iterator[str]:
             yield CLOZE.format(pair.sentence1, pair.sentence2)
             yield CLOZE.format(pair.sentence2, pair.sentence1)
     elif corpus in ("paraphrase", "etpc"):
-        questions = (
-            text for pair in read_pairs(prepared / corpus / "train.csv") for text in (pair.sentence1, pair.sentence2)
-        )
-        yield from dict.fromkeys(questions)  # each question once, in the order of the file
+        pairs = read_pairs(prepared / corpus / "train.csv")
+        # Each question once, in the order of the file.
+        yield from dict.fromkeys(text for pair in pairs for text in (pair.sentence1, pair.sentence2))
     elif corpus in ("sst", "cfimdb"):
         yield from (row.text for row in read_sentences(prepared / corpus / "train.csv"))
     elif corpus == "sonnets":
@@ -56,43 +66,9 @@ def train_tokenizer(documents: list[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    special, alphabet = [END_OF_TEXT], pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(documents, trainer)
     return tokenizer
-
-
-def new_model(scratch: Scratch, tokenizer: Tokenizer) -> GPT2LMHeadModel:
-    """A GPT-2 of the given size with fresh weights (drawn from torch's global generator)."""
-    end = end_of_text(tokenizer)
-    config = GPT2Config(
-        vocab_size=tokenizer.get_vocab_size(),
-        n_positions=scratch.context,
-        n_embd=scratch.width,
-        n_layer=scratch.layers,
-        n_head=scratch.heads,
-        bos_token_id=end,
-        eos_token_id=end,
-        resid_pdrop=scratch.dropout,
-        embd_pdrop=scratch.dropout,
-        attn_pdrop=scratch.dropout,
-        activation_function=GELU,
-    )
-    return GPT2LMHeadModel(config)
-
-
-def _blocks(tokenizer: Tokenizer, documents: list[str], scratch: Scratch, seed: int) -> list[list[int]]:
-    """Packed blocks of the shuffled documents; one pass, the loop repeats it until the budget is spent."""
-    end = end_of_text(tokenizer)
-    random.Random(seed).shuffle(documents)
-    blocks = list(pack(([*code.ids, end] for code in tokenizer.encode_batch(documents)), scratch.block))
-    if len(blocks) < scratch.batch_size:
-        raise InputError(
-            f"params.yaml: backbone.scratch: the text fills {len(blocks)} blocks of {scratch.block} tokens, "
-            f"less than one batch of {scratch.batch_size}; lower block or batch_size, or add corpora"
-        )
-    return blocks

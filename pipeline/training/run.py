@@ -27,54 +27,41 @@ from pipeline.files import new_folder
 from pipeline.training.loop import Evaluator, Objective, Rows, train
 
 BACKBONE = Path("models/backbone")
-CHECKPOINTS = Path("checkpoints")
 
 
 class Run:
-    """One training, with the seed and the precision of params.yaml.
-
-    Making one seeds torch: draw the model's new weights after that.
+    """One training, with the precision of params.yaml. It seeds torch: draw the model's new weights after that.
 
     Args:
-        name: of the model's folder below models/ and of its curves below plots/curves/, such as paraphrase/baseline.
+        name: of the folder below models/ and plots/curves/, such as paraphrase/baseline.
         inputs: files and folders that the model, its rows and its evaluation are read from.
-        seed: another seed than that of params.yaml.
+        seed: another one than that of params.yaml.
     """
 
     def __init__(
         self, name: str, settings: Training | Scratch, inputs: Sequence[Path], seed: int | None = None
     ) -> None:
-        params = load_params()
-        self.name, self.settings, self.inputs, self.compute = name, settings, inputs, params.compute
-        self.own = seed is None
-        self.seed = params.seed if seed is None else seed
+        self.name, self.settings, self.inputs, self.compute = name, settings, inputs, load_params().compute
+        self.seed = load_params().seed if seed is None else seed
+        self.scratch = name if seed is None else f"{name}@{seed}"
         make_deterministic(self.seed, self.compute)
 
     @cached_property
     def folder(self) -> Path:
         """Where the run lives; found late, since the fingerprint covers the code that is imported by then."""
         params = [self.settings.model_dump(), self.compute.model_dump(), self.seed]
-        return scratch_folder(self.name if self.own else f"{self.name}@{self.seed}", params, self.inputs)
+        return scratch_folder(self.scratch, params, self.inputs)
 
     def train(
-        self,
-        model: PreTrainedModel,
-        rows: Rows,
-        objective: Objective,
-        evaluate: Evaluator | None = None,
-        best: str = "select_accuracy",
-        keep: int = 1,
+        self, model: PreTrainedModel, rows: Rows, objective: Objective, evaluate: Evaluator | None = None, keep: int = 1
     ) -> list[Path]:
         """`pipeline.training.loop.train` with the run's settings."""
         precision = self.compute.precision
-        return train(model, rows, objective, self.settings, self.folder, self.seed, precision, evaluate, best, keep)
+        return train(model, rows, objective, self.settings, self.folder, self.seed, precision, evaluate, keep)
 
     @contextmanager
     def outputs(self) -> Iterator[Path]:
-        """An empty folder that becomes models/<name> when the block ends; then the run is over.
-
-        The curves are copied to plots/curves/<name>/, tables with the columns step and their name.
-        """
+        """An empty folder that becomes models/<name> when the block ends, as the curves become plots/curves/<name>."""
         with new_folder(Path("models") / self.name) as folder, new_folder(Path("plots/curves") / self.name) as curves:
             yield folder
             for file in sorted((self.folder / "curves").glob("*.tsv")):
@@ -93,7 +80,7 @@ def scratch_folder(name: str, params: object, inputs: Sequence[Path]) -> Path:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
-    folder = CHECKPOINTS / name / digest.hexdigest()[:16]
+    folder = Path("checkpoints") / name / digest.hexdigest()[:16]
     for other in folder.parent.glob("*") if folder.parent.is_dir() else []:
         if other != folder and rank() == 0:
             shutil.rmtree(other)

@@ -11,7 +11,7 @@ from pipeline.models.adapters import prefix_cache, prefix_length
 
 
 class ReservingLayer(DynamicLayer):
-    """A layer with room ahead: DynamicLayer copies all keys and values for every new token, which costs a third more.
+    """A layer with room ahead: DynamicLayer copies all keys and values for every new token.
 
     buffer: (2, rows, heads, tokens, head width), of which `keys` and `values` are the first tokens. It grows by half.
     """

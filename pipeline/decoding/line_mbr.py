@@ -1,14 +1,14 @@
 """MBR line by line: a poem put together from the lines of samples; chrF-optimal, and ours.
 
 It starts from the pool's MBR choice. At each line in turn, every pooled line of that place is tried and the one kept
-with which the whole poem has the highest expected chrF, until a sweep changes nothing: coordinate ascent. This
-optimises the measure itself: label the result chrF-optimal.
+with which the whole poem has the highest expected chrF, until a sweep changes nothing: coordinate ascent.
 
 chrF is that of sacrebleu for one sentence: n-grams up to 6 without white space, precision and recall averaged over the
 orders that both texts have, beta 2. Each line that is tried changes few n-grams of a poem, and only they are counted.
 """
 
 from collections.abc import Sequence, Set
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -36,16 +36,13 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int) -> str:
     """The poem from the lines of the pool, whole poems, with the highest expected chrF against it.
 
-    The lines of the prompt stay, `forbidden` ones are not used: a line that has no other choice is left out. `sweeps`
-    is the most passes over all lines.
+    The lines of the prompt stay, `forbidden` ones are not used: a line that has no other choice is left out.
     """
     given = prompt.split("\n")
-    split = [poem.split("\n")[len(given) :] for poem in pool]
-    places = max(map(len, split))
-    choices = [sorted({lines[place] for lines in split if place < len(lines)} - forbidden) for place in range(places)]
-    start = split[mbr(pool, aggregated=True)]
-    lines = [start[place] if place < len(start) and start[place] in choices[place] else "" for place in range(places)]
-    references = References(pool)
+    columns = list(zip_longest(*(poem.split("\n")[len(given) :] for poem in pool), fillvalue=""))
+    choices = [sorted({*column} - {"", *forbidden}) for column in columns]
+    best, references = mbr(pool, aggregated=True), References(pool)
+    lines = ["" if column[best] in forbidden else column[best] for column in columns]
     for _ in range(sweeps):
         before = list(lines)
         for place, found in enumerate(choices):

@@ -30,6 +30,5 @@ def top_k(logits: Tensor, uniforms: Tensor, k: int, temperature: float) -> Tenso
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Logits (rows, vocabulary) with minus infinity for all but the k largest of each row; those that tie stay."""
-    if k >= logits.shape[-1]:
-        return logits
-    return logits.masked_fill(logits < logits.topk(k).values[:, -1:], float("-inf"))
+    least = logits.topk(min(k, logits.shape[-1])).values[:, -1:]
+    return logits.masked_fill(logits < least, float("-inf"))

@@ -6,7 +6,6 @@ outside; what is accepted has the nucleus distribution. A redraw happens with pr
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Literal
 
@@ -58,12 +57,12 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
 
 def _drawn(sums: Tensor, uniforms: Tensor) -> Tensor:
     """(rows,) tokens by inverse CDF, none of probability 0: of running sums (rows, places), a number (rows,) each."""
-    # No rounding makes a share of a sum the whole sum, behind which no token is left.
+    # Below the whole sum in spite of rounding: behind it no token is left.
     wanted = uniforms.clamp(max=1 - 2**-40)[:, None] * sums[:, -1:]
     return torch.searchsorted(sums, wanted, right=True)[:, 0]
 
 
 def _cumulative(sums: Tensor) -> Tensor:
     """Running sums of (rows, places), float64."""
-    with any_order() if sums.is_cuda else nullcontext():  # CUDA adds these up in parts, in any order
+    with any_order():  # CUDA adds these up in parts
         return sums.cumsum(-1, dtype=torch.float64)

@@ -1,9 +1,8 @@
 """Beam search with length normalisation (Wu et al. 2016 name it, https://arxiv.org/abs/1609.08144) and n-gram blocking.
 
-All beams of all prompts run in one batch over one cache. A text ends with the end-of-text token, its last allowed line
-break or the end of the context. Of the 2 * beams likeliest continuations of a prompt, those that end within the first
-`beams` are finished texts and the first `beams` others go on; the search ends with `beams` finished texts. The result
-is ranked by log-probability / length ** length_penalty, as transformers' `generate` ranks it.
+A text ends with the end-of-text token, its last allowed line break or the context. Of the 2 * beams likeliest
+continuations of a prompt, those that end within the first `beams` are finished texts, and the first `beams` others go
+on. The search ends with `beams` finished texts, ranked by log-probability / length ** length_penalty, as transformers'.
 """
 
 import math
@@ -35,11 +34,11 @@ class Options(Beams):
     decoder: Literal["beam_search"]
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     return Written([text for text in candidates(writer, poems, options) if text.draw == 0])
 
 
-def candidates(writer: Writer, poems: Sequence[Poem], options: Beams) -> list[Generated]:
+def candidates(writer: Writer, poems: list[Poem], options: Beams) -> list[Generated]:
     """The finished texts of each prompt, best first."""
     limits = writer.limits(options)
     return writer.search(poems, lambda prompts: beam_search(writer.model, prompts, options, limits))

@@ -1,7 +1,4 @@
-"""What a poem may not do, as tokens banned before each choice: end early, break a line too soon or too late, copy.
-
-Every decoder takes one and calls it with the logits of its texts and all their tokens so far, prompts included.
-"""
+"""What a poem may not do, as tokens banned before each choice: end early, break a line too soon or too late, copy."""
 
 import math
 from collections import defaultdict

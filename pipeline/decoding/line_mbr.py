@@ -27,7 +27,7 @@ class Options(Pool):
     sweeps: int = Field(ge=1)  # at most, through the lines
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     """A poem for each prompt that has no line of a training poem."""
     pool, forbidden = samples(writer, poems, options.samples, options), set(writer.training_lines())
     return chosen(poems, pool, lambda poem, texts: line_mbr(poem.prompt, texts, forbidden, options.sweeps))
@@ -70,12 +70,10 @@ class References:
         return np.bincount([self.known[gram] for gram in grams if gram in self.known], minlength=len(self.known))
 
     def scores(self, options: Sequence[str], before: Sequence[str], after: Sequence[str]) -> np.ndarray:
-        """(options,) chrF, 0 to 100, of `before` + an option + `after`.
-
-        Counts are kept times the number of references, so that they are integers.
-        """
+        """(options,) chrF, 0 to 100, of `before` + an option + `after`."""
         left, right = ("".join("".join(lines).split()) for lines in (before, after))
         start, end = left[1 - ORDERS :], right[: ORDERS - 1]  # share n-grams with the option: counted with it
+        # Counts are times the number of references, so that they are integers.
         rest = self.size * (self.count(ngrams(left) + ngrams(right)) - self.count(ngrams(start) + ngrams(end)))
         least = np.minimum(rest, self.counts)
         matches, totals = np.zeros((2, len(options), ORDERS))

@@ -1,7 +1,4 @@
-"""Texts that grow together, one token a step: their cache, what ends each, the loop of most decoders, and sampling.
-
-Every sampled text draws from its own stream of uniform numbers: what it becomes does not depend on its batch.
-"""
+"""Texts that grow together, one token a step: their cache, what ends each, the loop of most decoders, and sampling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,16 +77,12 @@ class Reader:
         self._read = partial(model.transformer, past_key_values=self.cache, use_cache=True)
 
     def states(self) -> Tensor:
-        """Read the tokens that were not read yet: their last hidden states (rows, tokens, width)."""
-        positions = (self.mask.cumsum(1) - 1).clamp(0, self.model.config.n_positions - 1)  # padding's do not matter
-        new = positions[:, -self.ids.shape[1] :]
-        return self._read(self.ids, attention_mask=self.mask, position_ids=new).last_hidden_state
+        """Read the tokens that were not read yet: their last hidden states (rows, tokens, width); of padding, noise."""
+        positions = (self.mask.cumsum(1) - 1).clamp(0, self.model.config.n_positions - 1)[:, -self.ids.shape[1] :]
+        return self._read(self.ids, attention_mask=self.mask, position_ids=positions).last_hidden_state
 
     def siblings(self, tokens: Tensor) -> Tensor:
-        """Hidden states (rows, k, width) of k next tokens (rows, k), each after its text and blind to the others.
-
-        The cache grows by all of them; `keep_sibling` comes next.
-        """
+        """Hidden states (rows, k, width) of k next tokens (rows, k), blind to each other; `keep_sibling` comes next."""
         rows, k = tokens.shape
         past = self.mask.bool()[:, None].expand(rows, k, -1)
         itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
@@ -126,8 +119,7 @@ class Limits:
     breaks: Sequence[int]  # in each token of the vocabulary
     lines: int = SONNET_LINES  # a text ends with this many line breaks, those of its prompt included
     new_tokens: int | None = None  # at most, after the prompt; None allows all that the context holds
-    # Logits (rows, vocabulary) and the texts so far to logits; see pipeline/decoding/constraints.py.
-    allowed: Callable[[Tensor, Sequence[list[int]]], Tensor] = lambda logits, _: logits
+    allowed: Callable[[Tensor, Sequence[list[int]]], Tensor] = lambda logits, _: logits  # see constraints.py
 
     def ended(self, prompt: Sequence[int], tokens: Sequence[int], context: int) -> bool:
         """Whether a prompt, continued by tokens, has all its line breaks or tokens."""

@@ -5,8 +5,6 @@ the tokens that are likelier sum to less than p. So draw from the whole distribu
 outside; what is accepted has the nucleus distribution. A redraw happens with probability at most 1 - p.
 """
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
@@ -24,9 +22,9 @@ class Options(Sampler):
     top_p: float = Field(gt=0, le=1)
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    choose = partial(top_p, p=options.top_p, temperature=options.temperature)
-    return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
+    found = writer.sample(poems, options.draws, options, top_p, p=options.top_p, temperature=options.temperature)
+    return Written(found)
 
 
 def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Tensor:

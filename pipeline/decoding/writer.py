@@ -1,12 +1,12 @@
 """What every decoder writes with, how poems become prompts and new tokens poems, and how likely those are.
 
-Several processes share the work. A sampled text has its own random stream: it does not matter who writes it.
+Several processes share the work. A sampled text has its own random stream: it depends on no other and on no process.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import Constraints, visible
-from pipeline.decoding.running import Choose, Limits, sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.errors import InputError
 from pipeline.models.adapters import text_length
 from pipeline.models.trunk import states
@@ -49,8 +50,7 @@ class Writer:
     backbone: Callable[[], GPT2LMHeadModel] | None = None  # loads the model that `model` was fine-tuned from
 
     @cached_property
-    def breaks(self) -> list[int]:
-        """In each token."""
+    def breaks(self) -> list[int]:  # in each token
         return [self.tokenizer.decode([token]).count("\n") for token in range(self.tokenizer.get_vocab_size())]
 
     def limits(self, system: System) -> Limits:
@@ -61,15 +61,16 @@ class Writer:
         return limits
 
     def sample(
-        self, poems: Sequence[Poem], draws: int, choose: Choose, limits: Limits | None = None
+        self, poems: list[Poem], draws: int, system: System | None, choose: Callable[..., Tensor], **settings: float
     ) -> list[Generated]:
-        """`draws` independent continuations of every prompt, ordered by draw, then as `poems`."""
+        """`draws` independent continuations of every prompt, ordered by draw, then as `poems`; no system, no bans."""
+        limits = self.limits(system) if system else Limits(self.breaks)
         jobs = [(draw, poem) for draw in range(draws) for poem in poems]
 
         def write(own: Sequence[tuple[int, Poem]]) -> list[list[int]]:
             prompts = encode_prompts(self.tokenizer, [poem for _, poem in own], text_length(self.model))
             seeds = [stream_seed(self.seed, poem.id, draw) for draw, poem in own]
-            return sample(self.model, prompts, seeds, choose, limits or Limits(self.breaks))
+            return sample(self.model, prompts, seeds, partial(choose, **settings), limits)
 
         pairs = zip(jobs, shared(jobs, write), strict=True)
         return [self._generated(poem, draw, tokens) for (draw, poem), tokens in pairs]

@@ -9,7 +9,6 @@ sampled continuations of held-out training sonnets (`select`), never of the dev 
 
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
@@ -78,13 +77,13 @@ def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:
     """An evaluator that gives the loss and the mean chrF of sampled continuations on the held-out sonnets."""
     texts = [full_text(poem) for poem in select]
-    choose = partial(top_p, p=0.9, temperature=1.0)
     documents = encode_documents(tokenizer, texts, settings.max_length)
 
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
         batch = {name: value.to(model.device) for name, value in collate(Rows(documents).rows).items()}
         loss, _ = language_model.loss(model, batch)
-        poems = Writer(model, tokenizer, seed).sample(select, settings.select_draws, choose)
+        writer = Writer(model, tokenizer, seed)
+        poems = writer.sample(select, settings.select_draws, None, top_p, p=0.9, temperature=1.0)
         hypotheses = [poem.text for poem in poems]
         return {"select_loss": loss.item(), "select_chrf": chrf(hypotheses, texts * settings.select_draws)}
 

@@ -8,7 +8,6 @@ from tiny import END, options, tiny_model
 from tokenizers import Tokenizer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding import verse as module
 from pipeline.decoding.verse import PARTNERS, Critic, split, verse
 from pipeline.decoding.writer import Writer
 from pipeline.evaluation.metre import rhymes
@@ -84,11 +83,7 @@ def test_forbidden_lines_are_not_used(model: GPT2LMHeadModel, tokenizer: Tokeniz
     assert others[:3] == lines[:3] and not {lines[3], lines[5]} & set(others)
 
 
-@pytest.mark.parametrize("rows", [2, 32])
-def test_likelihoods_are_those_of_a_pass_without_a_cache(
-    model: GPT2LMHeadModel, tokenizer: Tokenizer, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "ROWS", rows)
+def test_likelihoods_are_those_of_a_pass_without_a_cache(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
     prompt, texts = [0, 7, 90, 33], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
     sums, following = Critic(Writer(model, tokenizer, 5)).read(prompt, texts)
     for text, total, last in zip(texts, sums, following, strict=True):

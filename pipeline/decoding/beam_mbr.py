@@ -2,7 +2,6 @@
 with the highest expected chrF against all of them.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.decoding.beam_search import Beams, candidates
@@ -15,5 +14,5 @@ class Options(Beams):
     decoder: Literal["beam_mbr"]
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     return chosen(poems, candidates(writer, poems, options), lambda _, texts: texts[mbr(texts)])

@@ -1,16 +1,13 @@
 """Beam search with length normalisation (Wu et al. 2016 name it, https://arxiv.org/abs/1609.08144) and n-gram blocking.
 
-All beams of all prompts run in one batch over one cache. A text ends with the end-of-text token, its last allowed line
-break or the end of the context. Of the 2 * beams likeliest continuations of a prompt, those that end within the first
-`beams` are finished texts and the first `beams` others go on; the search ends with `beams` finished texts. The result
-is ranked by log-probability / length ** length_penalty, as transformers' `generate` ranks it.
+A text ends with the end-of-text token, its last allowed line break or the context. Of the 2 * beams likeliest
+continuations of a prompt, those that end within the first `beams` are finished texts, and the first `beams` others go
+on. The search ends with `beams` finished texts, ranked by log-probability / length ** length_penalty, as transformers'.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from heapq import nlargest
-from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,9 +15,8 @@ from pydantic import Field
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import System
-from pipeline.decoding.cache import Reader
 from pipeline.decoding.constraints import ban_repeated
-from pipeline.decoding.running import Limits, in_place
+from pipeline.decoding.running import Limits, Reader, in_place
 from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
 from pipeline.text.prepared import Generated, Poem
@@ -38,59 +34,53 @@ class Options(Beams):
     decoder: Literal["beam_search"]
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     return Written([text for text in candidates(writer, poems, options) if text.draw == 0])
 
 
-def candidates(writer: Writer, poems: Sequence[Poem], options: Beams) -> list[Generated]:
+def candidates(writer: Writer, poems: list[Poem], options: Beams) -> list[Generated]:
     """The finished texts of each prompt, best first."""
     limits = writer.limits(options)
     return writer.search(poems, lambda prompts: beam_search(writer.model, prompts, options, limits))
 
 
 class _Text(NamedTuple):
-    """What a beam of a prompt has written, its log-probability and the line breaks that it may still write."""
-
     prompt: int
+    row: int  # of the batch, where its tokens but the last were read
     tokens: list[int]
-    total: float
-    open_lines: int
+    total: float  # log-probability
 
 
 @torch.inference_mode()
 def beam_search(
     model: GPT2LMHeadModel, prompts: Sequence[list[int]], options: Beams, limits: Limits
 ) -> list[list[list[int]]]:
-    """The finished texts of each prompt, best first: at least one, at most 2 * beams.
+    """The finished texts of each prompt, best first: at least one, which may be empty, at most 2 * beams.
 
-    They are new tokens without the end-of-text token; a prompt that is at its limit gives one empty text. `model` is in
-    evaluation mode, no prompt is empty.
+    They are new tokens without the end-of-text token. `model` is in evaluation mode, no prompt is empty.
     """
     finished: list[list[tuple[float, list[int]]]] = [[] for _ in prompts]
-    room = [limits.room(prompt, text_length(model)) for prompt in prompts]
-    texts = [_Text(number, [], 0.0, limits.open_lines(prompt)) for number, prompt in enumerate(prompts)]
-    texts = [text for text in texts if text.open_lines > 0 and room[text.prompt] > 0]
+    context, numbers = text_length(model), range(len(prompts))
+    texts = [_Text(number, 0, [], 0.0) for number in numbers if not limits.ended(prompts[number], [], context)]
     reader = Reader(model, [prompts[text.prompt] for text in texts]) if texts else None
     while reader and texts:
-        going: list[tuple[int, _Text]] = []
+        going: list[_Text] = []
         for number, sums in _continuations(reader, texts, prompts, options, limits).items():
-            own: list[tuple[int, _Text]] = []
-            for rank, (total, row, token) in enumerate(nlargest(2 * options.beams, sums, key=itemgetter(0))):
-                before = texts[row]
-                text = _Text(number, [*before.tokens, token], total, before.open_lines - limits.breaks[token])
+            own: list[_Text] = []
+            for rank, (total, row, token) in enumerate(sorted(sums, key=lambda item: -item[0])[: 2 * options.beams]):
+                tokens = [*texts[row].tokens, token]
                 ended = token == model.config.eos_token_id
-                if ended or text.open_lines <= 0 or len(text.tokens) >= room[number]:
+                if ended or limits.ended(prompts[number], tokens, context):
                     if rank < options.beams:
-                        score = total / len(text.tokens) ** options.length_penalty
-                        finished[number].append((score, before.tokens if ended else text.tokens))
+                        score = total / len(tokens) ** options.length_penalty
+                        finished[number].append((score, tokens[:-1] if ended else tokens))
                 elif len(own) < options.beams:
-                    own.append((row, text))
+                    own.append(_Text(number, row, tokens, total))
             going += own if len(finished[number]) < options.beams else []
-        going = [going[place] for place in in_place([row for row, _ in going])]
-        texts = [text for _, text in going]
+        texts = [going[place] for place in in_place([text.row for text in going])]
         if texts:
-            tokens = torch.tensor([text.tokens[-1] for text in texts], device=model.device)
-            reader.go_on(tokens, [row for row, _ in going])
+            new = torch.tensor([text.tokens[-1] for text in texts], device=model.device)
+            reader.go_on(new, [text.row for text in texts])
     return [[text for _, text in sorted(own, key=lambda item: -item[0])] or [[]] for own in finished]
 
 

@@ -1,15 +1,13 @@
-"""What a poem may not do, as tokens banned before each choice: end early, break a line too soon or too late, copy.
+"""What a poem may not do, as tokens banned before each choice: end early, break a line too soon or too late, copy."""
 
-Every decoder takes one and calls it with the logits of its texts and all their tokens so far, prompts included.
-"""
-
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import chain
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 
 from pipeline.config.sonnet import System
@@ -29,19 +27,16 @@ def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tens
 
 
 def penalised(logits: Tensor, texts: Sequence[list[int]], penalty: float) -> Tensor:
-    """Logits (rows, vocabulary), lowered by CTRL's penalty for each token that its text holds.
+    """Logits (rows, vocabulary), of each token that its text holds divided by `penalty` or, negative ones, multiplied.
 
-    A positive logit is divided and a negative one multiplied, so that either becomes less likely (Keskar et al. 2019,
-    https://arxiv.org/abs/1909.05858, states the positive case only).
+    Keskar et al. 2019, https://arxiv.org/abs/1909.05858, states the positive case only.
     """
     return RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
 
 
 def _padded(logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
     """Texts (rows, longest), padded on the left with a token that no vocabulary has and transformers does not count."""
-    longest = max(map(len, texts))
-    rows = [[logits.shape[1]] * (longest - len(text)) + text for text in texts]
-    return torch.tensor(rows, device=logits.device)
+    return pad_sequence([torch.tensor(text) for text in texts], True, logits.shape[1], "left").to(logits.device)
 
 
 class Constraints:
@@ -51,17 +46,16 @@ class Constraints:
     """
 
     def __init__(self, tokenizer: Tokenizer, lines: Callable[[], Sequence[str]], system: System) -> None:
-        self.tokenizer, self.exact_lines = tokenizer, system.exact_lines
-        self.end = end_of_text(tokenizer)
+        self.tokenizer, self.exact_lines, self.end = tokenizer, system.exact_lines, end_of_text(tokenizer)
         self.pieces = [visible(tokenizer.decode([token])) for token in range(tokenizer.get_vocab_size())]
         self.breaks = [piece.count("\n") for piece in self.pieces]
         # After the last line break nothing of a longer piece may follow unseen: only pure line breaks are used.
         self.breaking = [token for token, count in enumerate(self.breaks) if count]
         self.line_break = [token for token in self.breaking if self.pieces[token] == "\n"]
         words = system.no_copy_words
-        known = list(lines()) if system.line_length or words else []
+        known = lines() if system.line_length or words else []
         lengths = [len(code.ids) for code in tokenizer.encode_batch(known)] if system.line_length else []
-        self.shortest, self.longest = min(lengths, default=0), max(lengths, default=None)
+        self.shortest, self.longest = min(lengths, default=0), max(lengths, default=math.inf)
         self.copying = Copying(known, words, self.pieces) if words else None
 
     def __call__(self, logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
@@ -73,7 +67,7 @@ class Constraints:
             so_far = visible(self.tokenizer.decode(line)) if line else ""
             last = sum(map(self.breaks.__getitem__, text)) == SONNET_LINES - 1
             blank = not so_far.strip()
-            if self.longest is not None and len(line) >= self.longest and not (blank and self.exact_lines):
+            if len(line) >= self.longest and not (blank and self.exact_lines):
                 kept = [*self.line_break, self.end]
                 allowed[row] = -torch.inf
                 allowed[row, kept] = logits[row, kept]
@@ -96,10 +90,9 @@ class Copying:
     def __init__(self, lines: Sequence[str], words: int, pieces: Sequence[str]) -> None:
         self.words, self.pieces = words, pieces
         self.following: dict[tuple[str, ...], set[str]] = defaultdict(set)
-        for line in lines:
-            found = words_of(line)
-            for start in range(len(found) - words):
-                self.following[tuple(found[start : start + words])].add(found[start + words])
+        for found in map(words_of, lines):
+            for *run, word in zip(*(found[start:] for start in range(words + 1)), strict=False):
+                self.following[tuple(run)].add(word)
         self.spelled: dict[str, list[int]] = defaultdict(list)
         for token, piece in enumerate(pieces):
             self.spelled[piece.strip().lower().replace("\u2019", "'")].append(token)
@@ -110,9 +103,9 @@ class Copying:
         # A new word, or a longer last one.
         for run in {tuple(found[-self.words :]), tuple(found[-self.words - 1 : -1])}:
             for word in self.following.get(run, ()):
-                for token in chain.from_iterable(self.spelled.get(word[start:], ()) for start in range(len(word))):
-                    if tuple(words_of(line + self.pieces[token])[-self.words - 1 :]) == (*run, word):
-                        banned.append(token)
+                ends = [token for start in range(len(word)) for token in self.spelled.get(word[start:], ())]
+                copies = [*run, word]
+                banned += [end for end in ends if words_of(line + self.pieces[end])[-self.words - 1 :] == copies]
         return banned
 
 

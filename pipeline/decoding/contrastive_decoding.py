@@ -7,6 +7,7 @@ The paper searches with beams; this is its greedy case. All prompts run in one b
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -29,10 +30,9 @@ class Options(System):
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
     assert writer.backbone
-    models, limits = (writer.model, writer.backbone()), writer.limits(options)
-    return Written(
-        writer.search(poems, lambda own: [[text] for text in contrastive_decoding(models, own, options, limits)])
-    )
+    models = (writer.model, writer.backbone())
+    search = partial(contrastive_decoding, models, options=options, limits=writer.limits(options))
+    return Written(writer.search(poems, lambda prompts: [[text] for text in search(prompts)]))
 
 
 def contrastive_decoding(

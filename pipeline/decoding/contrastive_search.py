@@ -6,6 +6,7 @@ one pass, as siblings over one shared cache: each sees the text and itself, and 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,9 +15,8 @@ from torch.nn.functional import normalize
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.sonnet import System
-from pipeline.decoding.cache import Reader
 from pipeline.decoding.constraints import ban_repeated, penalised
-from pipeline.decoding.running import Limits, Running
+from pipeline.decoding.running import Limits, Reader, Running
 from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
 from pipeline.text.prepared import Poem
@@ -35,10 +35,8 @@ class Options(System):
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    limits = writer.limits(options)
-    return Written(
-        writer.search(poems, lambda own: [[text] for text in contrastive_search(writer.model, own, options, limits)])
-    )
+    search = partial(contrastive_search, writer.model, options=options, limits=writer.limits(options))
+    return Written(writer.search(poems, lambda prompts: [[text] for text in search(prompts)]))
 
 
 @torch.inference_mode()
@@ -57,13 +55,11 @@ def contrastive_search(
         logits = ban_repeated(logits, texts.so_far(), options.no_repeat_ngram)
         probabilities, tokens = logits.softmax(-1).topk(options.k)
         alpha = options.alpha * (min(1.0, (texts.step + 1) / 128) if options.dynamic_alpha else 1.0)
-        real = reader.mask[:, -states.shape[1] :]  # without the model's prefix, which has no states here
+        real = reader.mask[:, None, -states.shape[1] :]  # without the model's prefix, which has no states here
         siblings = reader.siblings(tokens)
         cosines = normalize(siblings, dim=-1) @ normalize(states, dim=-1).transpose(1, 2)  # (rows, k, tokens)
-        if options.mean_similarity:
-            similarity = (cosines * real[:, None]).sum(2) / real.sum(1, keepdim=True)
-        else:
-            similarity = cosines.masked_fill(real[:, None] == 0, -torch.inf).amax(2)
+        largest = cosines.masked_fill(real == 0, -torch.inf).amax(2)
+        similarity = (cosines * real).sum(2) / real.sum(2) if options.mean_similarity else largest
         scores = (1 - alpha) * probabilities - alpha * similarity
         best = scores.masked_fill(probabilities == 0, -torch.inf).argmax(1)  # less than k tokens may be left
         chosen = tokens.gather(1, best[:, None])[:, 0]

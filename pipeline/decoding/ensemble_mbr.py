@@ -1,6 +1,5 @@
 """MBR over the distinct texts of three decoders: top-p sampling, contrastive search and beam search; ours."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -20,7 +19,7 @@ class Options(beam_search.Beams):
     alpha: float = Field(ge=0, le=1)
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     own = options.model_dump(exclude={"decoder"})
     sampler = top_p.Options.model_construct(**own, draws=options.samples)
     own |= {"dynamic_alpha": False, "mean_similarity": False, "repetition_penalty": 1.0}

@@ -1,8 +1,6 @@
 """Epsilon sampling, Hewitt et al. 2022 (https://arxiv.org/abs/2210.15191): nothing less likely than epsilon."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -25,14 +23,12 @@ class Pool(System):
     temperature: float = Field(gt=0)
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     return Written(samples(writer, poems, options.draws, options))
 
 
-def samples(writer: Writer, poems: Sequence[Poem], count: int, options: Options | Pool) -> list[Generated]:
-    """`count` poems a prompt."""
-    choose = partial(epsilon, least=options.epsilon, temperature=options.temperature)
-    return writer.sample(poems, count, choose, writer.limits(options))
+def samples(writer: Writer, poems: list[Poem], count: int, options: Options | Pool) -> list[Generated]:
+    return writer.sample(poems, count, options, epsilon, least=options.epsilon, temperature=options.temperature)
 
 
 def epsilon(logits: Tensor, uniforms: Tensor, least: float, temperature: float) -> Tensor:

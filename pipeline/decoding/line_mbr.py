@@ -1,14 +1,14 @@
 """MBR line by line: a poem put together from the lines of samples; chrF-optimal, and ours.
 
 It starts from the pool's MBR choice. At each line in turn, every pooled line of that place is tried and the one kept
-with which the whole poem has the highest expected chrF, until a sweep changes nothing: coordinate ascent. This
-optimises the measure itself: label the result chrF-optimal.
+with which the whole poem has the highest expected chrF, until a sweep changes nothing: coordinate ascent.
 
 chrF is that of sacrebleu for one sentence: n-grams up to 6 without white space, precision and recall averaged over the
 orders that both texts have, beta 2. Each line that is tried changes few n-grams of a poem, and only they are counted.
 """
 
 from collections.abc import Sequence, Set
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ class Options(Pool):
     sweeps: int = Field(ge=1)  # at most, through the lines
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     """A poem for each prompt that has no line of a training poem."""
     pool, forbidden = samples(writer, poems, options.samples, options), set(writer.training_lines())
     return chosen(poems, pool, lambda poem, texts: line_mbr(poem.prompt, texts, forbidden, options.sweeps))
@@ -36,16 +36,13 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 def line_mbr(prompt: str, pool: Sequence[str], forbidden: Set[str], sweeps: int) -> str:
     """The poem from the lines of the pool, whole poems, with the highest expected chrF against it.
 
-    The lines of the prompt stay, `forbidden` ones are not used: a line that has no other choice is left out. `sweeps`
-    is the most passes over all lines.
+    The lines of the prompt stay, `forbidden` ones are not used: a line that has no other choice is left out.
     """
     given = prompt.split("\n")
-    split = [poem.split("\n")[len(given) :] for poem in pool]
-    places = max(map(len, split))
-    choices = [sorted({lines[place] for lines in split if place < len(lines)} - forbidden) for place in range(places)]
-    start = split[mbr(pool, aggregated=True)]
-    lines = [start[place] if place < len(start) and start[place] in choices[place] else "" for place in range(places)]
-    references = References(pool)
+    columns = list(zip_longest(*(poem.split("\n")[len(given) :] for poem in pool), fillvalue=""))
+    choices = [sorted({*column} - {"", *forbidden}) for column in columns]
+    best, references = mbr(pool, aggregated=True), References(pool)
+    lines = ["" if column[best] in forbidden else column[best] for column in columns]
     for _ in range(sweeps):
         before = list(lines)
         for place, found in enumerate(choices):
@@ -73,12 +70,10 @@ class References:
         return np.bincount([self.known[gram] for gram in grams if gram in self.known], minlength=len(self.known))
 
     def scores(self, options: Sequence[str], before: Sequence[str], after: Sequence[str]) -> np.ndarray:
-        """(options,) chrF, 0 to 100, of `before` + an option + `after`.
-
-        Counts are kept times the number of references, so that they are integers.
-        """
+        """(options,) chrF, 0 to 100, of `before` + an option + `after`."""
         left, right = ("".join("".join(lines).split()) for lines in (before, after))
         start, end = left[1 - ORDERS :], right[: ORDERS - 1]  # share n-grams with the option: counted with it
+        # Counts are times the number of references, so that they are integers.
         rest = self.size * (self.count(ngrams(left) + ngrams(right)) - self.count(ngrams(start) + ngrams(end)))
         least = np.minimum(rest, self.counts)
         matches, totals = np.zeros((2, len(options), ORDERS))

@@ -1,8 +1,6 @@
 """Min-p sampling, Nguyen et al. 2024 (https://arxiv.org/abs/2407.01082): a floor that follows the likeliest token."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -19,9 +17,9 @@ class Options(Sampler):
     min_p: float = Field(gt=0, le=1)
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    choose = partial(min_p, share=options.min_p, temperature=options.temperature)
-    return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
+    found = writer.sample(poems, options.draws, options, min_p, share=options.min_p, temperature=options.temperature)
+    return Written(found)
 
 
 def min_p(logits: Tensor, uniforms: Tensor, share: float, temperature: float) -> Tensor:

@@ -1,24 +1,115 @@
-"""Texts that grow together, one token a step: what ends each, what is banned, the loop of most decoders, and sampling.
-
-Every sampled text draws from its own stream of uniform numbers, so that what it becomes does not depend on its batch.
-"""
+"""Texts that grow together, one token a step: their cache, what ends each, the loop of most decoders, and sampling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
-from pipeline.decoding.cache import Reader
-from pipeline.models.adapters import text_length
+from pipeline.models.adapters import prefix_cache, prefix_length, text_length
 from pipeline.text.prepared import SONNET_LINES
 
 ROWS_PER_BATCH = 256
 REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py
 
-Constrain = Callable[[Tensor, Sequence[list[int]]], Tensor]  # logits (rows, vocabulary), the texts so far -> logits
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), uniforms (rows, REDRAWS) -> tokens (rows,)
+
+
+class ReservingLayer(DynamicLayer):
+    """A layer with room ahead: DynamicLayer copies all keys and values for every new token.
+
+    buffer: (2, rows, heads, tokens, head width), of which `keys` and `values` are the first tokens. It grows by half.
+    """
+
+    buffer: Tensor
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        new = torch.stack([key_states, value_states])
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.buffer = new[..., :0, :]
+        past = self.get_seq_length()
+        tokens = past + new.shape[3]
+        if tokens > self.buffer.shape[3]:
+            room = new.new_empty(*new.shape[:3], tokens - past + max(64, tokens // 2), new.shape[4])
+            self.buffer = torch.cat([self.buffer[..., :past, :], room], 3)
+        self.buffer[..., past:tokens, :] = new
+        return self.show(tokens)
+
+    def show(self, tokens: int) -> tuple[Tensor, Tensor]:
+        """Let `keys` and `values` be so many tokens."""
+        self.keys, self.values = self.buffer[..., :tokens, :]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Row i becomes what row indices[i] is: in place, only what moves is copied, unless rows are added."""
+        rows, filled = len(indices), self.buffer[..., : self.get_seq_length(), :]
+        if rows > self.buffer.shape[1]:
+            self.buffer = self.buffer[:, indices]
+        else:
+            changed = (indices != torch.arange(rows, device=indices.device)).nonzero()[:, 0]
+            filled.index_copy_(1, changed, filled.index_select(1, indices[changed]))  # faster than by indexing
+            self.buffer = self.buffer[:, :rows]
+        self.show(filled.shape[3])
+
+
+class Reader:
+    """A model that reads many texts at once, token by token, over one cache that begins with its prefix, if it has one.
+
+    The prompts are padded on the left; `mask` (rows, prefix + tokens), int64, is 0 for padding.
+    """
+
+    def __init__(self, model: GPT2LMHeadModel, prompts: Sequence[list[int]]) -> None:
+        self.model, self.head = model, model.lm_head
+        rows = [torch.tensor(prompt) for prompt in prompts]
+        masks = [torch.ones_like(row) for row in rows]
+        self.ids, mask = (pad_sequence(own, True, padding_side="left").to(model.device) for own in (rows, masks))
+        self.mask = torch.nn.functional.pad(mask, (prefix_length(model), 0), value=1)
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [ReservingLayer() for _ in self.cache.layers]
+        prefix = prefix_cache(model, len(prompts))
+        for layer, learnt in zip(self.cache.layers, prefix.layers if prefix else (), strict=prefix is not None):
+            layer.update(learnt.keys, learnt.values)
+        self._read = partial(model.transformer, past_key_values=self.cache, use_cache=True)
+
+    def states(self) -> Tensor:
+        """Read the tokens that were not read yet: their last hidden states (rows, tokens, width); of padding, noise."""
+        positions = (self.mask.cumsum(1) - 1).clamp(0, self.model.config.n_positions - 1)[:, -self.ids.shape[1] :]
+        return self._read(self.ids, attention_mask=self.mask, position_ids=positions).last_hidden_state
+
+    def siblings(self, tokens: Tensor) -> Tensor:
+        """Hidden states (rows, k, width) of k next tokens (rows, k), blind to each other; `keep_sibling` comes next."""
+        rows, k = tokens.shape
+        past = self.mask.bool()[:, None].expand(rows, k, -1)
+        itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
+        seen = torch.cat([past, itself], 2)[:, None]
+        bias = (~seen).to(self.model.dtype) * torch.finfo(self.model.dtype).min
+        positions = self.mask.sum(1, keepdim=True).expand(rows, k)
+        return self._read(tokens, attention_mask=bias, position_ids=positions).last_hidden_state
+
+    def keep_sibling(self, best: Tensor, count: int) -> None:
+        """Of the last `count` tokens of each row only the one at `best` (rows,) stays in the cache."""
+        rows, past = torch.arange(len(best), device=best.device), self.cache.get_seq_length() - count
+        for layer in self.cache.layers:
+            for states in layer.buffer:
+                states[:, :, past] = states[rows, :, past + best]
+            layer.show(past + 1)
+
+    def logits(self) -> Tensor:
+        """The logits (rows, vocabulary) after all tokens."""
+        return self.head(self.states()[:, -1])
+
+    def go_on(self, tokens: Tensor, rows: list[int]) -> None:
+        """Row i goes on with tokens[i], one or several, after what row rows[i] was; of (rows,) or (rows, tokens)."""
+        if rows != list(range(len(self.mask))):
+            self.mask = self.mask[rows]
+            self.cache.batch_select_indices(torch.tensor(rows, device=self.mask.device))
+        self.ids = tokens.view(len(rows), -1)
+        self.mask = torch.cat([self.mask, torch.ones_like(self.ids)], 1)
 
 
 @dataclass(frozen=True)
@@ -28,30 +119,21 @@ class Limits:
     breaks: Sequence[int]  # in each token of the vocabulary
     lines: int = SONNET_LINES  # a text ends with this many line breaks, those of its prompt included
     new_tokens: int | None = None  # at most, after the prompt; None allows all that the context holds
-    constrain: Constrain | None = None  # see pipeline/decoding/constraints.py
+    allowed: Callable[[Tensor, Sequence[list[int]]], Tensor] = lambda logits, _: logits  # see constraints.py
 
-    def open_lines(self, text: Sequence[int]) -> int:
-        """The line breaks that a text may still hold."""
-        return self.lines - sum(self.breaks[token] for token in text)
-
-    def room(self, prompt: Sequence[int], context: int) -> int:
-        """The tokens that a prompt may be continued by."""
-        return min(context - len(prompt), self.new_tokens or context)
-
-    def allowed(self, logits: Tensor, texts: Sequence[list[int]]) -> Tensor:
-        """Logits (rows, vocabulary) after the bans of `constrain`."""
-        return self.constrain(logits, texts) if self.constrain else logits
+    def ended(self, prompt: Sequence[int], tokens: Sequence[int], context: int) -> bool:
+        """Whether a prompt, continued by tokens, has all its line breaks or tokens."""
+        breaks = sum(self.breaks[token] for token in (*prompt, *tokens))
+        return breaks >= self.lines or len(tokens) >= min(context - len(prompt), self.new_tokens or context)
 
 
 class Running:
-    """One text a prompt; `rows` are those that go on, in the order of the batch, all with `step` new tokens."""
+    """One text a prompt; `rows`, in the order of the batch, are those that go on, all with `step` new tokens."""
 
     def __init__(self, prompts: Sequence[list[int]], limits: Limits, context: int, end: int) -> None:
-        self.limits, self.end, self.step = limits, end, 0
+        self.limits, self.context, self.end, self.step = limits, context, end, 0
         self.prompts, self.written = prompts, [list[int]() for _ in prompts]
-        self.room = [limits.room(prompt, context) for prompt in prompts]
-        self.open_lines = [limits.open_lines(prompt) for prompt in prompts]
-        self.rows = [row for row in range(len(prompts)) if self.room[row] > 0 and self.open_lines[row] > 0]
+        self.rows = [row for row, prompt in enumerate(prompts) if not limits.ended(prompt, [], context)]
 
     def so_far(self) -> list[list[int]]:
         """All tokens of the texts that go on."""
@@ -59,14 +141,12 @@ class Running:
 
     def append(self, tokens: Tensor) -> list[int]:
         """Write one token (rows,) each; where in the batch the texts are that go on, ordered as `in_place` does."""
-        going, self.step = [], self.step + 1
+        going, self.step = list[int](), self.step + 1
         for place, (row, token) in enumerate(zip(self.rows, tokens.tolist(), strict=True)):
-            if token == self.end:
-                continue
-            self.written[row].append(token)
-            self.open_lines[row] -= self.limits.breaks[token]
-            if self.open_lines[row] > 0 and self.room[row] > self.step:
-                going.append(place)
+            if token != self.end:
+                self.written[row].append(token)
+                ended = self.limits.ended(self.prompts[row], self.written[row], self.context)
+                going += [] if ended else [place]
         kept = [going[number] for number in in_place(going)]
         self.rows = [self.rows[place] for place in kept]
         return kept
@@ -74,10 +154,7 @@ class Running:
 
 def in_place(rows: Sequence[int]) -> list[int]:
     """An order of texts that were in these rows of a batch in which as many as can be stay there: few are copied."""
-    staying: dict[int, int] = {}  # row -> text
-    for text, row in enumerate(rows):
-        if row < len(rows):
-            staying.setdefault(row, text)
+    staying = {row: text for text, row in reversed([*enumerate(rows)]) if row < len(rows)}
     others = iter(sorted(set(range(len(rows))) - set(staying.values())))
     return [staying[row] if row in staying else next(others) for row in range(len(rows))]
 
@@ -96,28 +173,23 @@ def decode(
         return texts.written
     distinct = [list(prompt) for prompt in dict.fromkeys(map(tuple, texts.so_far()))]
     readers = [Reader(model, distinct) for model in models]
-    kept = [distinct.index(text) for text in texts.so_far()]
-    logits = [reader.logits()[kept] for reader in readers]
-    for reader in readers:
-        reader.select(kept)
+    rows = [distinct.index(text) for text in texts.so_far()]
+    logits = [reader.logits()[rows] for reader in readers]
     while kept := texts.append(tokens := choose(texts, *logits)):
         for reader in readers:
-            reader.go_on(tokens[kept], kept)
-        logits = [reader.logits() for reader in readers]
+            reader.go_on(tokens[kept], [rows[place] for place in kept])
+        rows, logits = list(range(len(kept))), [reader.logits() for reader in readers]
     return texts.written
 
 
 def sample(
     model: GPT2LMHeadModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
 ) -> list[list[int]]:
-    """Ancestral sampling: the new tokens of each prompt, of which none is empty, as `choose` picks them.
-
-    Its numbers are from a stream with the text's seed, below 2**63. `model` is in evaluation mode.
-    """
+    """Ancestral sampling, as `decode`: `choose` picks each token with numbers of a stream with the text's seed."""
     texts: list[list[int]] = []
     for first in range(0, len(prompts), ROWS_PER_BATCH):
         own = prompts[first : first + ROWS_PER_BATCH]
-        steps = max(limits.room(prompt, text_length(model)) for prompt in own)
+        steps = text_length(model) - min(map(len, own))
         streams = [torch.Generator().manual_seed(seed) for seed in seeds[first : first + ROWS_PER_BATCH]]
         numbers = [torch.rand(steps, REDRAWS, generator=stream, dtype=torch.float64) for stream in streams]
         uniforms = torch.stack(numbers).to(model.device)

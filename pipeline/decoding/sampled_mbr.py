@@ -21,7 +21,7 @@ class Options(Pool):
     aggregated: bool  # references: exact costs N squared, aggregated N
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
     pool = samples(writer, poems, options.samples, options)
     return chosen(poems, pool, lambda _, texts: texts[mbr(texts, options.aggregated)])
 

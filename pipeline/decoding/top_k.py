@@ -1,7 +1,5 @@
 """Top-k sampling, Fan et al. 2018 (https://arxiv.org/abs/1805.04833): only the k likeliest tokens may be drawn."""
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -18,9 +16,9 @@ class Options(Sampler):
     top_k: int = Field(ge=1)
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    choose = partial(top_k, k=options.top_k, temperature=options.temperature)
-    return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
+    found = writer.sample(poems, options.draws, options, top_k, k=options.top_k, temperature=options.temperature)
+    return Written(found)
 
 
 def top_k(logits: Tensor, uniforms: Tensor, k: int, temperature: float) -> Tensor:
@@ -30,6 +28,5 @@ def top_k(logits: Tensor, uniforms: Tensor, k: int, temperature: float) -> Tenso
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Logits (rows, vocabulary) with minus infinity for all but the k largest of each row; those that tie stay."""
-    if k >= logits.shape[-1]:
-        return logits
-    return logits.masked_fill(logits < logits.topk(k).values[:, -1:], float("-inf"))
+    least = logits.topk(min(k, logits.shape[-1])).values[:, -1:]
+    return logits.masked_fill(logits < least, float("-inf"))

@@ -5,9 +5,6 @@ the tokens that are likelier sum to less than p. So draw from the whole distribu
 outside; what is accepted has the nucleus distribution. A redraw happens with probability at most 1 - p.
 """
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from functools import partial
 from typing import Literal
 
 import torch
@@ -25,9 +22,9 @@ class Options(Sampler):
     top_p: float = Field(gt=0, le=1)
 
 
-def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    choose = partial(top_p, p=options.top_p, temperature=options.temperature)
-    return Written(writer.sample(poems, options.draws, choose, writer.limits(options)))
+def write(writer: Writer, poems: list[Poem], options: Options) -> Written:
+    found = writer.sample(poems, options.draws, options, top_p, p=options.top_p, temperature=options.temperature)
+    return Written(found)
 
 
 def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Tensor:
@@ -58,12 +55,12 @@ def top_p(logits: Tensor, uniforms: Tensor, p: float, temperature: float) -> Ten
 
 def _drawn(sums: Tensor, uniforms: Tensor) -> Tensor:
     """(rows,) tokens by inverse CDF, none of probability 0: of running sums (rows, places), a number (rows,) each."""
-    # No rounding makes a share of a sum the whole sum, behind which no token is left.
+    # Below the whole sum in spite of rounding: behind it no token is left.
     wanted = uniforms.clamp(max=1 - 2**-40)[:, None] * sums[:, -1:]
     return torch.searchsorted(sums, wanted, right=True)[:, 0]
 
 
 def _cumulative(sums: Tensor) -> Tensor:
     """Running sums of (rows, places), float64."""
-    with any_order() if sums.is_cuda else nullcontext():  # CUDA adds these up in parts, in any order
+    with any_order():  # CUDA adds these up in parts
         return sums.cumsum(-1, dtype=torch.float64)

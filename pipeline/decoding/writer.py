@@ -1,9 +1,12 @@
-"""What every decoder writes with, how poems become prompts and new tokens poems, and how likely those are."""
+"""What every decoder writes with, how poems become prompts and new tokens poems, and how likely those are.
+
+Several processes share the work. A sampled text has its own random stream: it depends on no other and on no process.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -11,25 +14,26 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import Constraints, visible
-from pipeline.decoding.running import Choose, Limits, sample
+from pipeline.decoding.running import Limits, sample
 from pipeline.errors import InputError
 from pipeline.models.adapters import text_length
 from pipeline.models.trunk import states
 from pipeline.objectives.terms import negative_log_likelihoods
-from pipeline.text.batches import pad, places
+from pipeline.text.batches import batches_by_length, pad, places
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, read_poems
 from pipeline.text.prompts import encode_documents, end_of_text
 
-TOGETHER = 64  # poems whose likelihood one pass gives
+Search = Callable[[Sequence[list[int]]], Sequence[list[list[int]]]]  # prompts -> the texts of each, best first
 
 
 class Written(NamedTuple):
-    """The poems, ordered by draw, then as their prompts, and the candidates that they were chosen from, if any."""
+    """Poems, ordered by draw, then as their prompts, and the candidates that they were chosen from, if any."""
 
     poems: list[Generated]
     pool: Sequence[Generated] = ()
@@ -46,41 +50,33 @@ class Writer:
     backbone: Callable[[], GPT2LMHeadModel] | None = None  # loads the model that `model` was fine-tuned from
 
     @cached_property
-    def breaks(self) -> list[int]:
-        """The line breaks in each token."""
+    def breaks(self) -> list[int]:  # in each token
         return [self.tokenizer.decode([token]).count("\n") for token in range(self.tokenizer.get_vocab_size())]
 
     def limits(self, system: System) -> Limits:
         """The bans and limits of a system."""
-        bans = system.exact_lines or system.line_length or system.no_copy_words
-        constrain = Constraints(self.tokenizer, self.training_lines, system) if bans else None
-        return Limits(self.breaks, SONNET_LINES, system.max_new_tokens, constrain)
+        limits = Limits(self.breaks, new_tokens=system.max_new_tokens)
+        if system.exact_lines or system.line_length or system.no_copy_words:
+            return replace(limits, allowed=Constraints(self.tokenizer, self.training_lines, system))
+        return limits
 
     def sample(
-        self, poems: Sequence[Poem], draws: int, choose: Choose, limits: Limits | None = None
+        self, poems: list[Poem], draws: int, system: System | None, choose: Callable[..., Tensor], **settings: float
     ) -> list[Generated]:
-        """`draws` independent continuations of every prompt, ordered by draw, then as `poems`.
-
-        Several processes share them: a text has its own random stream, so that it does not matter who writes it.
-        """
+        """`draws` independent continuations of every prompt, ordered by draw, then as `poems`; no system, no bans."""
+        limits = self.limits(system) if system else Limits(self.breaks)
         jobs = [(draw, poem) for draw in range(draws) for poem in poems]
-        prompts = encode_prompts(self.tokenizer, poems, text_length(self.model)) * draws
-        seeds = [stream_seed(self.seed, poem.id, draw) for draw, poem in jobs]
 
-        def write(part: Sequence[int]) -> list[list[int]]:
-            own, streams = [prompts[number] for number in part], [seeds[number] for number in part]
-            return sample(self.model, own, streams, choose, limits or Limits(self.breaks))
+        def write(own: Sequence[tuple[int, Poem]]) -> list[list[int]]:
+            prompts = encode_prompts(self.tokenizer, [poem for _, poem in own], text_length(self.model))
+            seeds = [stream_seed(self.seed, poem.id, draw) for draw, poem in own]
+            return sample(self.model, prompts, seeds, partial(choose, **settings), limits)
 
-        texts = shared(range(len(jobs)), write)
-        return [self._generated(poem, draw, tokens) for (draw, poem), tokens in zip(jobs, texts, strict=True)]
+        pairs = zip(jobs, shared(jobs, write), strict=True)
+        return [self._generated(poem, draw, tokens) for (draw, poem), tokens in pairs]
 
-    def search(
-        self, poems: Sequence[Poem], write: Callable[[Sequence[list[int]]], Sequence[list[list[int]]]]
-    ) -> list[Generated]:
-        """The texts that `write` finds for each prompt, ordered as `poems`, then by rank, which is their `draw`.
-
-        Several processes share the prompts.
-        """
+    def search(self, poems: Sequence[Poem], write: Search) -> list[Generated]:
+        """The texts that `write` finds for each prompt, ordered as `poems`, then by rank, which is their `draw`."""
         found = zip(poems, shared(encode_prompts(self.tokenizer, poems, text_length(self.model)), write), strict=True)
         return [self._generated(poem, rank, text) for poem, texts in found for rank, text in enumerate(texts)]
 
@@ -89,13 +85,9 @@ class Writer:
 
 
 def chosen(poems: Sequence[Poem], pool: Sequence[Generated], choose: Callable[[Poem, list[str]], str]) -> Written:
-    """One text a prompt, which `choose` makes of its candidates; several processes share the prompts."""
-
-    def choices(own: Sequence[Poem]) -> list[Generated]:
-        texts = [choose(poem, [candidate.text for candidate in pool if candidate.id == poem.id]) for poem in own]
-        return [Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(own, texts, strict=True)]
-
-    return Written(shared(poems, choices), pool)
+    """One text a prompt, which `choose` makes of its candidates."""
+    texts = shared(poems, lambda own: [choose(poem, [one.text for one in pool if one.id == poem.id]) for poem in own])
+    return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, texts, strict=True)], pool)
 
 
 def training_lines(folder: Path) -> list[str]:
@@ -108,9 +100,8 @@ def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem | Generated], cont
     """The given lines as the model saw them in training: after an end-of-text token, ended by a line break."""
     codes = tokenizer.encode_batch([poem.prompt + "\n" for poem in poems])
     prompts = [[end_of_text(tokenizer), *code.ids] for code in codes]
-    for poem, prompt in zip(poems, prompts, strict=True):
-        if len(prompt) >= context:
-            raise InputError(f"sonnet {poem.id}: its three lines fill the model's context of {context} tokens")
+    if full := [poem.id for poem, prompt in zip(poems, prompts, strict=True) if len(prompt) >= context]:
+        raise InputError(f"sonnet {full[0]}: its three lines fill the model's context of {context} tokens")
     return prompts
 
 
@@ -134,18 +125,17 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
     prompts = encode_prompts(tokenizer, poems, context)
     documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
 
-    def score(batch: Sequence[int]) -> list[tuple[int, float | None]]:
+    def score(batch: Sequence[int]) -> list[float | None]:
         ids = pad([documents[number][:-1] for number in batch])[0].to(model.device)
-        starts = np.array([len(prompts[number]) - 1 for number in batch])
-        counts = np.array([len(documents[number]) - 2 for number in batch]) - starts
-        place = np.arange(ids.shape[1]) - starts[:, None]
-        predicts = places((place >= 0) & (place < counts[:, None]), ids.device)
+        starts = np.array([[len(prompts[number]) - 1] for number in batch])
+        ends = np.array([[len(documents[number]) - 2] for number in batch])
+        numbers = np.arange(ids.shape[1])
+        predicts = places((numbers >= starts) & (numbers < ends), ids.device)
         hidden = states(model.transformer, ids)[-1].flatten(0, 1)[predicts]
         losses = negative_log_likelihoods(hidden, model.lm_head.weight, ids.flatten()[predicts + 1]).double().cpu()
-        means = [own.mean().item() if len(own) else None for own in losses.split(counts.clip(0).tolist())]
-        return list(zip(batch, means, strict=True))
+        return [own.mean().item() if len(own) else None for own in losses.split((ends - starts)[:, 0].clip(0).tolist())]
 
-    by_length = sorted(range(len(poems)), key=lambda number: len(documents[number]))
-    batches = [by_length[start : start + TOGETHER] for start in range(0, len(poems), TOGETHER)]
-    nll = dict(chain.from_iterable(shared(batches, lambda own: list(map(score, own)))))
+    batches = batches_by_length(documents)
+    scores = shared(batches, lambda own: list(map(score, own)))
+    nll = dict(zip(chain(*batches), chain(*scores), strict=True))
     return [replace(poem, nll=nll[number]) for number, poem in enumerate(poems)]

@@ -51,10 +51,8 @@ def loss(model: "MtanClassifier", batch: dict[str, Any], options: Options) -> tu
         total = total + weights[task] * value
         if options.weighting == "uncertainty":
             total = total + model.log_variances[task] / 2
-    names = {task: name for task, name in enumerate(model.tasks)}
-    return total, {f"loss_{names[task]}": value for task, value in losses.items()} | {
-        f"weight_{name}": weights[task] for task, name in names.items()
-    }
+    parts = {f"loss_{name}": losses[task] for task, name in enumerate(model.tasks) if task in losses}
+    return total, parts | {f"weight_{name}": weights[task] for task, name in enumerate(model.tasks)}
 
 
 def rows_of_tasks(batch: dict[str, Any]) -> dict[int, Tensor]:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
 from pipeline.objectives.terms import symmetric_kl
+from pipeline.text.batches import stack
 
 VIEWS: tuple[str, ...] = ()
 
@@ -26,8 +26,12 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
         model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes); dropout on.
         batch: `input_ids`, `lengths`, `labels` (batch,) int64.
     """
-    logits = spread(model, torch.cat([batch["input_ids"]] * 2), torch.cat([batch["lengths"]] * 2))
-    first, second = logits.chunk(2)
+    return agree(model, batch, ["input_ids", "input_ids"], options.alpha)
+
+
+def agree(model: nn.Module, batch: dict[str, Any], views: list[str], alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The cross-entropies of two views of a batch and alpha times their divergence, which is also given alone."""
+    first, second = spread(model, *stack(batch, views)).chunk(2)
     divergence = symmetric_kl(first, second)
     entropies = sum(nn.functional.cross_entropy(view, batch["labels"]) for view in (first, second))
-    return entropies + options.alpha * divergence, {"kl": divergence}
+    return entropies + alpha * divergence, {"kl": divergence}

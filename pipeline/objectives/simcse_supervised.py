@@ -1,8 +1,7 @@
 """Supervised SimCSE on question pairs, a first stage: duplicates attract, non-duplicates are hard negatives.
 
 Gao et al. 2021, equation 5. Its triples (x, x+, x-) come from NLI; a pair of questions has either x+ (a duplicate) or
-x- (a non-duplicate). The missing positive of the latter is the question itself under another dropout mask, as in the
-unsupervised form.
+x- (a non-duplicate). The latter's positive is the question itself under another dropout mask, as without supervision.
 """
 
 from typing import TYPE_CHECKING, Any

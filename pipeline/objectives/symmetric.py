@@ -2,21 +2,15 @@
 
 from typing import Any
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.compute.data_parallel import spread
-from pipeline.config.base import Block
-from pipeline.objectives.terms import symmetric_kl
-from pipeline.text.batches import stack
+from pipeline.objectives import r_drop
 
 VIEWS = ("swapped",)
 
 
-class Options(Block):
+class Options(r_drop.Options):
     """`alpha`: weight of the divergence between the two orders."""
-
-    alpha: float = Field(ge=0)
 
 
 def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
@@ -26,8 +20,4 @@ def loss(model: nn.Module, batch: dict[str, Any], options: Options) -> tuple[Ten
         model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes); dropout on.
         batch: `input_ids`, `lengths`, `swapped`, `swapped_lengths`, `labels` (batch,) int64.
     """
-    logits = spread(model, *stack(batch, ["input_ids", "swapped"]))
-    first, second = logits.chunk(2)
-    divergence = symmetric_kl(first, second)
-    entropies = sum(nn.functional.cross_entropy(view, batch["labels"]) for view in (first, second))
-    return entropies + options.alpha * divergence, {"kl": divergence}
+    return r_drop.agree(model, batch, ["input_ids", "swapped"], options.alpha)

@@ -1,6 +1,7 @@
 """Terms that several objectives share, each a direct transcription of its formula."""
 
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,8 @@ def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
     R-Drop (Liang et al. 2021), equation 2.
     """
     p, q = first.log_softmax(-1), second.log_softmax(-1)
-    return (
-        nn.functional.kl_div(q, p, reduction="batchmean", log_target=True)
-        + nn.functional.kl_div(p, q, reduction="batchmean", log_target=True)
-    ) / 2
+    kl = partial(nn.functional.kl_div, reduction="batchmean", log_target=True)
+    return (kl(q, p) + kl(p, q)) / 2
 
 
 def info_nce(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
@@ -25,10 +24,8 @@ def info_nce(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
         anchors: (n, width).
         candidates: (m, width) with m >= n: candidate i is the positive of anchor i, every other one is a negative.
     """
-    anchors, candidates = (
-        nn.functional.normalize(states.double() if states.dtype == torch.float64 else states.float(), dim=-1)
-        for states in (anchors, candidates)
-    )
+    wide = torch.promote_types(anchors.dtype, torch.float32)
+    anchors, candidates = (nn.functional.normalize(states.to(wide), dim=-1) for states in (anchors, candidates))
     similarities = anchors @ candidates.T / temperature
     return nn.functional.cross_entropy(similarities, torch.arange(len(anchors), device=anchors.device))
 
@@ -51,15 +48,11 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Ten
     device = hidden.device.type
     mixed = device != "meta" and torch.is_autocast_enabled(device)  # torch knows no autocast for meta
     dtype = torch.get_autocast_dtype(device) if mixed else hidden.dtype
-    loss: Tensor = _LinearCrossEntropy.apply(hidden.to(dtype), weight, targets)
-    return loss
+    return cast(Tensor, _LinearCrossEntropy.apply(hidden.to(dtype), weight, targets))
 
 
 def negative_log_likelihoods(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """-log softmax(hidden @ weight.T)[target] of each row, in nats: (rows,), without gradients.
-
-    Arguments as above, outside autocast.
-    """
+    """-log softmax(hidden @ weight.T)[target] of each row, in nats: (rows,), without gradients, outside autocast."""
     rows = ROWS_CUDA if hidden.is_cuda else ROWS_CPU
     found = [hidden.new_empty(0)]
     for part, wanted in zip(hidden.split(rows), targets[:, None].split(rows), strict=True):
@@ -93,10 +86,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401 - torch's context
-        hidden, weight = ctx.saved_tensors
-        return (
-            None if hidden is None else hidden * gradient,
-            None if weight is None else weight * gradient,
-            None,
-        )
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's context
+        return *(None if saved is None else saved * gradient for saved in ctx.saved_tensors), None

@@ -6,7 +6,6 @@ sampled continuations of held-out training sonnets (`select`), never of the dev 
 """
 
 import shutil
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
@@ -72,12 +71,13 @@ def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:
     """An evaluator that gives the loss and the mean chrF of sampled continuations on the held-out sonnets."""
     texts = [full_text(poem) for poem in select]
-    choose, rows = partial(top_p, p=0.9, temperature=1.0), encode_documents(tokenizer, texts, settings.max_length)
+    rows = encode_documents(tokenizer, texts, settings.max_length)
 
     def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
         batch = {name: value.to(model.device) for name, value in collate(Rows(rows)).items()}
         loss, _ = language_model.loss(model, batch)
-        poems = Writer(model, tokenizer, seed).sample(select, settings.select_draws, choose)
+        writer = Writer(model, tokenizer, seed)
+        poems = writer.sample(select, settings.select_draws, None, top_p, p=0.9, temperature=1.0)
         score = chrf([poem.text for poem in poems], texts * settings.select_draws)
         return {"select_loss": loss.item(), "select_chrf": score}
 

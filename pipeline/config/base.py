@@ -43,8 +43,8 @@ Name = Annotated[str, AfterValidator(_file_name)]  # of a row, a set, a system
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all generators of random numbers take
 
 
-def parse(path: Path) -> dict[str, Any]:
-    """The parameter file as plain dictionaries and lists, unchecked; they are shared: do not change them."""
+def parse(path: Path, entries: str = "profile, seed and so on; see profiles/sample.yaml") -> dict[str, Any]:
+    """A YAML file with a mapping as plain dictionaries and lists, unchecked; they are shared: do not change them."""
     try:
         params = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def parse(path: Path) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(params, dict):
-        raise InputError(f"{path}: expected a mapping of profile, seed and so on; see profiles/sample.yaml")
+        raise InputError(f"{path}: expected a mapping of {entries}")
     return params
 
 

@@ -8,20 +8,12 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.errors import InputError
 
 MAX_FIELD = 100_000  # characters; csv itself stops a quoted field at 131,072
 Counts = Counter[str]
-
-
-class _Layout(NamedTuple):
-    """How the rows of one file look; `numeric` is the place of a cell that holds a number."""
-
-    delimiter: str
-    width: int
-    numeric: int | None
+Layout = tuple[str, int, int | None]  # of a file's rows: delimiter, number of cells, place of one that holds a number
 
 
 def read_table(
@@ -40,13 +32,13 @@ def read_table(
     if missing := [name for name in columns if name not in header]:
         found = ", ".join(repr(name[:40]) for name in header[:12])
         raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found}")
-    layout = _Layout(delimiter, len(header), header.index(numeric) if numeric else None)
+    layout = delimiter, len(header), header.index(numeric) if numeric else None
     rows, counts, used = [], Counter[str](), 1
     while (index := index + used) < len(lines):
         cells, used = _record(lines, index, layout)
         if lines[index].strip():
             counts["raw_rows"] += 1
-            if reason := _defect(cells, layout.width):
+            if reason := _defect(cells, len(header)):
                 counts[f"dropped_{reason}"] += 1
             else:
                 rows.append((index + 1, dict(zip(header, cells, strict=True))))
@@ -74,23 +66,24 @@ def as_number(cell: str) -> float | None:
         return None
 
 
-def _record(lines: Sequence[str], index: int, layout: _Layout) -> tuple[list[str], int]:
+def _record(lines: Sequence[str], index: int, layout: Layout) -> tuple[list[str], int]:
     """The cells and the number of lines of the record that begins at a line; no cells if its quoting is broken."""
     if '"' not in lines[index]:
-        return lines[index].split(layout.delimiter), 1
-    reader = csv.reader(_until_next_row(lines, index, layout), delimiter=layout.delimiter, strict=True)
+        return lines[index].split(layout[0]), 1
+    reader = csv.reader(_until_next_row(lines, index, layout), delimiter=layout[0], strict=True)
     try:
         return next(reader), reader.line_num
     except csv.Error:
         return [], 1
 
 
-def _until_next_row(lines: Sequence[str], index: int, layout: _Layout) -> Iterator[str]:
+def _until_next_row(lines: Sequence[str], index: int, layout: Layout) -> Iterator[str]:
+    _, width, numeric = layout
     yield lines[index] + "\n"
     for following in range(index + 1, len(lines)):
         line = lines[following]
         cells, _ = _record([line], 0, layout)
-        whole = len(cells) == layout.width and (layout.numeric is None or as_number(cells[layout.numeric]) is not None)
+        whole = len(cells) == width and (numeric is None or as_number(cells[numeric]) is not None)
         # The line that ends a quoted field has an odd number of quotes, so it is never taken for the next row.
         if whole and line.count('"') % 2 == 0:
             return

@@ -7,16 +7,14 @@ gets its name only once its content is verified.
 
 import hashlib
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import requests
 from pydantic import Field, model_validator
-from ruamel.yaml import YAML, YAMLError
 from tqdm import tqdm
 
-from pipeline.config.base import Block, check
+from pipeline.config.base import Block, check, parse
 from pipeline.errors import InputError
 from pipeline.files import naming
 
@@ -34,8 +32,6 @@ TIMEOUT = (10, 60)  # seconds to connect and between two packets
 
 
 class Source(Block):
-    """Where one file is found and how it is recognised."""
-
     urls: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S+$")]] = Field(min_length=1)
     size: int | None = Field(default=None, gt=0)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -49,17 +45,12 @@ class Source(Block):
 
 
 class Unusable(Exception):
-    """This mirror cannot give the file."""
+    """Of a mirror that cannot give the file."""
 
 
 def read_manifest(path: Path) -> dict[str, Source]:
     """The checked manifest: only known file names, all required ones."""
-    try:
-        files = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(files, Mapping):
-        raise InputError(f"{path}: expected a mapping from file names to urls and hashes")
+    files = parse(path, "file names to urls and hashes")
     # Names become paths below data/raw, so only known ones are let through.
     if unknown := [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]:
         known = ", ".join((*REQUIRED, *OPTIONAL))
@@ -110,12 +101,8 @@ def _complete(url: str, partial: Path, source: Source, resumed: bool) -> None:
         time.sleep(PAUSE * 2 ** (attempt - 1) if attempt else 0)
         try:
             problem = _go_on(url, partial, source)
-        except requests.Timeout:
-            problem = "no answer in time"
-        except requests.ConnectionError:
-            problem = "no connection"
-        except requests.exceptions.ChunkedEncodingError:
-            problem = "the connection broke off"
+        except (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            problem = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
         if not problem:
             break
     else:
@@ -142,8 +129,7 @@ def _go_on(url: str, partial: Path, source: Source) -> str | None:
             return status
         if not response.ok:
             raise Unusable(status)
-        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            start = 0
+        start = start if response.headers.get("Content-Range", "").startswith(f"bytes {start}-") else 0
         total = start + int(response.headers.get("Content-Length", 0)) or None
         with (
             naming(partial),

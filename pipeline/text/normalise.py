@@ -25,9 +25,7 @@ _QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
 
 def clean_line(line: str) -> str:
     """A line of plain text with its indentation: no control characters, NFC, no trailing space."""
-    if not line.isprintable():
-        line = line.translate(_CONTROLS)
-    return unicodedata.normalize("NFC", line).rstrip()
+    return unicodedata.normalize("NFC", line if line.isprintable() else line.translate(_CONTROLS)).rstrip()
 
 
 def clean(text: str) -> str:

@@ -78,34 +78,28 @@ class Generated:
 
 
 def write_sentences(path: Path, rows: Iterable[Sentence]) -> None:
-    """Write a sentiment split."""
     write_csv(path, Sentence._fields, rows)
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """Read a sentiment split."""
     rows = read_csv(path, Sentence._fields)
     return [Sentence(row["id"], row["text"], int(row["label"]) if row["label"] else None) for row in rows]
 
 
 def write_pairs(path: Path, rows: Iterable[Pair]) -> None:
-    """Write a paraphrase split."""
     write_csv(path, Pair._fields, rows)
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read a paraphrase split."""
     rows = [[row[name] for name in Pair._fields] for row in read_csv(path, Pair._fields)]
     return [Pair(name, first, second, int(label) if label else None) for name, first, second, label in rows]
 
 
 def write_poems(path: Path, poems: Iterable[Poem]) -> None:
-    """Write a sonnet split."""
     write_jsonl(path, ({"id": poem.id, "prompt": poem.prompt, "poem": poem.text} for poem in poems))
 
 
 def read_poems(path: Path) -> list[Poem]:
-    """Read a sonnet split."""
     try:
         return [Poem(row["id"], row["prompt"], row["poem"]) for row in read_jsonl(path)]
     except (KeyError, TypeError):

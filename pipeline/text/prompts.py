@@ -1,5 +1,6 @@
 """Text to token ids: the cloze prompt for pairs, plain text for reviews, poems with their end."""
 
+import itertools
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,10 +51,9 @@ def copy_tokenizer(backbone: Path, folder: Path) -> None:
 def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     """The first token of every answer; a vocabulary in which they are the same cannot tell the answers apart."""
     tokens = [tokenizer.encode(answer).ids[0] for answer in ANSWERS]
-    if len(set(tokens)) < len(tokens):
-        remedy = "use head linear or a larger backbone.scratch.vocab_size"
-        same = "the backbone's tokenizer begins ' yes' and ' no' with the same token"
-        raise InputError(f"params.yaml: head cloze: {same}; {remedy}")
+    if tokens[0] == tokens[1]:
+        problem = "params.yaml: head cloze: the backbone's tokenizer begins ' yes' and ' no' with the same token"
+        raise InputError(f"{problem}; use head linear or a larger backbone.scratch.vocab_size")
     return tokens
 
 
@@ -65,7 +65,7 @@ def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
     template = [tokenizer.encode(text).ids for text in ("Is", " a paraphrase of", ' Answer "yes" or "no":')]
     before, between, after = template
     ids = tokenizer.encode(CLOZE.format("?", "?")).ids
-    inside = any(ids[start : start + len(between)] == between for start in range(len(ids)))
+    inside = between in (ids[start : start + len(between)] for start in range(len(ids)))
     if not (ids[: len(before)] == before and inside and ids[-len(after) :] == after):
         raise InputError("params.yaml: exact_match: the backbone's tokenizer joins words of the prompt; use false")
     return template
@@ -74,10 +74,8 @@ def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -> list[list[int]]:
     """Cloze prompts of at most `max_length` tokens: long sentences are cut at their ends, the question never is."""
     codes = tokenizer.encode_batch([CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs])
-    return [
-        code.ids if len(code.ids) <= max_length else _fit_pair(tokenizer, pair, max_length)
-        for code, pair in zip(codes, pairs, strict=True)
-    ]
+    encoded = zip(pairs, (code.ids for code in codes), strict=True)
+    return [ids if len(ids) <= max_length else _fit_pair(tokenizer, pair, max_length) for pair, ids in encoded]
 
 
 def _fit_pair(tokenizer: Tokenizer, pair: Pair, max_length: int) -> list[int]:
@@ -112,12 +110,9 @@ def encode_documents(tokenizer: Tokenizer, texts: Sequence[str], max_length: int
 
 def pack(documents: Iterable[Sequence[int]], block: int) -> Iterator[list[int]]:
     """Join documents into full blocks of `block` tokens; the incomplete last block is left out."""
-    buffer: list[int] = []
-    for document in documents:
-        buffer.extend(document)
-        while len(buffer) >= block:
-            yield buffer[:block]
-            buffer = buffer[block:]
+    tokens = itertools.chain.from_iterable(documents)
+    while len(ids := list(itertools.islice(tokens, block))) == block:
+        yield ids
 
 
 def swap(pairs: Sequence[Pair]) -> list[Pair]:
@@ -129,11 +124,10 @@ def encode_views(
     tokenizer: Tokenizer, pairs: Sequence[Pair], views: Iterable[View], max_length: int
 ) -> dict[str, list[list[int]]]:
     """Token ids of every view: `swapped` is the prompt of the swapped pair, `first` and `second` one sentence alone."""
-
-    def encode(view: View) -> list[list[int]]:
-        if view == "swapped":
-            return encode_pairs(tokenizer, swap(pairs), max_length)
-        texts = [pair.sentence1 if view == "first" else pair.sentence2 for pair in pairs]
-        return encode_texts(tokenizer, texts, max_length)
-
-    return {view: encode(view) for view in views}
+    texts = {"first": [pair.sentence1 for pair in pairs], "second": [pair.sentence2 for pair in pairs]}
+    return {
+        view: encode_texts(tokenizer, texts[view], max_length)
+        if view in texts
+        else encode_pairs(tokenizer, swap(pairs), max_length)
+        for view in views
+    }

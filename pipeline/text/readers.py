@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -15,34 +15,25 @@ from pipeline.text.delimited import Counts, as_number, read_lines, read_table
 from pipeline.text.normalise import Normalise, clean, clean_line
 from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Pair, Poem, Sentence
 
-CLASSES = {"sst": 5, "cfimdb": 2}
 AnyRow = TypeVar("AnyRow", Pair, Sentence)
-
-
-class _Columns(NamedTuple, Generic[AnyRow]):
-    """Where the texts and the label of a row are; the label is None in an unlabelled file, else 0 to `classes` - 1."""
-
-    kind: Callable[..., AnyRow]
-    texts: Sequence[str]
-    label: str | None
-    classes: int = 2
+Read = tuple[list[tuple[int, dict[str, str]]], Counts]  # what `read_table` gives
+# Of the row type, the columns of its texts, of its label (None: unlabelled) and the number of classes.
+Columns = tuple[Callable[..., AnyRow], Sequence[str], str | None, int]
 
 
 def read_qqp(path: Path, labelled: bool, normalise: Normalise) -> tuple[list[Pair], Counts]:
     """The question pairs of one file."""
-    columns = _Columns(Pair, ["sentence1", "sentence2"], "is_duplicate" if labelled else None)
-    return _read_table(path, columns, normalise)
+    return _read_table(path, (Pair, Pair._fields[1:3], "is_duplicate" if labelled else None, 2), normalise)
 
 
 def read_ap_h(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
     """The sentence pairs; some second sentences are empty in the published file."""
-    return _read_table(path, _Columns(Pair, ["sentence1", "sentence2"], "label"), normalise)
+    return _read_table(path, (Pair, Pair._fields[1:3], "label", 2), normalise)
 
 
 def read_sentiment(path: Path, labelled: bool, classes: int, normalise: Normalise) -> tuple[list[Sentence], Counts]:
     """The sentences of one file."""
-    columns = _Columns(Sentence, ["sentence"], "sentiment" if labelled else None, classes)
-    return _read_table(path, columns, normalise)
+    return _read_table(path, (Sentence, ["sentence"], "sentiment" if labelled else None, classes), normalise)
 
 
 def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
@@ -55,31 +46,24 @@ def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
     except ParseError as error:
         raise InputError(f"{path}: not well-formed XML: {error}; fetch the file again") from None
     cells = [{child.tag: child.text or "" for child in pair} for pair in tree.iter("text_pair")]
-    table = enumerate(({**row, "id": row.get("pair_id", "")} for row in cells), 1)
-    counts = Counter({"raw_rows": len(cells)})
-    return _usable(path, table, _Columns(Pair, ["sent1_raw", "sent2_raw"], "etpc_label"), normalise, counts), counts
+    table = [(number, {**row, "id": row.get("pair_id", "")}) for number, row in enumerate(cells, 1)]
+    columns = Pair, ["sent1_raw", "sent2_raw"], "etpc_label", 2
+    return _usable(path, (table, Counter(raw_rows=len(cells))), columns, normalise)
 
 
-def _read_table(path: Path, columns: _Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
-    label = columns.label
-    table, counts = read_table(path, [*columns.texts, label] if label else columns.texts, numeric=label)
-    return _usable(path, table, columns, normalise, counts), counts
+def _read_table(path: Path, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
+    _, texts, label, _ = columns
+    return _usable(path, read_table(path, [*texts, label] if label else texts, numeric=label), columns, normalise)
 
 
-def _usable(
-    path: Path,
-    table: Iterable[tuple[int, Mapping[str, str]]],
-    columns: _Columns[AnyRow],
-    normalise: Normalise,
-    counts: Counts,
-) -> list[AnyRow]:
+def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
     """The rows without an empty text or a wrong label, which may be written `1` or `1.0`; those are counted.
 
     Ids become unique: a missing one is made from the row's number, a repeated one gets it appended; both are counted.
     """
     kind, texts, label, classes = columns
-    rows: list[AnyRow] = []
-    seen: set[str] = set()
+    table, counts = read
+    rows, seen = list[AnyRow](), set[str]()
     for number, row in table:
         values = [normalise(row.get(name, "")) for name in texts]
         found = as_number(row.get(label, "")) if label else None
@@ -100,9 +84,9 @@ def _usable(
             rows.append(kind(name, *values, None if found is None else int(found)))
     if not rows:
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
-        expected = f"{', '.join(texts)}{f' and {label} from 0 to {classes - 1}' if label else ''}"
+        expected = ", ".join(texts) + (f" and {label} from 0 to {classes - 1}" if label else "")
         raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); expected rows with {expected}")
-    return rows
+    return rows, counts
 
 
 def read_poems_with_prompts(path: Path) -> tuple[list[Poem], Counts]:
@@ -113,8 +97,7 @@ def read_poems_with_prompts(path: Path) -> tuple[list[Poem], Counts]:
     counts["dropped_too_short"] += len(sonnets) - len(whole)
     if not whole:
         raise InputError(f"{path}: no sonnet has more than {GIVEN_LINES} lines; expected whole poems")
-    poems = [Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines)) for number, lines in whole.items()]
-    return poems, +counts
+    return [Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines)) for number, lines in whole.items()], +counts
 
 
 def read_prompts(path: Path) -> tuple[list[Poem], Counts]:
@@ -141,7 +124,7 @@ def _numbered(path: Path) -> tuple[dict[int, list[str]], Counts]:
             sections[-1][1].append(line)
     if not sections:
         raise InputError(f"{path}: no sonnet found; expected a line with only its number above each one")
-    counts, sonnets = Counter({"raw_rows": len(sections)}), dict[int, list[str]]()
+    counts, sonnets = Counter(raw_rows=len(sections)), dict[int, list[str]]()
     for number, lines in sections:
         if not lines:
             counts["dropped_empty_text"] += 1

@@ -18,7 +18,7 @@ AnyRow = TypeVar("AnyRow")
 
 def texts(row: Sentence | Pair) -> tuple[str, ...]:
     """The text or texts of a row."""
-    return (row.text,) if isinstance(row, Sentence) else (row.sentence1, row.sentence2)
+    return row[1:-1]
 
 
 def questions(row: Sentence | Pair) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def drop_duplicates(rows: Sequence[Row], counts: Counts) -> list[Row]:
     """Rows without those that repeat an earlier row's text and label."""
     first: dict[Hashable, Row] = {}
     for row in rows:
-        first.setdefault((texts(row), row.label), row)
+        first.setdefault(row[1:], row)
     return _kept(list(first.values()), rows, "duplicate", counts)
 
 

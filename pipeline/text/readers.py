@@ -52,7 +52,7 @@ def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
 
 
 def _read_table(path: Path, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
-    _, texts, label, _ = columns
+    texts, label = columns[1:3]
     return _usable(path, read_table(path, [*texts, label] if label else texts, numeric=label), columns, normalise)
 
 

@@ -1,11 +1,13 @@
 """From the raw files of a corpus to its splits, the figures about them and the floors that any model has to beat.
 
-Dev loses repeated rows only; test loses nothing but unusable rows, because every test id needs an answer.
+Training rows that are repeated, contradicted or also in dev or test go, then `select` is carved out of the others. Dev
+loses repeated rows only; test loses nothing but unusable rows, because every test id needs an answer. Every draw is
+seeded, and rows keep the order of their file.
 """
 
 import random
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from math import inf
@@ -15,12 +17,12 @@ from typing import Generic, NamedTuple, TypeVar
 from pipeline.config.data import Text
 from pipeline.config.tasks import CLASSES
 from pipeline.errors import InputError
-from pipeline.text import readers, splits
-from pipeline.text.delimited import Counts
+from pipeline.text import readers
 from pipeline.text.normalise import STYLES, Normalise
 from pipeline.text.prepared import Pair, Poem, Sentence, jaccard
-from pipeline.text.splits import Row, questions, texts
+from pipeline.text.readers import Counts
 
+Row = TypeVar("Row", bound=Sentence | Pair)
 AnyRow = TypeVar("AnyRow")
 Figures = dict[str, float]
 Found = tuple[list[Row], Counts]
@@ -36,13 +38,13 @@ class Corpus(NamedTuple, Generic[AnyRow]):
 def sentiment(raw: Path, name: str, text: Text, seed: int) -> Corpus[Sentence]:
     """SST or CFIMDB; `select` has the label balance of the training file."""
     read = partial(readers.read_sentiment, classes=CLASSES[name], normalise=STYLES[text.style])
-    return _labelled(raw / f"ids-{name}", name, read, splits.carve_by_label, text, seed)
+    return _labelled(raw / f"ids-{name}", name, read, carve_by_label, text, seed)
 
 
 def paraphrase(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
     """Quora Question Pairs; no question is both in `train` and in `select`."""
     read = partial(readers.read_qqp, normalise=STYLES[text.style])
-    corpus = _labelled(raw / "quora", "paraphrase", read, splits.carve_by_question, text, seed)
+    corpus = _labelled(raw / "quora", "paraphrase", read, carve_by_question, text, seed)
     train, dev = corpus.rows["train"], corpus.rows["dev"]
     corpus.figures["train"]["question_in_dev"] = shares_question(train, dev)
     corpus.figures["dev"]["word_overlap"] = word_overlap_accuracy(train, dev)
@@ -54,13 +56,13 @@ def _labelled(prefix: Path, name: str, read: Read[Row], carve: Carve[Row], text:
     found, counts = read(Path(f"{prefix}-train.csv"), True)
     dev, dev_counts = read(Path(f"{prefix}-dev.csv"), True)
     test, test_counts = read(Path(f"{prefix}-test-student.csv"), False)
-    dev = splits.drop_duplicates(dev, dev_counts)
-    dev_counts["conflicting_texts"] = len(splits.conflicting(dev))
-    found = splits.drop(splits.sound(found, counts), questions, set(map(questions, [*dev, *test])), "leak", counts)
+    dev = drop_duplicates(dev, dev_counts)
+    dev_counts["conflicting_texts"] = len(conflicting(dev))
+    found = drop(sound(found, counts), questions, set(map(questions, [*dev, *test])), "leak", counts)
     if not found:
         raise InputError(f"{prefix}-train.csv: every row is contradicted or also in dev or test; use other data")
     rng = random.Random(f"{seed} {name}")
-    found = splits.sample(found, getattr(text.train_rows, name), rng, counts)
+    found = sample(found, getattr(text.train_rows, name), rng, counts)
     train, select = carve(found, getattr(text.select, name), rng)
     rows = {"train": train, "select": select, "dev": dev, "test": test}
     corpus = described(rows, {"train": counts, "dev": dev_counts, "test": test_counts}, texts)
@@ -76,8 +78,8 @@ def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
     dev = readers.join_poems(prompts, raw / "TRUE_sonnets_held_out_dev.txt")
     test, counts["test"] = readers.read_prompts(raw / "sonnets_held_out.txt")
     beginnings = {poem.prompt.casefold() for poem in [*dev, *test]}
-    poems = splits.drop(poems, lambda poem: poem.prompt.casefold(), beginnings, "leak", counts["train"])
-    train, select = splits.carve_by_label(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
+    poems = drop(poems, lambda poem: poem.prompt.casefold(), beginnings, "leak", counts["train"])
+    train, select = carve_by_label(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
     rows = {"train": train, "select": select, "dev": dev, "test": test}
     return described(rows, counts, lambda poem: [poem.text or poem.prompt])
 
@@ -92,13 +94,13 @@ def ap_h(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
     """AP_H pairs; `dev` is held out to test on, with no sentence on both sides. Empty without the file."""
     pairs, counts = _extra_pairs(raw / "ap-h-train.csv", readers.read_ap_h, text)
     rng = random.Random(f"{seed} ap_h")
-    train, dev = splits.carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
+    train, dev = carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
     return described({"train": train, "dev": dev}, {"train": counts}, texts)
 
 
 def _extra_pairs(path: Path, read: Callable[[Path, Normalise], Found[Pair]], text: Text) -> Found[Pair]:
     pairs, counts = read(path, STYLES[text.style]) if path.exists() else ([], Counter())
-    return splits.sound(pairs, counts), counts
+    return sound(pairs, counts), counts
 
 
 def plays(raw: Path) -> Corpus[str]:
@@ -147,3 +149,105 @@ def shares_question(train: Sequence[Pair], dev: Sequence[Pair]) -> float:
     """Share of the training pairs that have a question in common with dev."""
     known = {question for pair in dev for question in questions(pair)}
     return sum(any(question in known for question in questions(pair)) for pair in train) / len(train)
+
+
+def texts(row: Sentence | Pair) -> tuple[str, ...]:
+    return row[1:-1]
+
+
+def questions(row: Sentence | Pair) -> tuple[str, ...]:
+    """The texts as they are compared between splits: in no order, and without regard to case."""
+    return tuple(sorted(text.casefold() for text in texts(row)))
+
+
+def conflicting(rows: Iterable[Sentence | Pair]) -> set[tuple[str, ...]]:
+    """The texts that occur with different labels."""
+    labels = defaultdict(set)
+    for row in rows:
+        labels[texts(row)].add(row.label)
+    return {key for key, found in labels.items() if len(found) > 1}
+
+
+def drop_duplicates(rows: Sequence[Row], counts: Counts) -> list[Row]:
+    """Rows without those that repeat an earlier row's text and label."""
+    first: dict[Hashable, Row] = {}
+    for row in rows:
+        first.setdefault(row[1:], row)
+    return _kept(list(first.values()), rows, "duplicate", counts)
+
+
+def sound(rows: Sequence[Row], counts: Counts) -> list[Row]:
+    """Rows without repeated ones and without any whose text has different labels: neither can be trusted."""
+    rows = drop_duplicates(rows, counts)
+    return drop(rows, texts, conflicting(rows), "conflicting_label", counts)
+
+
+def drop(
+    rows: Sequence[AnyRow], key: Callable[[AnyRow], Hashable], unwanted: Collection[Hashable], why: str, counts: Counts
+) -> list[AnyRow]:
+    return _kept([row for row in rows if key(row) not in unwanted], rows, why, counts)
+
+
+def sample(rows: list[AnyRow], limit: int | None, rng: random.Random, counts: Counts) -> list[AnyRow]:
+    chosen = rng.sample(range(len(rows)), limit) if limit and limit < len(rows) else range(len(rows))
+    return _kept([rows[index] for index in sorted(chosen)], rows, "cap", counts)
+
+
+def _kept(kept: list[AnyRow], rows: Sequence[AnyRow], reason: str, counts: Counts) -> list[AnyRow]:
+    if len(kept) < len(rows):
+        counts[f"dropped_{reason}"] += len(rows) - len(kept)
+    return kept
+
+
+def question_groups(pairs: Sequence[Pair]) -> list[list[int]]:
+    """The indices of pairs that are linked by shared questions, directly or through other pairs (union-find)."""
+    parent: dict[str, str] = {}
+
+    def root(question: str) -> str:
+        while (above := parent.setdefault(question, question)) != question:
+            parent[question] = question = parent[above]
+        return question
+
+    for pair in pairs:
+        first, second = questions(pair)
+        parent[root(second)] = root(first)
+    groups = defaultdict(list)
+    for index, pair in enumerate(pairs):
+        groups[root(questions(pair)[0])].append(index)
+    return list(groups.values())
+
+
+def carve_by_question(pairs: Sequence[Pair], share: float, rng: random.Random) -> tuple[list[Pair], list[Pair]]:
+    """Train and select with no question on both sides, and about the same label balance."""
+    groups = question_groups(pairs)
+    if len(groups) < 2:
+        raise InputError("paraphrase: shared questions link all training pairs, so none can be held out for select")
+    rng.shuffle(groups)
+    room = Counter({label: _part(share, count) for label, count in Counter(pair.label for pair in pairs).items()})
+    chosen = set[int]()
+    for group in groups:  # one that would overshoot the share stays in train, as the giant one of frequent questions
+        needed = Counter(pairs[index].label for index in group)
+        if needed <= room:
+            room -= needed
+            chosen.update(group)
+    return _divided(pairs, chosen or set(min(groups, key=len)))
+
+
+def carve_by_label(rows: Sequence[AnyRow], share: float, rng: random.Random) -> tuple[list[AnyRow], list[AnyRow]]:
+    """Train and select with the same label balance; poems have no label."""
+    by_label = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_label[getattr(row, "label", None)].append(index)
+    chosen = {index for group in by_label.values() for index in rng.sample(group, _part(share, len(group)))}
+    return _divided(rows, chosen or {0})
+
+
+def _part(share: float, count: int) -> int:
+    return min(round(share * count), count - 1)  # something must be left to train on
+
+
+def _divided(rows: Sequence[AnyRow], held_out: set[int]) -> tuple[list[AnyRow], list[AnyRow]]:
+    train = [row for index, row in enumerate(rows) if index not in held_out]
+    if not train:
+        raise InputError(f"only {len(rows)} training rows are left, too few to hold some out for select; use more data")
+    return train, [rows[index] for index in sorted(held_out)]

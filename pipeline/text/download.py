@@ -44,10 +44,6 @@ class Source(Block):
         return self
 
 
-class Unusable(Exception):
-    """Of a mirror that cannot give the file."""
-
-
 def read_manifest(path: Path) -> dict[str, Source]:
     """The checked manifest: only known file names, all required ones."""
     files = parse(path, "file names to urls and hashes")
@@ -78,7 +74,7 @@ def fetch(name: str, source: Source, downloads: Path = DOWNLOADS, present: Path 
         try:
             _complete(url, partial, source, partial.exists())
             return partial.replace(downloads / name)
-        except (Unusable, requests.RequestException) as error:
+        except (InputError, requests.RequestException) as error:
             problems.append(f"{url}: {error}")
     raise InputError(f"{name}: could not be fetched: {'; '.join(problems)}; check the manifest and the connection")
 
@@ -96,7 +92,7 @@ def defect(path: Path, source: Source) -> str | None:
 
 
 def _complete(url: str, partial: Path, source: Source, resumed: bool) -> None:
-    """Complete and verify `partial`, with longer and longer pauses between attempts."""
+    """Complete and verify `partial`, with longer and longer pauses; an InputError rules this mirror out."""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * 2 ** (attempt - 1) if attempt else 0)
         try:
@@ -106,19 +102,17 @@ def _complete(url: str, partial: Path, source: Source, resumed: bool) -> None:
         if not problem:
             break
     else:
-        raise Unusable(f"{problem}, tried {ATTEMPTS} times")
+        raise InputError(f"{problem}, tried {ATTEMPTS} times")
     if wrong := defect(partial, source):
         partial.unlink()
         if not resumed:
-            raise Unusable(wrong)
+            raise InputError(wrong)
         _complete(url, partial, source, False)  # it was the rest of another version of the file
 
 
 def _go_on(url: str, partial: Path, source: Source) -> str | None:
     """Ask for what is missing from `partial` and append it; the trouble of a server that may go on later."""
     start = partial.stat().st_size if partial.exists() else 0
-    if start and start == source.size:
-        return None
     # Compressed bytes could not be appended to the plain ones that are there.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -128,7 +122,7 @@ def _go_on(url: str, partial: Path, source: Source) -> str | None:
         if response.status_code >= 500 or response.status_code == requests.codes.too_many_requests:
             return status
         if not response.ok:
-            raise Unusable(status)
+            raise InputError(status)
         start = start if response.headers.get("Content-Range", "").startswith(f"bytes {start}-") else 0
         total = start + int(response.headers.get("Content-Length", 0)) or None
         with (

@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +22,10 @@ View = Literal["swapped", "first", "second"]
 def load_tokenizer(folder: Path, max_length: int = 0) -> Tokenizer:
     """The fast tokenizer of a model folder, whose model must take `max_length` tokens; no truncation, no padding."""
     path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `dvc repro backbone`")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises nothing narrower
-        raise InputError(f"{path}: not a tokenizer that can be loaded: {error}") from None
+        raise InputError(f"{path}: not a tokenizer that can be loaded: {error}; run `dvc repro backbone`") from None
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
     if max_length and max_length > (positions := read_json(folder / "config.json")["n_positions"]):
@@ -58,10 +56,7 @@ def answer_tokens(tokenizer: Tokenizer) -> list[int]:
 
 
 def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
-    """The tokens before, between and after the sentences of every prompt.
-
-    Quotation marks are not among them: a tokenizer may join them to a sentence's own punctuation.
-    """
+    """The tokens around the sentences of a prompt, without its quotation marks: those may join a sentence's own."""
     template = [tokenizer.encode(text).ids for text in ("Is", " a paraphrase of", ' Answer "yes" or "no":')]
     before, between, after = template
     ids = tokenizer.encode(CLOZE.format("?", "?")).ids
@@ -100,10 +95,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of texts between two end-of-text tokens, so that beginning and end are both learnt.
-
-    A text of more than `max_length` tokens is cut and has no end.
-    """
+    """Token ids of texts between two end-of-text tokens, at most `max_length`: a text that is cut has no end."""
     end = end_of_text(tokenizer)
     return [[end, *code.ids, end][:max_length] for code in tokenizer.encode_batch(list(texts))]
 
@@ -121,13 +113,10 @@ def swap(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def encode_views(
-    tokenizer: Tokenizer, pairs: Sequence[Pair], views: Iterable[View], max_length: int
+    tokenizer: Tokenizer, pairs: Sequence[Pair], views: Collection[View], max_length: int
 ) -> dict[str, list[list[int]]]:
     """Token ids of every view: `swapped` is the prompt of the swapped pair, `first` and `second` one sentence alone."""
     texts = {"first": [pair.sentence1 for pair in pairs], "second": [pair.sentence2 for pair in pairs]}
-    return {
-        view: encode_texts(tokenizer, texts[view], max_length)
-        if view in texts
-        else encode_pairs(tokenizer, swap(pairs), max_length)
-        for view in views
-    }
+    encoded = {view: encode_texts(tokenizer, texts[view], max_length) for view in views if view in texts}
+    prompts = {"swapped": encode_pairs(tokenizer, swap(pairs), max_length)} if "swapped" in views else {}
+    return prompts | encoded

@@ -1,7 +1,4 @@
-"""One clear line for every failure a user can cause or repair.
-
-Every entry point is wrapped in `stage_main`. Any other exception is a bug and keeps its traceback.
-"""
+"""One clear line for every failure a user can cause or repair; any other exception is a bug and keeps its traceback."""
 
 import codecs
 import errno
@@ -17,8 +14,7 @@ class InputError(Exception):
 
 
 _HINTS = {
-    errno.ENOSPC: "the disk is full: free some space and run again, nothing finished is lost",
-    errno.EDQUOT: "the disk quota is used up: free some space and run again, nothing finished is lost",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: free some space and run again to go on"),
     errno.EROFS: "the file system is read-only: choose a writable folder",
     errno.EISDIR: "a folder stands where a file belongs: move it away",
     errno.ENOENT: "no such file: run `dvc repro` so that the earlier stages write it",

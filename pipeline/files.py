@@ -72,10 +72,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+    return _parsed(path.read_bytes(), str(path))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -85,14 +82,14 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file."""
-    rows = []
-    # Split at LF only: str.splitlines would also split inside a text at U+2028, form feeds and the like.
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        try:
-            rows += [json.loads(line)] if line else []
-        except ValueError:
-            raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
-    return rows
+    return [_parsed(line, f"{path}:{number}") for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if line]
+
+
+def _parsed(text: bytes, where: str) -> Any:  # noqa: ANN401 - JSON is any
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{where}: not valid JSON ({error}); delete it and run `dvc repro`") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML, YAMLError
 from pipeline.errors import InputError
 
 PARAMS = Path("params.yaml")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # no period: DVC takes it for the border of two keys
 Entry = TypeVar("Entry")
 AnyBlock = TypeVar("AnyBlock", bound="Block")
 
@@ -31,7 +32,7 @@ class Block(BaseModel):
 
 
 def _file_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):  # no period: DVC takes it for the border of two keys
+    if not NAME.fullmatch(name):
         raise ValueError(f"the name {name!r} becomes a file name: use letters, digits, _ and -")
     return name
 

@@ -229,8 +229,8 @@ def carve_by_question(pairs: Sequence[Pair], share: float, rng: random.Random) -
         needed = Counter(pairs[index].label for index in group)
         if needed <= room:
             room -= needed
-            chosen.update(group)
-    return _divided(pairs, chosen or set(min(groups, key=len)))
+            chosen |= {*group}
+    return _divided(pairs, chosen or {*min(groups, key=len)})
 
 
 def carve_by_label(rows: Sequence[AnyRow], share: float, rng: random.Random) -> tuple[list[AnyRow], list[AnyRow]]:

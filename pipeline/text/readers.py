@@ -65,7 +65,8 @@ def _read_table(path: Path, columns: Columns[AnyRow], normalise: Normalise) -> t
 
 def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
     """The rows with unique ids, without those of an empty text or a wrong label, which may be written `1` or `1.0`."""
-    kind, texts, label, classes = columns
+    texts: Sequence[str] = columns[1]
+    label, classes = columns[2:]
     table, counts = read
     rows = dict[str, AnyRow]()
     for number, row in table:
@@ -83,7 +84,7 @@ def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normali
                 counts["renamed_ids"] += 1
             while name in rows:
                 name = f"{name}-{number}"
-            rows[name] = kind(name, *values, None if found is None else int(found))
+            rows[name] = columns[0](name, *values, None if found is None else int(found))
     if not rows:
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
         expected = ", ".join(texts) + (f" and {label} from 0 to {classes - 1}" if label else "")

@@ -1,8 +1,4 @@
-"""One clear line for every failure a user can cause or repair.
-
-A stage's entry point is wrapped in `stage_main`, which turns the expected failures (bad input, bad parameters, a full
-disk, missing permissions) into one line on stderr and exit code 1. Anything else is a bug and keeps its traceback.
-"""
+"""One clear line for every failure a user can cause or repair; any other exception is a bug and keeps its traceback."""
 
 import codecs
 import errno
@@ -18,15 +14,12 @@ class InputError(Exception):
 
 
 _HINTS = {
-    errno.ENOSPC: "the disk is full: free some space and run again, nothing finished is lost",
-    errno.EDQUOT: "the disk quota is used up: free some space and run again, nothing finished is lost",
-    errno.EACCES: "permission denied: make it readable (inputs) or its folder writable (outputs)",
-    errno.EPERM: "permission denied: make it readable (inputs) or its folder writable (outputs)",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: free some space and run again to go on"),
     errno.EROFS: "the file system is read-only: choose a writable folder",
     errno.EISDIR: "a folder stands where a file belongs: move it away",
-    errno.ENOTDIR: "a file stands where a folder belongs: move it away",
-    errno.EEXIST: "a file stands where a folder belongs: move it away",
     errno.ENOENT: "no such file: run `dvc repro` so that the earlier stages write it",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder belongs: move it away"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "permission denied: make it readable or its folder writable"),
 }
 
 
@@ -50,9 +43,6 @@ def stage_main(main: Callable[[Sequence[str]], None]) -> None:
         raise SystemExit(130) from None
 
 
-PLAIN = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'", "“": '"', "”": '"'}
-
-
 def print_anywhere(encoding: str | None = None) -> None:
     """Print plain characters for those that the encoding (None: the terminal's) lacks. Files are always UTF-8."""
     codecs.register_error("plain", plain)
@@ -65,5 +55,6 @@ def print_anywhere(encoding: str | None = None) -> None:
 def plain(error: UnicodeError) -> tuple[str, int]:
     """ASCII for a character that cannot be encoded, such as e for an accented e, and where to go on."""
     assert isinstance(error, UnicodeEncodeError)
+    known = {"–": "-", "—": "-", "−": "-", "±": "+/-", "‘": "'", "’": "'", "“": '"', "”": '"'}
     parts = unicodedata.normalize("NFKD", character := error.object[error.start]).encode("ascii", "ignore").decode()
-    return PLAIN.get(character, parts or "?"), error.start + 1
+    return known.get(character, parts or "?"), error.start + 1

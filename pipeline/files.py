@@ -1,7 +1,7 @@
-"""Files that are either complete or absent, and small readers and writers shared by all stages.
+"""Small readers and writers of files that are either complete or absent.
 
-Everything is first written beside its destination and then renamed, so that a killed or full-disk run never leaves half
-a file under a final name. Text is UTF-8 with LF line ends, on every platform, so that hashes agree.
+Everything is first written beside its destination and then renamed: a killed run never leaves half a file under a final
+name. Text is UTF-8 with LF line ends, on every platform, so that hashes agree.
 """
 
 import contextlib
@@ -22,8 +22,6 @@ from pipeline.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-Scalar = str | int | float | bool | None
-
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
@@ -41,7 +39,6 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
     try:
@@ -69,17 +66,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is any
-    """Write JSON in the given key order, indented, floats rounded to 6 decimals; NaN and infinity are refused."""
+def write_json(path: Path, value: object) -> None:
+    """JSON in the given key order, indented, floats rounded to 6 decimals; NaN and infinity are refused."""
     write_text(path, json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
-    """Read a JSON file; a broken one is an InputError that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+    return _parsed(path.read_bytes(), str(path))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -89,22 +82,22 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file."""
-    rows = []
-    # Split at LF only: str.splitlines would also split inside a text at U+2028, form feeds and the like.
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        try:
-            rows += [json.loads(line)] if line else []
-        except ValueError:
-            raise InputError(f"{path}:{number}: not a JSON object; delete it and run `dvc repro`") from None
-    return rows
+    return [_parsed(line, f"{path}:{number}") for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if line]
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Scalar]], delimiter: str = ",") -> None:
+def _parsed(text: bytes, where: str) -> Any:  # noqa: ANN401 - JSON is any
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{where}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:
     """A table with a header; None becomes an empty field, floats keep 6 decimals."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    cells = ([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    writer.writerows([columns, *cells])
     write_text(path, buffer.getvalue())
 
 
@@ -121,8 +114,7 @@ def read_frame(path: Path, columns: Sequence[str], **options: Any) -> "pd.DataFr
         frame = pd.read_csv(path, **options)
     except ValueError as error:  # pandas' own errors are among them
         raise InputError(f"{path}: not a table ({error}); delete it and run `dvc repro`") from None
-    missing = [name for name in columns if name not in frame]
-    if missing:
+    if missing := [name for name in columns if name not in frame]:
         raise InputError(f"{path}: column {', '.join(missing)} is missing; delete it and run `dvc repro`")
     return frame
 
@@ -136,11 +128,9 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         return list(reader)
 
 
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - JSON is any
-    if isinstance(value, float):
-        return round(value, 6)
+def _rounded(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
-    return value
+    return round(value, 6) if isinstance(value, float) else value

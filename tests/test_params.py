@@ -161,7 +161,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "adapter of nothing": (edit("paraphrase|methods|lora_r8|targets", []), "paraphrase.methods.lora_r8.targets"),
     "tasks under another objective": (edit(f"{ROW}|tasks", ["sst"]), "multitask and a list of tasks belong together"),
     "multitask without tasks": (edit("paraphrase|methods|mtan|tasks", []), "multitask and a list of tasks belong"),
-    "task twice": (edit("paraphrase|methods|mtan|tasks", ["sst", "sst"]), "mtan: a task is named twice"),
+    "task twice": (edit("paraphrase|methods|mtan|tasks", ["sst", "sst"]), "mtan.tasks: 'sst' is named more than once"),
     "tasks on mean pooling": (edit("paraphrase|methods|mtan|pooling", "mean"), "tasks want adapter null, pooling last"),
     "exact match in a first stage": (
         edit("paraphrase|first_stages|etpc|exact_match", True),

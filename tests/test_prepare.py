@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from pipeline.errors import InputError
 from pipeline.files import read_json, read_jsonl
 from pipeline.stages import prepare
-from pipeline.text import corpora, splits
+from pipeline.text import corpora
 from pipeline.text.prepared import PREPARED, Pair, Sentence, jaccard, read_pairs, read_poems, read_sentences
 
 REPOSITORY = Path(__file__).parents[1]
@@ -166,23 +166,23 @@ PAIRS = st.lists(st.tuples(QUESTIONS, QUESTIONS, st.integers(0, 1)), min_size=1,
 @given(PAIRS, st.floats(0.01, 0.89), st.integers(0, 99))
 def test_no_question_is_on_both_sides(rows: list[tuple[str, str, int]], share: float, seed: int) -> None:
     pairs = [Pair(str(index), *row) for index, row in enumerate(rows)]
-    if len(splits.question_groups(pairs)) < 2:
+    if len(corpora.question_groups(pairs)) < 2:
         with pytest.raises(InputError, match="link all training pairs"):
-            splits.carve_by_question(pairs, share, random.Random(seed))
+            corpora.carve_by_question(pairs, share, random.Random(seed))
         return
-    train, select = splits.carve_by_question(pairs, share, random.Random(seed))
+    train, select = corpora.carve_by_question(pairs, share, random.Random(seed))
     assert train and select
     assert sorted(train + select, key=lambda pair: int(pair.id)) == pairs
-    assert not {q for pair in train for q in splits.questions(pair)} & {
-        q for pair in select for q in splits.questions(pair)
+    assert not {q for pair in train for q in corpora.questions(pair)} & {
+        q for pair in select for q in corpora.questions(pair)
     }
-    assert (train, select) == splits.carve_by_question(pairs, share, random.Random(seed))
+    assert (train, select) == corpora.carve_by_question(pairs, share, random.Random(seed))
 
 
 def test_a_giant_group_stays_in_train_and_select_keeps_its_share_and_balance() -> None:
     giant = [Pair(f"g{n}", "the same question", f"other {n}", n % 4 == 0) for n in range(400)]
     small = [Pair(f"s{n}", f"first {n}", f"second {n}", n % 2) for n in range(600)]
-    train, select = splits.carve_by_question(giant + small, 0.15, random.Random(0))
+    train, select = corpora.carve_by_question(giant + small, 0.15, random.Random(0))
     assert len(select) == 150
     assert Counter(pair.label for pair in select)[1] == 60  # 400 / 1000, as in all pairs
     assert {pair.id for pair in giant} <= {pair.id for pair in train}
@@ -190,7 +190,7 @@ def test_a_giant_group_stays_in_train_and_select_keeps_its_share_and_balance() -
 
 def test_select_has_the_label_balance_of_train() -> None:
     rows = [Sentence(str(n), f"text {n}", n % 5 if n % 3 else 0) for n in range(300)]
-    train, select = splits.carve_by_label(rows, 0.2, random.Random(0))
+    train, select = corpora.carve_by_label(rows, 0.2, random.Random(0))
     for label, count in Counter(row.label for row in rows).items():
         assert Counter(row.label for row in select)[label] == round(0.2 * count)
     assert train == [row for row in rows if row not in select]

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.text.delimited import read_table
 from pipeline.text.normalise import cased, clean, clean_line, course
 from pipeline.text.prepared import Pair, Poem, Sentence, read_pairs, write_pairs
 from pipeline.text.readers import (
@@ -21,6 +20,7 @@ from pipeline.text.readers import (
     read_prompts,
     read_qqp,
     read_sentiment,
+    read_table,
 )
 
 HEADER = "\tid\tsentence1\tsentence2\tis_duplicate"

@@ -120,7 +120,7 @@ def test_a_model_name_needs_both_languages(model: str) -> None:
 @pytest.mark.parametrize(
     ("languages", "problem"),
     [
-        (["es", "gl", "es"], "es is named more than once"),
+        (["es", "gl", "es"], "'es' is named more than once"),
         (["en"], "'en' is the language of the sentences"),
         (["ES"], "should match pattern"),
         (["../x"], "should match pattern"),

@@ -1,11 +1,10 @@
 """Blocks `back_translation`, `adversarial` and `training_sets`: pairs that are made of the training pairs."""
 
-from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from pipeline.config.base import Block
+from pipeline.config.base import Block, Different
 from pipeline.config.training import Training
 
 
@@ -15,28 +14,15 @@ def _counted(shards: list[int]) -> list[int]:
     return shards
 
 
-Shards = Annotated[list[int], AfterValidator(_counted)]  # a list, as DVC makes a stage of each
-
-
-def _unique(items: list) -> list:
-    repeated = [str(item) for item, count in Counter(items).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{', '.join(repeated)} is named more than once")
-    return items
-
-
 def _not_english(language: str) -> str:
     if language == "en":
         raise ValueError("'en' is the language of the sentences: name another one")
     return language
 
 
-# A code such as es, de or zh-tw; it names a stage and a folder.
-Language = Annotated[
-    str,
-    StringConstraints(min_length=2, max_length=8, pattern=r"^[a-z]+(-[a-z]+)*$"),
-    AfterValidator(_not_english),
-]
+Shards = Annotated[list[int], AfterValidator(_counted)]  # a list, as DVC makes a stage of each
+Code = StringConstraints(min_length=2, max_length=8, pattern=r"^[a-z]+(-[a-z]+)*$")  # such as es, de or zh-tw
+Language = Annotated[str, Code, AfterValidator(_not_english)]  # it names a stage and a folder
 
 
 class Marian(Block):
@@ -61,37 +47,29 @@ class Network(Block):
 
 
 class Translator(Block):
-    """Who translates; `memory` only repeats what was translated before. The sub-blocks of the others are not used."""
-
-    backend: Literal["memory", "apertium", "marian", "google", "libre", "mymemory"]
-    marian: Marian
-    network: Network
+    backend: Literal["memory", "apertium", "marian", "google", "libre", "mymemory"]  # memory: only what was translated
+    marian: Marian  # not used by other backends
+    network: Network  # of google, libre and mymemory
 
 
 class Selection(Block):
-    """Which training sentences are translated."""
-
     pairs: int | None = Field(ge=1)  # sampled for each language; null: all
-    sentences: Annotated[list[Literal["sentence1", "sentence2"]], Field(min_length=1), AfterValidator(_unique)]
-    labels: Annotated[list[Literal[0, 1]], Field(min_length=1), AfterValidator(_unique)]
+    sentences: Different[Literal["sentence1", "sentence2"]] = Field(min_length=1)
+    labels: Different[Literal[0, 1]] = Field(min_length=1)
 
 
 class Checks(Block):
-    """What a back-translation must pass."""
-
     near_copy: float = Field(gt=0, le=1)  # chrF against the source; at or above it the translation is a near copy
     length_ratio: float = Field(gt=1)
     similarity: float | None = Field(ge=-1, le=1)  # cosine below which the meaning drifted; null: no encoder is loaded
 
 
 class BackTranslation(Block):
-    """Back-translation of training sentences through each of `languages`."""
-
-    languages: Annotated[list[Language], Field(min_length=1), AfterValidator(_unique)]
+    languages: Different[Language] = Field(min_length=1)  # each translates the sentences there and back
     shards: Shards  # of each language
     translator: Translator
-    selection: Selection
-    checks: Checks
+    selection: Selection  # which training sentences are translated
+    checks: Checks  # what a back-translation must pass
 
 
 class Checkpoint(Block):
@@ -102,77 +80,55 @@ class Checkpoint(Block):
 
 
 class Generator(Block):
-    """What writes candidates: the backbone fine-tuned on the positive pairs, or a sequence-to-sequence paraphraser."""
-
-    kind: Literal["lm", "seq2seq"]
-    lm: Training
-    seq2seq: Checkpoint
+    kind: Literal["lm", "seq2seq"]  # what writes candidates
+    lm: Training  # of the backbone, on the positive pairs
+    seq2seq: Checkpoint  # a sequence-to-sequence paraphraser
 
 
 class Sampling(Block):
-    """Top-k and top-p sampling, wider at every retry of the questions that have no adversarial paraphrase yet."""
-
     candidates: int = Field(ge=1)  # a question and round
     top_k: int = Field(ge=1)
     top_p: float = Field(gt=0, le=1)
-    retries: int = Field(ge=0)
+    retries: int = Field(ge=0)  # of the questions that have no adversarial paraphrase yet
     widen_top_k: int = Field(ge=0)  # added at each retry
     widen_top_p: float = Field(ge=0, lt=1)  # added at each retry, up to 1
     max_new_tokens: int = Field(ge=4)
 
 
 class Meaning(Block):
-    """Do the two sentences imply each other? The score of both directions must reach the threshold."""
-
-    gate: Literal["nli", "encoder_rules", "classifier"]
-    threshold: float = Field(ge=0, le=1)
+    gate: Literal["nli", "encoder_rules", "classifier"]  # do the two sentences imply each other?
+    threshold: float = Field(ge=0, le=1)  # which the scores of both directions must reach
     nli: Checkpoint
 
 
 class Surface(Block):
-    """Do they look different? The mean score of both directions must stay below the threshold."""
-
-    gate: Literal["bleurt", "chrf"]
-    threshold: float
+    gate: Literal["bleurt", "chrf"]  # do they look different?
+    threshold: float  # below which the mean score of both directions must stay
     bleurt: Checkpoint
 
 
 class Adversarial(Block):
-    """The whole block; the stage `generator` reads `generator`, the stage `adversarial_search` the rest."""
-
-    generator: Generator
+    generator: Generator  # for the stage `generator`; the rest is for `adversarial_search`
     questions: int | None = Field(ge=1)  # training questions to paraphrase; null takes all
     back_translations: bool  # candidates from back-translation besides the generator's
     shards: Shards
     sampling: Sampling
     meaning: Meaning
     surface: Surface
-    classifier: str  # what the gate `classifier` reads: models/paraphrase/<row>; without that gate models/backbone
-
-    @field_validator("classifier")
-    @classmethod
-    def _in_models(cls, path: str) -> str:
-        parts = path.split("/")
-        if path != "models/backbone" and (parts[:2] != ["models", "paraphrase"] or len(parts) != 3):
-            raise ValueError("expected models/backbone or models/paraphrase/<row>")
-        return path
+    # What the gate `classifier` reads: models/paraphrase/<row>; without that gate models/backbone.
+    classifier: str = Field(pattern=r"^models/(backbone|paraphrase/[^/]+)$")
 
     @model_validator(mode="after")
     def _gate_has_its_model(self) -> "Adversarial":
         if (self.meaning.gate == "classifier") != (self.classifier != "models/backbone"):
-            raise ValueError(
-                "classifier: the gate `classifier` wants models/paraphrase/<row>, the others models/backbone"
-            )
+            message = "classifier: the gate `classifier` wants models/paraphrase/<row>, the others models/backbone"
+            raise ValueError(message)
         return self
 
 
-Source = Literal["augmented/back_translation", "augmented/adversarial", "prepared/ap_h"]  # folders of data/
-
-
 class TrainingSet(Block):
-    """All training pairs, and augmented ones."""
-
-    source: Source
+    # Of the augmented pairs, which join all training pairs: a folder of data/.
+    source: Literal["augmented/back_translation", "augmented/adversarial", "prepared/ap_h"]
     share: float = Field(gt=0, lt=1)  # at most so much of all updates is augmented
     texts: Literal["augmented", "original"]  # original: each augmented pair is the pair it was made of (the control)
     labels: Literal["balanced", "positive"]  # balanced: as the training pairs; positive: duplicates only, as reported

@@ -6,6 +6,7 @@ are checked strictly and unknown keys are refused, because `dvc exp run -S` acce
 
 import importlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,9 +20,9 @@ from ruamel.yaml import YAML, YAMLError
 from pipeline.errors import InputError
 
 PARAMS = Path("params.yaml")
-PACKAGE = Path(__file__).parents[1]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # no period: DVC takes it for the border of two keys
 Entry = TypeVar("Entry")
+AnyBlock = TypeVar("AnyBlock", bound="Block")
 
 
 class Block(BaseModel):
@@ -30,21 +31,25 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-AnyBlock = TypeVar("AnyBlock", bound=Block)
-
-
 def _file_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError(f"the name {name!r} becomes a file name: use letters, digits, _ and -")
     return name
 
 
+def _different(items: list[Entry]) -> list[Entry]:
+    if repeated := [repr(item) for item, count in Counter(items).items() if count > 1]:
+        raise ValueError(f"{', '.join(repeated)} is named more than once")
+    return items
+
+
+Different = Annotated[list[Entry], AfterValidator(_different)]
 Name = Annotated[str, AfterValidator(_file_name)]  # of a row, a set, a system
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what all generators of random numbers take
 
 
-def parse(path: Path) -> dict[str, Any]:
-    """The parameter file as plain dictionaries and lists, unchecked; they are shared: do not change them."""
+def parse(path: Path, entries: str = "profile, seed and so on; see profiles/sample.yaml") -> dict[str, Any]:
+    """A YAML file with a mapping as plain dictionaries and lists, unchecked; they are shared: do not change them."""
     try:
         params = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -52,7 +57,7 @@ def parse(path: Path) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(params, dict):
-        raise InputError(f"{path}: expected a mapping of profile, seed and so on; see profiles/sample.yaml")
+        raise InputError(f"{path}: expected a mapping of {entries}")
     return params
 
 
@@ -95,22 +100,10 @@ def named(items: Sequence[Entry], name: str, key: str) -> Entry:
 @cache
 def methods_in(folder: str) -> list[str]:
     """The names that `method` knows: files of pipeline/<folder> with a class Options."""
-    files = sorted((PACKAGE / folder).glob("*.py"))
+    files = sorted((Path(__file__).parents[1] / folder).glob("*.py"))
     return [file.stem for file in files if "class Options" in file.read_text(encoding="utf-8")]
 
 
 def method(folder: str, name: str) -> ModuleType:
     """An objective or a decoder: the module pipeline.<folder>.<name>."""
     return importlib.import_module(f"pipeline.{folder}.{name}")
-
-
-def known_method(folder: str) -> AfterValidator:
-    """A check that a name is one of `methods_in` the folder; the file is not imported."""
-
-    def check_name(name: str) -> str:
-        if name not in methods_in(folder):
-            known = ", ".join(methods_in(folder))
-            raise ValueError(f"expected a file of pipeline/{folder} ({known}), got {name!r}")
-        return name
-
-    return AfterValidator(check_name)

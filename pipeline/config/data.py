@@ -8,14 +8,10 @@ from pipeline.config.base import Block
 
 
 class Data(Block):
-    """Where the raw files come from: a folder in the course layout, or a manifest (.yaml) of files to download."""
-
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1)  # a folder in the course layout, or a manifest (.yaml) of files to download
 
 
 class SelectShare(Block):
-    """Share of each training file that is carved out for model selection."""
-
     sst: float = Field(gt=0, lt=0.9)
     cfimdb: float = Field(gt=0, lt=0.9)
     paraphrase: float = Field(gt=0, lt=0.9)
@@ -23,40 +19,28 @@ class SelectShare(Block):
 
 
 class HeldOut(Block):
-    """Share of a training file that is held out to test on, where there is no other file to do so."""
-
     ap_h: float = Field(gt=0, lt=0.9)
 
 
 class TrainRows(Block):
-    """Upper bound on the rows kept of each training file before `select` is carved out; null keeps all."""
-
     sst: int | None = Field(ge=10)
     cfimdb: int | None = Field(ge=10)
     paraphrase: int | None = Field(ge=10)
 
 
 class Text(Block):
-    """How raw text is normalised and split.
-
-    `style: cased` keeps the text (Unicode NFC, white space collapsed); `course` also lower-cases it and splits off
-    `. ? , '` as the course's code does.
-    """
-
-    style: Literal["cased", "course"]
-    select: SelectShare
-    held_out: HeldOut
-    train_rows: TrainRows
+    style: Literal["cased", "course"]  # see pipeline/text/normalise.py
+    select: SelectShare  # share of each training file that is carved out for model selection
+    held_out: HeldOut  # share of a training file that is held out to test on, where no other file is there to do so
+    train_rows: TrainRows  # most rows kept of each training file before `select` is carved out; null keeps all
 
 
 Corpus = Literal["pairs", "paraphrase", "sst", "cfimdb", "sonnets", "etpc", "plays"]
 
 
 class Hub(Block):
-    """A model of the Hugging Face hub, pinned to a commit."""
-
-    name: str = Field(min_length=1)
-    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    name: str = Field(min_length=1)  # of a model of the Hugging Face hub
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")  # the commit
 
 
 class Scratch(Block):
@@ -78,7 +62,6 @@ class Scratch(Block):
     weight_decay: float = Field(ge=0)
     dropout: float = Field(ge=0, lt=1)
     checkpoint_steps: int = Field(ge=1)
-
     schedule: ClassVar = "linear"
     max_grad_norm: ClassVar = 1.0
 
@@ -102,9 +85,7 @@ class Scratch(Block):
 
 
 class Backbone(Block):
-    """Where models/backbone comes from: `source` picks one of the three sub-blocks, the others are not used."""
-
-    source: Literal["hub", "path", "scratch"]
+    source: Literal["hub", "path", "scratch"]  # of models/backbone; the two others are not used
     hub: Hub
     path: str
     scratch: Scratch

@@ -1,6 +1,5 @@
 """All of params.yaml, read and checked once; a stage takes its blocks from here."""
 
-from functools import cache
 from pathlib import Path
 
 from pydantic import model_validator
@@ -15,8 +14,6 @@ from pipeline.errors import InputError
 
 
 class Params(Block):
-    """The parameter file."""
-
     profile: str
     seed: Seed
     compute: Compute
@@ -40,12 +37,6 @@ class Params(Block):
 
 def load_params(path: Path = PARAMS) -> Params:
     """The checked parameter file. Options of objectives and decoders, whose files import torch, are not looked at."""
-    parse(path)  # every time: the file may have changed
-    return _checked(path, path.read_text(encoding="utf-8"))
-
-
-@cache
-def _checked(path: Path, text: str) -> Params:
     return check(parse(path), Params, "", path)
 
 
@@ -56,8 +47,6 @@ def check_methods(params: Params, path: Path = PARAMS) -> None:
             key = f"paraphrase.{table}.{name}"
             objective, _ = objective_of(row, key, path)
             if table == "methods" and not getattr(objective, "TRAINS_HEAD", True):
-                raise InputError(
-                    f"{path}: {key}.objective: {row.objective} trains no head: make it one of first_stages"
-                )
+                raise InputError(f"{path}: {key}.objective: {row.objective} trains no head: use it in first_stages")
     for name in params.sonnet.systems:
         params.sonnet.system(name, path)

@@ -9,13 +9,11 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from pipeline.config.base import PARAMS, Block, Name, check, entry, method, methods_in
-from pipeline.config.tasks import Tables
+from pipeline.config.tasks import Tables, unless_one_of
 from pipeline.config.training import Adapter, Training
 
 
 class Sonnet(Training):
-    """One fine-tuned sonnet model."""
-
     adapter: Adapter | None  # null trains all weights
     keep: int = Field(ge=1, le=10)  # best checkpoints kept, by chrF on held-out training sonnets
     select_draws: int = Field(ge=1)  # sampled continuations per held-out sonnet in that chrF
@@ -46,19 +44,14 @@ class System(Block):
 
 
 class Sampler(System):
-    """What all samplers share."""
-
     temperature: float = Field(gt=0)
     draws: int = Field(ge=1)  # independent poems per prompt
 
     def once(self) -> Self:
-        """The same sampler, with its first draw alone."""
         return self.model_copy(update={"draws": 1})
 
 
 class SonnetTables(Tables):
-    """Block `sonnet`."""
-
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "systems": "system_defaults"}
 
     defaults: dict[str, Any]
@@ -70,19 +63,15 @@ class SonnetTables(Tables):
     def problems(self) -> Iterator[str]:
         """What is wrong between its tables."""
         scorers = [name for name, row in self.methods.items() if row.adapter is None]
-        if self.scorer not in scorers:
-            known = ", ".join(scorers)
-            yield f"sonnet.scorer: expected a row of methods without an adapter, one of {known}; got {self.scorer!r}"
+        yield from unless_one_of(self.scorer, scorers, "sonnet.scorer", "a row without an adapter: one of")
         models = ["backbone", *(f"sonnet/{name}" for name in self.methods)]
         for name, system in self.systems.items():
             key = f"sonnet.systems.{name}"
             if name == "floors":
                 yield f"{key}: metrics/sonnets/floors.json holds the model-free floors; choose another name"
-            if system.get("model") not in models:
-                yield f"{key}.model: expected one of {', '.join(models)}, got {system.get('model')!r}"
-            if system.get("decoder") not in (decoders := methods_in("decoding")):
-                expected = f"expected a file of pipeline/decoding ({', '.join(decoders)})"
-                yield f"{key}.decoder: {expected}, got {system.get('decoder')!r}"
+            yield from unless_one_of(system.get("model"), models, f"{key}.model")
+            decoders, what = methods_in("decoding"), "a file of pipeline/decoding: one of"
+            yield from unless_one_of(system.get("decoder"), decoders, f"{key}.decoder", what)
 
     def system(self, name: str, path: Path = PARAMS) -> System:
         """The entry of `systems`, checked against the Options of its decoder."""

@@ -23,12 +23,15 @@ def imported_files(*entries: Path) -> set[Path]:
             found.add(path)
             # Importing a module runs the __init__.py of the folders above it, too.
             queue.extend(init for folder in path.parents if (init := folder / "__init__.py").is_file())
-            queue.extend(file for module in imported_modules(path) if (file := module_file(module)))
+            for name in _imported_names(path):
+                module = Path(*name.split("."))
+                if module.parts[0] == PACKAGE:
+                    queue.extend(filter(Path.is_file, (module.with_suffix(".py"), module / "__init__.py")))
     return found
 
 
-def imported_modules(path: Path) -> Iterator[str]:
-    """Names of the modules that a file may import."""
+def _imported_names(path: Path) -> Iterator[str]:
+    """Names of the modules that a file may import, and of what is in them."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -37,15 +40,7 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def module_file(module: str) -> Path | None:
-    """The file of a module of this package; None for other packages and for names inside a module."""
-    path = Path(*module.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
-    return next((file for file in candidates if path.parts[0] == PACKAGE and file.is_file()), None)
-
-
 def parsed(path: Path) -> ast.Module:
-    """The syntax tree of a file."""
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:

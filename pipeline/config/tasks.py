@@ -1,17 +1,14 @@
-"""Blocks `sentiment`, `paraphrase` and `evaluation`: the rows of the tables of two tasks; sonnets are in sonnet.py.
-
-An entry of a table holds what differs from the `defaults` of its block.
-"""
+"""Blocks `sentiment`, `paraphrase` and `evaluation`: the rows of the tables of two tasks; sonnets are in sonnet.py."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import PARAMS, Block, Name, Seed, check, known_method, method
+from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
 from pipeline.config.training import Lora, Training
 from pipeline.errors import InputError
 
@@ -32,35 +29,32 @@ class Tables(Block):
         for table, defaults in cls.TABLES.items():
             rows, common = values.get(table), values.get(defaults)
             if isinstance(rows, Mapping) and isinstance(common, Mapping):
-                done[table] = {name: cls._complete(common, row) for name, row in rows.items()}
+                sound = {name: row or {} for name, row in rows.items() if isinstance(row, Mapping | None)}
+                done[table] = {**rows, **{name: {**common, **row} for name, row in sound.items()}}
         return done
 
-    @staticmethod
-    def _complete(common: Mapping[str, Any], row: Any) -> Any:  # noqa: ANN401 - from YAML
-        return {**common, **(row or {})} if row is None or isinstance(row, Mapping) else row
+
+def unless_one_of(value: object, known: Iterable[str], where: str, what: str = "one of") -> Iterator[str]:
+    """The error about a value that is not among the known ones."""
+    if value not in (known := list(known)):
+        yield f"{where}: expected {what} {', '.join(known)}, got {value!r}"
 
 
 class Sentiment(Training):
-    """One row of the sentiment table."""
-
     dataset: Literal["sst", "cfimdb"]
     mode: Literal["head", "full"]  # head: the backbone is frozen (the course's last-linear-layer mode)
     head_dropout: float = Field(ge=0, lt=1)
 
 
 class SentimentTables(Tables):
-    """Block `sentiment`."""
-
     defaults: dict[str, Any]
     methods: dict[Name, Sentiment] = Field(min_length=1)
 
 
 class Paraphrase(Training):
-    """One row of the paraphrase table, or a first stage."""
-
     train: str  # folder of data/: prepared/paraphrase, augmented/paraphrase/<set>; in first stages prepared/etpc too
     start: str  # folder of models/: backbone, or first_stage/<a key of first_stages>
-    objective: Annotated[str, known_method("objectives")]
+    objective: str  # a file of pipeline/objectives
     options: Mapping[str, Any]  # of the objective: see Options in its file
     pooling: Literal["last", "mean"]  # over the real tokens of the prompt
     head: Literal["linear", "cloze"]  # cloze: begins as the language model's rows of " no" and " yes"
@@ -69,7 +63,7 @@ class Paraphrase(Training):
     adapter: Literal["lora", "dora"] | None
     r: int | None = Field(ge=1)  # of the adapter
     targets: list[Literal["c_attn", "c_proj", "c_fc"]] | None = Field(min_length=1)  # of the adapter
-    tasks: list[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
+    tasks: Different[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
     seeds: list[Seed]  # further ones, for the spread of a row's scores
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
 
@@ -81,8 +75,6 @@ class Paraphrase(Training):
             raise ValueError("exact_match wants a row of methods with adapter null and no tasks")
         if self.tasks and (self.adapter or self.pooling == "mean" or self.head == "cloze"):
             raise ValueError("tasks want adapter null, pooling last and head linear")
-        if len(set(self.tasks)) < len(self.tasks):
-            raise ValueError(f"a task is named twice in tasks: {', '.join(self.tasks)}")
         if bool(self.tasks) != (self.objective == "multitask"):
             raise ValueError("objective multitask and a list of tasks belong together")
         return self
@@ -109,9 +101,7 @@ def objective_of(row: Paraphrase, key: str, path: Path = PARAMS) -> tuple[Module
 
 
 class Ensemble(Block):
-    """A row that averages the probabilities of rows of paraphrase.methods."""
-
-    members: list[str] = Field(min_length=2)
+    members: Different[str] = Field(min_length=2)  # rows of paraphrase.methods, whose probabilities are averaged
     weights: Literal["equal", "fitted"]  # fitted: on `select`, see pipeline/evaluation/ensemble.py
 
 
@@ -130,14 +120,10 @@ class Range(Block):
 
 
 class Choices(Block):
-    """One of several values."""
-
     choices: list[int | float | str] = Field(min_length=1)
 
 
 class ParaphraseTables(Tables):
-    """Block `paraphrase`."""
-
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "first_stages": "defaults"}
 
     defaults: dict[str, Any]
@@ -152,14 +138,12 @@ class ParaphraseTables(Tables):
         sets = ["prepared/paraphrase", *(f"augmented/paraphrase/{name}" for name in training_sets)]
         for name, row in self.methods.items():
             key = f"paraphrase.methods.{name}"
-            yield from _unless_one_of(row.train, sets, f"{key}.train")
-            yield from _unless_one_of(row.start, starts, f"{key}.start")
+            yield from _problems(row, sets, starts, key)
             if len({seed, *row.seeds}) <= len(row.seeds):
                 yield f"{key}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
         for name, row in self.first_stages.items():
             key = f"paraphrase.first_stages.{name}"
-            yield from _unless_one_of(row.train, [*sets, "prepared/etpc"], f"{key}.train")
-            yield from _unless_one_of(row.start, ["backbone"], f"{key}.start")
+            yield from _problems(row, [*sets, "prepared/etpc"], ["backbone"], key)
             if row.tasks or row.adapter or row.exact_match:
                 yield f"{key}: a first stage is a backbone: it has no tasks, no adapter and no exact_match"
         for name, ensemble in self.ensembles.items():
@@ -169,25 +153,21 @@ class ParaphraseTables(Tables):
             for member in ensemble.members:
                 if member not in self.methods:
                     yield f"{key}.members: {member!r} is not a row; expected some of {', '.join(self.methods)}"
-                if ensemble.members.count(member) > 1:
-                    yield f"{key}.members: {member!r} is named more than once"
 
 
-def _unless_one_of(value: str, known: Sequence[str], where: str) -> Iterator[str]:
-    if value not in known:
-        yield f"{where}: expected one of {', '.join(known)}, got {value!r}"
+def _problems(row: Paraphrase, sets: Sequence[str], starts: Sequence[str], key: str) -> Iterator[str]:
+    yield from unless_one_of(row.train, sets, f"{key}.train")
+    yield from unless_one_of(row.start, starts, f"{key}.start")
+    objectives = methods_in("objectives")
+    yield from unless_one_of(row.objective, objectives, f"{key}.objective", "a file of pipeline/objectives: one of")
 
 
 class Evaluation(Block):
-    """Bootstrap intervals of every table."""
-
-    bootstrap: int = Field(ge=100)  # resamples
+    bootstrap: int = Field(ge=100)  # resamples of the interval of every figure
     confidence: float = Field(gt=0.5, lt=1)
 
 
 class SeededEvaluation(Evaluation):
-    """What an evaluation is told on its command line."""
-
     seed: Seed
 
 
@@ -208,5 +188,4 @@ def evaluation_arguments(arguments: Sequence[str], *names: str) -> tuple[list[st
     for option, kind in (("seed", int), ("bootstrap", int), ("confidence", float)):
         parser.add_argument(f"--{option}", type=kind, required=True)
     values = vars(parser.parse_args(arguments))
-    words = [values.pop(name) for name in names]
-    return words, check(values, SeededEvaluation, "evaluation")
+    return [values.pop(name) for name in names], check(values, SeededEvaluation, "evaluation")

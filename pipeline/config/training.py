@@ -9,8 +9,6 @@ from pipeline.config.base import Block
 
 
 class Compute(Block):
-    """Arithmetic of training and prediction; the device is CUDA where there is one."""
-
     precision: Literal["portable", "fp32", "bf16"]  # see pipeline/compute/reproducible.py
     threads: int | None = Field(ge=1)  # of the CPU; fp32 and bf16 repeat bit by bit for one number. null: one a core
     processes: int = Field(ge=1)  # that share each stage with a model; on CUDA each has a GPU of its own

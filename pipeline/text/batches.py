@@ -26,16 +26,13 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
 
 def training_batch(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """`collate`, and under HOST its one-dimensional tensors once more as arrays.
-
-    There objectives look up which rows they need: to ask a tensor on a GPU, the host would wait for all it has queued.
-    """
+    """`collate`, and under HOST its one-dimensional tensors once more as arrays, for `on_host`."""
     batch = collate(rows)
     return batch | {HOST: {name: value.numpy() for name, value in batch.items() if value.ndim == 1}}
 
 
 def on_host(batch: Mapping[str, Any], name: str) -> np.ndarray:
-    """Column `name` (batch,) of a batch as an array."""
+    """Column `name` (batch,) of a batch as an array; to ask a tensor on a GPU, the host would wait for its queue."""
     column: np.ndarray = batch[HOST][name] if HOST in batch else batch[name].cpu().numpy()
     return column
 
@@ -70,9 +67,8 @@ def stack(batch: dict[str, Tensor], names: Sequence[str]) -> tuple[Tensor, Tenso
 
 def batches_by_length(prompts: Sequence[list[int]], most: int | None = None) -> list[list[int]]:
     """Indices of `prompts`, longest first, in batches of at most `most` (TOKENS_PER_BATCH) padded tokens."""
-    order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
     batches: list[list[int]] = []
-    for index in order:
+    for index in sorted(range(len(prompts)), key=lambda index: -len(prompts[index])):  # equal ones stay in order
         if not batches or (len(batches[-1]) + 1) * len(prompts[batches[-1][0]]) > (most or TOKENS_PER_BATCH):
             batches.append([])
         batches[-1].append(index)

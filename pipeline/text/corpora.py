@@ -1,130 +1,126 @@
 """From the raw files of a corpus to its splits, the figures about them and the floors that any model has to beat.
 
-Dev loses repeated rows only; test loses nothing but unusable rows, because every test id needs an answer.
+Training rows that are repeated, contradicted or also in dev or test go, then `select` is carved out of the others. Dev
+loses repeated rows only; test loses nothing but unusable rows, because every test id needs an answer. Every draw is
+seeded, and rows keep the order of their file.
 """
 
 import random
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
+from math import inf
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.config.data import Text
+from pipeline.config.tasks import CLASSES
 from pipeline.errors import InputError
-from pipeline.text import readers, splits
-from pipeline.text.delimited import Counts
+from pipeline.text import readers
 from pipeline.text.normalise import STYLES, Normalise
 from pipeline.text.prepared import Pair, Poem, Sentence, jaccard
-from pipeline.text.splits import Row, questions, texts
+from pipeline.text.readers import Counts
 
+Row = TypeVar("Row", bound=Sentence | Pair)
 AnyRow = TypeVar("AnyRow")
 Figures = dict[str, float]
+Found = tuple[list[Row], Counts]
+Read = Callable[[Path, bool], Found[Row]]  # a file, labelled or not
+Carve = Callable[[Sequence[Row], float, random.Random], tuple[list[Row], list[Row]]]  # of a share
 
 
 class Corpus(NamedTuple, Generic[AnyRow]):
-    """The rows of each split and the figures about each split."""
-
-    rows: Mapping[str, list[AnyRow]]
-    figures: Mapping[str, Figures]
+    rows: Mapping[str, list[AnyRow]]  # of each split
+    figures: Mapping[str, Figures]  # about each split
 
 
 def sentiment(raw: Path, name: str, text: Text, seed: int) -> Corpus[Sentence]:
     """SST or CFIMDB; `select` has the label balance of the training file."""
-    rng = random.Random(f"{seed} {name}")
-    read = partial(readers.read_sentiment, classes=readers.CLASSES[name], normalise=STYLES[text.style])
-    carve = partial(splits.carve_by_label, share=getattr(text.select, name), rng=rng)
-    return _labelled(raw, f"ids-{name}", read, getattr(text.train_rows, name), carve, rng)
+    read = partial(readers.read_sentiment, classes=CLASSES[name], normalise=STYLES[text.style])
+    return _labelled(raw / f"ids-{name}", name, read, carve_by_label, text, seed)
 
 
 def paraphrase(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
     """Quora Question Pairs; no question is both in `train` and in `select`."""
-    rng = random.Random(f"{seed} paraphrase")
     read = partial(readers.read_qqp, normalise=STYLES[text.style])
-    carve = partial(splits.carve_by_question, share=text.select.paraphrase, rng=rng)
-    corpus = _labelled(raw, "quora", read, text.train_rows.paraphrase, carve, rng)
+    corpus = _labelled(raw / "quora", "paraphrase", read, carve_by_question, text, seed)
     train, dev = corpus.rows["train"], corpus.rows["dev"]
     corpus.figures["train"]["question_in_dev"] = shares_question(train, dev)
     corpus.figures["dev"]["word_overlap"] = word_overlap_accuracy(train, dev)
     return corpus
 
 
-def _labelled(
-    raw: Path,
-    prefix: str,
-    read: Callable[[Path, bool], tuple[list[Row], Counts]],
-    limit: int | None,
-    carve: Callable[[list[Row]], tuple[list[Row], list[Row]]],
-    rng: random.Random,
-) -> Corpus[Row]:
+def _labelled(prefix: Path, name: str, read: Read[Row], carve: Carve[Row], text: Text, seed: int) -> Corpus[Row]:
     """A corpus of three files, with repeated, contradictory and leaked training rows removed."""
-    path = raw / f"{prefix}-train.csv"
-    found, counts = read(path, True)
-    dev, dev_counts = read(raw / f"{prefix}-dev.csv", True)
-    test, test_counts = read(raw / f"{prefix}-test-student.csv", False)
-    dev = splits.drop_duplicates(dev, dev_counts)
-    dev_counts["conflicting_texts"] = len(splits.conflicting(dev))
-    found = splits.drop(splits.sound(found, counts), questions, set(map(questions, [*dev, *test])), "leak", counts)
+    found, counts = read(Path(f"{prefix}-train.csv"), True)
+    dev, dev_counts = read(Path(f"{prefix}-dev.csv"), True)
+    test, test_counts = read(Path(f"{prefix}-test-student.csv"), False)
+    dev = drop_duplicates(dev, dev_counts)
+    dev_counts["conflicting_texts"] = len(conflicting(dev))
+    found = drop(sound(found, counts), questions, set(map(questions, [*dev, *test])), "leak", counts)
     if not found:
-        raise InputError(f"{path}: every row is contradicted or also in dev or test; use other training data")
-    train, select = carve(splits.sample(found, limit, rng, counts))
+        raise InputError(f"{prefix}-train.csv: every row is contradicted or also in dev or test; use other data")
+    rng = random.Random(f"{seed} {name}")
+    found = sample(found, getattr(text.train_rows, name), rng, counts)
+    train, select = carve(found, getattr(text.select, name), rng)
     rows = {"train": train, "select": select, "dev": dev, "test": test}
-    by_split = {"train": counts, "dev": dev_counts, "test": test_counts}
-    figures = {split: describe(some, by_split.get(split, {})) for split, some in rows.items()}
-    figures["dev"]["majority"] = majority_accuracy(train, dev)
-    return Corpus(rows, figures)
+    corpus = described(rows, {"train": counts, "dev": dev_counts, "test": test_counts}, texts)
+    corpus.figures["dev"]["majority"] = majority_accuracy(train, dev)
+    return corpus
 
 
 def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
     """Sonnets; dev has the first lines and the whole poems, test only the first lines."""
-    counts: dict[str, Counts] = {"select": Counter()}
+    counts = dict[str, Counts]()
     poems, counts["train"] = readers.read_poems_with_prompts(raw / "sonnets.txt")
     prompts, counts["dev"] = readers.read_prompts(raw / "sonnets_held_out_dev.txt")
     dev = readers.join_poems(prompts, raw / "TRUE_sonnets_held_out_dev.txt")
     test, counts["test"] = readers.read_prompts(raw / "sonnets_held_out.txt")
     beginnings = {poem.prompt.casefold() for poem in [*dev, *test]}
-    poems = splits.drop(poems, lambda poem: poem.prompt.casefold(), beginnings, "leak", counts["train"])
-    train, select = splits.carve_by_label(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
+    poems = drop(poems, lambda poem: poem.prompt.casefold(), beginnings, "leak", counts["train"])
+    train, select = carve_by_label(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
     rows = {"train": train, "select": select, "dev": dev, "test": test}
-    whole = {split: [poem.text or poem.prompt for poem in some] for split, some in rows.items()}
-    return Corpus(rows, {split: describe(some, counts[split]) for split, some in whole.items()})
+    return described(rows, counts, lambda poem: [poem.text or poem.prompt])
 
 
 def etpc(raw: Path, text: Text) -> Corpus[Pair]:
     """ETPC pairs, for training only; empty without the file."""
-    pairs, counts = _extra_pairs(raw / "ETPC.xml", readers.read_etpc, STYLES[text.style])
-    return Corpus({"train": pairs}, {"train": describe(pairs, counts)})
+    pairs, counts = _extra_pairs(raw / "ETPC.xml", readers.read_etpc, text)
+    return described({"train": pairs}, {"train": counts}, texts)
 
 
 def ap_h(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
     """AP_H pairs; `dev` is held out to test on, with no sentence on both sides. Empty without the file."""
-    pairs, counts = _extra_pairs(raw / "ap-h-train.csv", readers.read_ap_h, STYLES[text.style])
+    pairs, counts = _extra_pairs(raw / "ap-h-train.csv", readers.read_ap_h, text)
     rng = random.Random(f"{seed} ap_h")
-    train, dev = splits.carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
-    return Corpus({"train": train, "dev": dev}, {"train": describe(train, counts), "dev": describe(dev, {})})
+    train, dev = carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
+    return described({"train": train, "dev": dev}, {"train": counts}, texts)
 
 
-def _extra_pairs(
-    path: Path, read: Callable[[Path, Normalise], tuple[list[Pair], Counts]], normalise: Normalise
-) -> tuple[list[Pair], Counts]:
-    pairs, counts = read(path, normalise) if path.exists() else ([], Counter())
-    return splits.sound(pairs, counts), counts
+def _extra_pairs(path: Path, read: Callable[[Path, Normalise], Found[Pair]], text: Text) -> Found[Pair]:
+    pairs, counts = read(path, STYLES[text.style]) if path.exists() else ([], Counter())
+    return sound(pairs, counts), counts
 
 
 def plays(raw: Path) -> Corpus[str]:
     """Plain text documents; empty without the file."""
     path = raw / "plays.txt"
-    documents = readers.read_plays(path) if path.exists() else []
-    return Corpus({"train": documents}, {"train": describe(documents, {})})
+    return described({"train": readers.read_plays(path) if path.exists() else []}, {}, lambda text: [text])
 
 
-def describe(rows: Sequence[Sentence | Pair | str], counts: Mapping[str, int]) -> Figures:
-    """Rows, share of each label, mean words in a text, then what was dropped and repaired."""
-    labels = Counter(row.label for row in rows if not isinstance(row, str) and row.label is not None)
-    shares = {f"label_{label}": labels[label] / len(rows) for label in sorted(labels)}
-    words = [len(text.split()) for row in rows for text in ((row,) if isinstance(row, str) else texts(row))]
-    mean = sum(words) / len(words) if words else 0.0
-    return {"rows": len(rows), **shares, "mean_words": mean, **dict(sorted(counts.items()))}
+def described(
+    rows: Mapping[str, list[AnyRow]], counts: Mapping[str, Counts], texts_of: Callable[[AnyRow], Sequence[str]]
+) -> Corpus[AnyRow]:
+    """A corpus with its figures: rows, share of each label, mean words in a text, what was dropped and repaired."""
+    figures = dict[str, Figures]()
+    for split, some in rows.items():
+        labels = Counter(label for row in some if (label := getattr(row, "label", None)) is not None)
+        shares = {f"label_{label}": labels[label] / len(some) for label in sorted(labels)}
+        words = [len(text.split()) for row in some for text in texts_of(row)]
+        figures[split] = {"rows": len(some), **shares, "mean_words": sum(words) / (len(words) or 1)}
+        figures[split] |= sorted(counts.get(split, {}).items())
+    return Corpus(rows, figures)
 
 
 def majority_accuracy(train: Sequence[Row], dev: Sequence[Row]) -> float:
@@ -144,15 +140,114 @@ def best_threshold(scored: Sequence[tuple[float, int]]) -> float:
     by_score: dict[float, int] = Counter()
     for score, label in scored:
         by_score[score] += 1 if label else -1
-    best, gain, threshold = 0, 0, float("inf")  # answering 0 throughout
-    for score in sorted(by_score, reverse=True):
-        gain += by_score[score]
-        if gain > best:
-            best, threshold = gain, score
-    return threshold
+    scores = sorted(by_score, reverse=True)
+    gains = accumulate(by_score[score] for score in scores)  # over answering 0 throughout, which is a threshold of inf
+    return max([(0, inf), *zip(gains, scores, strict=True)])[1]
 
 
 def shares_question(train: Sequence[Pair], dev: Sequence[Pair]) -> float:
     """Share of the training pairs that have a question in common with dev."""
     known = {question for pair in dev for question in questions(pair)}
     return sum(any(question in known for question in questions(pair)) for pair in train) / len(train)
+
+
+def texts(row: Sentence | Pair) -> tuple[str, ...]:
+    return row[1:-1]
+
+
+def questions(row: Sentence | Pair) -> tuple[str, ...]:
+    """The texts as they are compared between splits: in no order, and without regard to case."""
+    return tuple(sorted(text.casefold() for text in texts(row)))
+
+
+def conflicting(rows: Iterable[Sentence | Pair]) -> set[tuple[str, ...]]:
+    """The texts that occur with different labels."""
+    labels = defaultdict(set)
+    for row in rows:
+        labels[texts(row)].add(row.label)
+    return {key for key, found in labels.items() if len(found) > 1}
+
+
+def drop_duplicates(rows: Sequence[Row], counts: Counts) -> list[Row]:
+    """Rows without those that repeat an earlier row's text and label."""
+    first: dict[Hashable, Row] = {}
+    for row in rows:
+        first.setdefault(row[1:], row)
+    return _kept(list(first.values()), rows, "duplicate", counts)
+
+
+def sound(rows: Sequence[Row], counts: Counts) -> list[Row]:
+    """Rows without repeated ones and without any whose text has different labels: neither can be trusted."""
+    rows = drop_duplicates(rows, counts)
+    return drop(rows, texts, conflicting(rows), "conflicting_label", counts)
+
+
+def drop(
+    rows: Sequence[AnyRow], key: Callable[[AnyRow], Hashable], unwanted: Collection[Hashable], why: str, counts: Counts
+) -> list[AnyRow]:
+    return _kept([row for row in rows if key(row) not in unwanted], rows, why, counts)
+
+
+def sample(rows: list[AnyRow], limit: int | None, rng: random.Random, counts: Counts) -> list[AnyRow]:
+    chosen = rng.sample(range(len(rows)), limit) if limit and limit < len(rows) else range(len(rows))
+    return _kept([rows[index] for index in sorted(chosen)], rows, "cap", counts)
+
+
+def _kept(kept: list[AnyRow], rows: Sequence[AnyRow], reason: str, counts: Counts) -> list[AnyRow]:
+    if len(kept) < len(rows):
+        counts[f"dropped_{reason}"] += len(rows) - len(kept)
+    return kept
+
+
+def question_groups(pairs: Sequence[Pair]) -> list[list[int]]:
+    """The indices of pairs that are linked by shared questions, directly or through other pairs (union-find)."""
+    parent: dict[str, str] = {}
+
+    def root(question: str) -> str:
+        while (above := parent.setdefault(question, question)) != question:
+            parent[question] = question = parent[above]
+        return question
+
+    for pair in pairs:
+        first, second = questions(pair)
+        parent[root(second)] = root(first)
+    groups = defaultdict(list)
+    for index, pair in enumerate(pairs):
+        groups[root(questions(pair)[0])].append(index)
+    return list(groups.values())
+
+
+def carve_by_question(pairs: Sequence[Pair], share: float, rng: random.Random) -> tuple[list[Pair], list[Pair]]:
+    """Train and select with no question on both sides, and about the same label balance."""
+    groups = question_groups(pairs)
+    if len(groups) < 2:
+        raise InputError("paraphrase: shared questions link all training pairs, so none can be held out for select")
+    rng.shuffle(groups)
+    room = Counter({label: _part(share, count) for label, count in Counter(pair.label for pair in pairs).items()})
+    chosen = set[int]()
+    for group in groups:  # one that would overshoot the share stays in train, as the giant one of frequent questions
+        needed = Counter(pairs[index].label for index in group)
+        if needed <= room:
+            room -= needed
+            chosen |= {*group}
+    return _divided(pairs, chosen or {*min(groups, key=len)})
+
+
+def carve_by_label(rows: Sequence[AnyRow], share: float, rng: random.Random) -> tuple[list[AnyRow], list[AnyRow]]:
+    """Train and select with the same label balance; poems have no label."""
+    by_label = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_label[getattr(row, "label", None)].append(index)
+    chosen = {index for group in by_label.values() for index in rng.sample(group, _part(share, len(group)))}
+    return _divided(rows, chosen or {0})
+
+
+def _part(share: float, count: int) -> int:
+    return min(round(share * count), count - 1)  # something must be left to train on
+
+
+def _divided(rows: Sequence[AnyRow], held_out: set[int]) -> tuple[list[AnyRow], list[AnyRow]]:
+    train = [row for index, row in enumerate(rows) if index not in held_out]
+    if not train:
+        raise InputError(f"only {len(rows)} training rows are left, too few to hold some out for select; use more data")
+    return train, [rows[index] for index in sorted(held_out)]

@@ -7,16 +7,14 @@ gets its name only once its content is verified.
 
 import hashlib
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import requests
 from pydantic import Field, model_validator
-from ruamel.yaml import YAML, YAMLError
 from tqdm import tqdm
 
-from pipeline.config.base import Block, check
+from pipeline.config.base import Block, check, parse
 from pipeline.errors import InputError
 from pipeline.files import naming
 
@@ -34,8 +32,6 @@ TIMEOUT = (10, 60)  # seconds to connect and between two packets
 
 
 class Source(Block):
-    """Where one file is found and how it is recognised."""
-
     urls: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S+$")]] = Field(min_length=1)
     size: int | None = Field(default=None, gt=0)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -48,18 +44,9 @@ class Source(Block):
         return self
 
 
-class Unusable(Exception):
-    """This mirror cannot give the file."""
-
-
 def read_manifest(path: Path) -> dict[str, Source]:
     """The checked manifest: only known file names, all required ones."""
-    try:
-        files = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(files, Mapping):
-        raise InputError(f"{path}: expected a mapping from file names to urls and hashes")
+    files = parse(path, "file names to urls and hashes")
     # Names become paths below data/raw, so only known ones are let through.
     if unknown := [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]:
         known = ", ".join((*REQUIRED, *OPTIONAL))
@@ -87,7 +74,7 @@ def fetch(name: str, source: Source, downloads: Path = DOWNLOADS, present: Path 
         try:
             _complete(url, partial, source, partial.exists())
             return partial.replace(downloads / name)
-        except (Unusable, requests.RequestException) as error:
+        except (InputError, requests.RequestException) as error:
             problems.append(f"{url}: {error}")
     raise InputError(f"{name}: could not be fetched: {'; '.join(problems)}; check the manifest and the connection")
 
@@ -105,33 +92,27 @@ def defect(path: Path, source: Source) -> str | None:
 
 
 def _complete(url: str, partial: Path, source: Source, resumed: bool) -> None:
-    """Complete and verify `partial`, with longer and longer pauses between attempts."""
+    """Complete and verify `partial`, with longer and longer pauses; an InputError rules this mirror out."""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * 2 ** (attempt - 1) if attempt else 0)
         try:
             problem = _go_on(url, partial, source)
-        except requests.Timeout:
-            problem = "no answer in time"
-        except requests.ConnectionError:
-            problem = "no connection"
-        except requests.exceptions.ChunkedEncodingError:
-            problem = "the connection broke off"
+        except (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            problem = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
         if not problem:
             break
     else:
-        raise Unusable(f"{problem}, tried {ATTEMPTS} times")
+        raise InputError(f"{problem}, tried {ATTEMPTS} times")
     if wrong := defect(partial, source):
         partial.unlink()
         if not resumed:
-            raise Unusable(wrong)
+            raise InputError(wrong)
         _complete(url, partial, source, False)  # it was the rest of another version of the file
 
 
 def _go_on(url: str, partial: Path, source: Source) -> str | None:
     """Ask for what is missing from `partial` and append it; the trouble of a server that may go on later."""
     start = partial.stat().st_size if partial.exists() else 0
-    if start and start == source.size:
-        return None
     # Compressed bytes could not be appended to the plain ones that are there.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -141,9 +122,8 @@ def _go_on(url: str, partial: Path, source: Source) -> str | None:
         if response.status_code >= 500 or response.status_code == requests.codes.too_many_requests:
             return status
         if not response.ok:
-            raise Unusable(status)
-        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            start = 0
+            raise InputError(status)
+        start = start if response.headers.get("Content-Range", "").startswith(f"bytes {start}-") else 0
         total = start + int(response.headers.get("Content-Length", 0)) or None
         with (
             naming(partial),

@@ -1,4 +1,4 @@
-"""Normalise raw text.
+"""Normalise raw text; doing so twice changes nothing.
 
 `cased` (every corpus): control characters removed, Unicode NFC, white space collapsed, quotes repaired.
 `course` (pairs and sentences): also lower-cased, with `. ? , '` split off by a space, as the course's code does.
@@ -7,8 +7,6 @@ Quotes: the course's files went through several CSV exports, each of which may h
 the quotes inside it. So, in this order: a run of quotes that stands alone and holds doubled ones, as in `a "" "" b`,
 becomes the one quote it stands for; a text that is quoted as a whole, with only doubled quotes inside, is unquoted once
 per export; any other run that holds doubled quotes becomes one. Single quotes are left alone, also around a whole text.
-
-Both styles are idempotent.
 """
 
 import re
@@ -25,9 +23,7 @@ _QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
 
 def clean_line(line: str) -> str:
     """A line of plain text with its indentation: no control characters, NFC, no trailing space."""
-    if not line.isprintable():
-        line = line.translate(_CONTROLS)
-    return unicodedata.normalize("NFC", line).rstrip()
+    return unicodedata.normalize("NFC", line if line.isprintable() else line.translate(_CONTROLS)).rstrip()
 
 
 def clean(text: str) -> str:

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import InputError
 from pipeline.files import read_csv, read_jsonl, write_csv, write_jsonl
 
 PREPARED = Path("data/prepared")
@@ -24,92 +23,71 @@ SONNET_LINES = 14
 
 
 class Sentence(NamedTuple):
-    """A sentence or review with its sentiment, 0 (worst) upwards; None where unlabelled."""
-
     id: str
-    text: str
-    label: int | None
+    text: str  # a sentence or review
+    label: int | None  # its sentiment, 0 (worst) upwards; None where unlabelled
 
 
 class Pair(NamedTuple):
-    """Two sentences; label 1 = paraphrases, 0 = not, None where unlabelled."""
-
     id: str
     sentence1: str
     sentence2: str
-    label: int | None
+    label: int | None  # 1: paraphrases, 0: not; None where unlabelled
 
 
 class Poem(NamedTuple):
-    """A sonnet: `prompt` is its first three lines, `text` all lines joined by newlines (None for a bare prompt)."""
-
     id: int
-    prompt: str
-    text: str | None
+    prompt: str  # its first three lines
+    text: str | None  # all its lines, joined by newlines; None for a bare prompt
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One poem of a system, as generation writes and evaluation reads it; `text` begins with `prompt`.
-
-    nll: mean negative log-likelihood of the completion's tokens under the scoring model, in nats; None without any.
-    """
+    """One poem of a system, as generation writes and evaluation reads it."""
 
     id: int
     draw: int
     prompt: str
-    text: str
-    nll: float | None = None
+    text: str  # begins with the prompt
+    nll: float | None = None  # mean over the completion's tokens under the scoring model, in nats; None without any
 
     @property
     def completion(self) -> str:
-        """What the system wrote."""
         return self.text[len(self.prompt) :]
 
     @cached_property
     def lines(self) -> list[str]:
-        """All lines that are not blank."""
         return lines_of(self.text)
 
     @cached_property
     def new_lines(self) -> list[str]:
-        """The lines after the given ones."""
         return self.lines[GIVEN_LINES:]
 
 
 def write_sentences(path: Path, rows: Iterable[Sentence]) -> None:
-    """Write a sentiment split."""
     write_csv(path, Sentence._fields, rows)
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """Read a sentiment split."""
     rows = read_csv(path, Sentence._fields)
     return [Sentence(row["id"], row["text"], int(row["label"]) if row["label"] else None) for row in rows]
 
 
 def write_pairs(path: Path, rows: Iterable[Pair]) -> None:
-    """Write a paraphrase split."""
     write_csv(path, Pair._fields, rows)
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read a paraphrase split."""
     rows = [[row[name] for name in Pair._fields] for row in read_csv(path, Pair._fields)]
     return [Pair(name, first, second, int(label) if label else None) for name, first, second, label in rows]
 
 
 def write_poems(path: Path, poems: Iterable[Poem]) -> None:
-    """Write a sonnet split."""
     write_jsonl(path, ({"id": poem.id, "prompt": poem.prompt, "poem": poem.text} for poem in poems))
 
 
 def read_poems(path: Path) -> list[Poem]:
-    """Read a sonnet split."""
-    try:
-        return [Poem(row["id"], row["prompt"], row["poem"]) for row in read_jsonl(path)]
-    except (KeyError, TypeError):
-        raise InputError(f"{path}: expected id, prompt and poem in every line; delete it and run `dvc repro`") from None
+    return [Poem(row["id"], row["prompt"], row["poem"]) for row in read_jsonl(path)]
 
 
 def lines_of(text: str) -> list[str]:

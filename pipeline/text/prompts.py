@@ -1,7 +1,8 @@
 """Text to token ids: the cloze prompt for pairs, plain text for reviews, poems with their end."""
 
+import itertools
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,12 +22,10 @@ View = Literal["swapped", "first", "second"]
 def load_tokenizer(folder: Path, max_length: int = 0) -> Tokenizer:
     """The fast tokenizer of a model folder, whose model must take `max_length` tokens; no truncation, no padding."""
     path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `dvc repro backbone`")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises nothing narrower
-        raise InputError(f"{path}: not a tokenizer that can be loaded: {error}") from None
+        raise InputError(f"{path}: not a tokenizer that can be loaded: {error}; run `dvc repro backbone`") from None
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
     if max_length and max_length > (positions := read_json(folder / "config.json")["n_positions"]):
@@ -50,22 +49,18 @@ def copy_tokenizer(backbone: Path, folder: Path) -> None:
 def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     """The first token of every answer; a vocabulary in which they are the same cannot tell the answers apart."""
     tokens = [tokenizer.encode(answer).ids[0] for answer in ANSWERS]
-    if len(set(tokens)) < len(tokens):
-        remedy = "use head linear or a larger backbone.scratch.vocab_size"
-        same = "the backbone's tokenizer begins ' yes' and ' no' with the same token"
-        raise InputError(f"params.yaml: head cloze: {same}; {remedy}")
+    if tokens[0] == tokens[1]:
+        problem = "params.yaml: head cloze: the backbone's tokenizer begins ' yes' and ' no' with the same token"
+        raise InputError(f"{problem}; use head linear or a larger backbone.scratch.vocab_size")
     return tokens
 
 
 def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
-    """The tokens before, between and after the sentences of every prompt.
-
-    Quotation marks are not among them: a tokenizer may join them to a sentence's own punctuation.
-    """
+    """The tokens around the sentences of a prompt, without its quotation marks: those may join a sentence's own."""
     template = [tokenizer.encode(text).ids for text in ("Is", " a paraphrase of", ' Answer "yes" or "no":')]
     before, between, after = template
     ids = tokenizer.encode(CLOZE.format("?", "?")).ids
-    inside = any(ids[start : start + len(between)] == between for start in range(len(ids)))
+    inside = between in (ids[start : start + len(between)] for start in range(len(ids)))
     if not (ids[: len(before)] == before and inside and ids[-len(after) :] == after):
         raise InputError("params.yaml: exact_match: the backbone's tokenizer joins words of the prompt; use false")
     return template
@@ -74,10 +69,8 @@ def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -> list[list[int]]:
     """Cloze prompts of at most `max_length` tokens: long sentences are cut at their ends, the question never is."""
     codes = tokenizer.encode_batch([CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs])
-    return [
-        code.ids if len(code.ids) <= max_length else _fit_pair(tokenizer, pair, max_length)
-        for code, pair in zip(codes, pairs, strict=True)
-    ]
+    encoded = zip(pairs, (code.ids for code in codes), strict=True)
+    return [ids if len(ids) <= max_length else _fit_pair(tokenizer, pair, max_length) for pair, ids in encoded]
 
 
 def _fit_pair(tokenizer: Tokenizer, pair: Pair, max_length: int) -> list[int]:
@@ -102,22 +95,16 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of texts between two end-of-text tokens, so that beginning and end are both learnt.
-
-    A text of more than `max_length` tokens is cut and has no end.
-    """
+    """Token ids of texts between two end-of-text tokens, at most `max_length`: a text that is cut has no end."""
     end = end_of_text(tokenizer)
     return [[end, *code.ids, end][:max_length] for code in tokenizer.encode_batch(list(texts))]
 
 
 def pack(documents: Iterable[Sequence[int]], block: int) -> Iterator[list[int]]:
     """Join documents into full blocks of `block` tokens; the incomplete last block is left out."""
-    buffer: list[int] = []
-    for document in documents:
-        buffer.extend(document)
-        while len(buffer) >= block:
-            yield buffer[:block]
-            buffer = buffer[block:]
+    tokens = itertools.chain.from_iterable(documents)
+    while len(ids := list(itertools.islice(tokens, block))) == block:
+        yield ids
 
 
 def swap(pairs: Sequence[Pair]) -> list[Pair]:
@@ -126,14 +113,10 @@ def swap(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def encode_views(
-    tokenizer: Tokenizer, pairs: Sequence[Pair], views: Iterable[View], max_length: int
+    tokenizer: Tokenizer, pairs: Sequence[Pair], views: Collection[View], max_length: int
 ) -> dict[str, list[list[int]]]:
     """Token ids of every view: `swapped` is the prompt of the swapped pair, `first` and `second` one sentence alone."""
-
-    def encode(view: View) -> list[list[int]]:
-        if view == "swapped":
-            return encode_pairs(tokenizer, swap(pairs), max_length)
-        texts = [pair.sentence1 if view == "first" else pair.sentence2 for pair in pairs]
-        return encode_texts(tokenizer, texts, max_length)
-
-    return {view: encode(view) for view in views}
+    texts = {"first": [pair.sentence1 for pair in pairs], "second": [pair.sentence2 for pair in pairs]}
+    encoded = {view: encode_texts(tokenizer, texts[view], max_length) for view in views if view in texts}
+    prompts = {"swapped": encode_pairs(tokenizer, swap(pairs), max_length)} if "swapped" in views else {}
+    return prompts | encoded

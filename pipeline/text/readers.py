@@ -1,48 +1,46 @@
-"""Readers of the raw corpora, one for each kind of file: rows as they come, and counts of what was dropped."""
+"""Readers of the raw corpora, one for each kind of file: rows as they come, and counts of what was dropped.
 
+One bad row costs that row. Tables are tab- or comma-separated and quoted as CSV: a quoted field may hold delimiters,
+doubled quotes and line ends. Python's reader alone would let one unbalanced quote swallow the rest of the file, so a
+quoted field may run on only up to a line that is a whole row.
+"""
+
+import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from pipeline.errors import InputError
-from pipeline.text.delimited import Counts, as_number, read_lines, read_table
 from pipeline.text.normalise import Normalise, clean, clean_line
 from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Pair, Poem, Sentence
 
-CLASSES = {"sst": 5, "cfimdb": 2}
 AnyRow = TypeVar("AnyRow", Pair, Sentence)
-
-
-class _Columns(NamedTuple, Generic[AnyRow]):
-    """Where the texts and the label of a row are; the label is None in an unlabelled file, else 0 to `classes` - 1."""
-
-    kind: Callable[..., AnyRow]
-    texts: Sequence[str]
-    label: str | None
-    classes: int = 2
+Counts = Counter[str]
+Read = tuple[list[tuple[int, dict[str, str]]], Counts]  # what `read_table` gives
+# Of the row type, the columns of its texts, of its label (None: unlabelled) and the number of classes.
+Columns = tuple[Callable[..., AnyRow], Sequence[str], str | None, int]
+Layout = tuple[str, int, int | None]  # of a file's rows: delimiter, number of cells, place of one that holds a number
 
 
 def read_qqp(path: Path, labelled: bool, normalise: Normalise) -> tuple[list[Pair], Counts]:
     """The question pairs of one file."""
-    columns = _Columns(Pair, ["sentence1", "sentence2"], "is_duplicate" if labelled else None)
-    return _read_table(path, columns, normalise)
+    return _read_table(path, (Pair, Pair._fields[1:3], "is_duplicate" if labelled else None, 2), normalise)
 
 
 def read_ap_h(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
     """The sentence pairs; some second sentences are empty in the published file."""
-    return _read_table(path, _Columns(Pair, ["sentence1", "sentence2"], "label"), normalise)
+    return _read_table(path, (Pair, Pair._fields[1:3], "label", 2), normalise)
 
 
 def read_sentiment(path: Path, labelled: bool, classes: int, normalise: Normalise) -> tuple[list[Sentence], Counts]:
     """The sentences of one file."""
-    columns = _Columns(Sentence, ["sentence"], "sentiment" if labelled else None, classes)
-    return _read_table(path, columns, normalise)
+    return _read_table(path, (Sentence, ["sentence"], "sentiment" if labelled else None, classes), normalise)
 
 
 def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
@@ -55,31 +53,22 @@ def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
     except ParseError as error:
         raise InputError(f"{path}: not well-formed XML: {error}; fetch the file again") from None
     cells = [{child.tag: child.text or "" for child in pair} for pair in tree.iter("text_pair")]
-    table = enumerate(({**row, "id": row.get("pair_id", "")} for row in cells), 1)
-    counts = Counter({"raw_rows": len(cells)})
-    return _usable(path, table, _Columns(Pair, ["sent1_raw", "sent2_raw"], "etpc_label"), normalise, counts), counts
+    table = [(number, {**row, "id": row.get("pair_id", "")}) for number, row in enumerate(cells, 1)]
+    columns = Pair, ["sent1_raw", "sent2_raw"], "etpc_label", 2
+    return _usable(path, (table, Counter(raw_rows=len(cells))), columns, normalise)
 
 
-def _read_table(path: Path, columns: _Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
-    label = columns.label
-    table, counts = read_table(path, [*columns.texts, label] if label else columns.texts, numeric=label)
-    return _usable(path, table, columns, normalise, counts), counts
+def _read_table(path: Path, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
+    texts, label = columns[1:3]
+    return _usable(path, read_table(path, [*texts, label] if label else texts, numeric=label), columns, normalise)
 
 
-def _usable(
-    path: Path,
-    table: Iterable[tuple[int, Mapping[str, str]]],
-    columns: _Columns[AnyRow],
-    normalise: Normalise,
-    counts: Counts,
-) -> list[AnyRow]:
-    """The rows without an empty text or a wrong label, which may be written `1` or `1.0`; those are counted.
-
-    Ids become unique: a missing one is made from the row's number, a repeated one gets it appended; both are counted.
-    """
-    kind, texts, label, classes = columns
-    rows: list[AnyRow] = []
-    seen: set[str] = set()
+def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
+    """The rows with unique ids, without those of an empty text or a wrong label, which may be written `1` or `1.0`."""
+    texts: Sequence[str] = columns[1]
+    label, classes = columns[2:]
+    table, counts = read
+    rows = dict[str, AnyRow]()
     for number, row in table:
         values = [normalise(row.get(name, "")) for name in texts]
         found = as_number(row.get(label, "")) if label else None
@@ -88,21 +77,19 @@ def _usable(
         elif label and found not in range(classes):
             counts["dropped_label"] += 1
         else:
-            name = clean(row.get("id", ""))
-            if "id" in row and not name:
+            if not (name := clean(row.get("id", f"row-{number}"))):
+                name = f"row-{number}"
                 counts["generated_ids"] += 1
-            name = name or f"row-{number}"
-            if name in seen:
+            if name in rows:
                 counts["renamed_ids"] += 1
-            while name in seen:
+            while name in rows:
                 name = f"{name}-{number}"
-            seen.add(name)
-            rows.append(kind(name, *values, None if found is None else int(found)))
+            rows[name] = columns[0](name, *values, None if found is None else int(found))
     if not rows:
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
-        expected = f"{', '.join(texts)}{f' and {label} from 0 to {classes - 1}' if label else ''}"
+        expected = ", ".join(texts) + (f" and {label} from 0 to {classes - 1}" if label else "")
         raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); expected rows with {expected}")
-    return rows
+    return list(rows.values()), counts
 
 
 def read_poems_with_prompts(path: Path) -> tuple[list[Poem], Counts]:
@@ -113,8 +100,7 @@ def read_poems_with_prompts(path: Path) -> tuple[list[Poem], Counts]:
     counts["dropped_too_short"] += len(sonnets) - len(whole)
     if not whole:
         raise InputError(f"{path}: no sonnet has more than {GIVEN_LINES} lines; expected whole poems")
-    poems = [Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines)) for number, lines in whole.items()]
-    return poems, +counts
+    return [Poem(number, "\n".join(lines[:GIVEN_LINES]), "\n".join(lines)) for number, lines in whole.items()], +counts
 
 
 def read_prompts(path: Path) -> tuple[list[Poem], Counts]:
@@ -128,7 +114,7 @@ def join_poems(prompts: list[Poem], path: Path) -> list[Poem]:
     texts = {poem.id: poem.text for poem in read_poems_with_prompts(path)[0]}
     if missing := [str(prompt.id) for prompt in prompts if prompt.id not in texts]:
         raise InputError(f"{path}: no whole poem for sonnet {', '.join(missing)}, whose prompt is in the held-out file")
-    return [Poem(prompt.id, prompt.prompt, texts[prompt.id]) for prompt in prompts]
+    return [prompt._replace(text=texts[prompt.id]) for prompt in prompts]
 
 
 def _numbered(path: Path) -> tuple[dict[int, list[str]], Counts]:
@@ -141,7 +127,7 @@ def _numbered(path: Path) -> tuple[dict[int, list[str]], Counts]:
             sections[-1][1].append(line)
     if not sections:
         raise InputError(f"{path}: no sonnet found; expected a line with only its number above each one")
-    counts, sonnets = Counter({"raw_rows": len(sections)}), dict[int, list[str]]()
+    counts, sonnets = Counter(raw_rows=len(sections)), dict[int, list[str]]()
     for number, lines in sections:
         if not lines:
             counts["dropped_empty_text"] += 1
@@ -160,7 +146,87 @@ def read_plays(path: Path) -> list[str]:
         if (not line and len(documents[-1]) >= 80) or len(documents[-1]) >= 800:
             documents.append([])
         documents[-1].append(line)
-    found = [text for lines in documents if (text := "\n".join(lines).strip("\n"))]
-    if not found:
+    if not (found := [text for lines in documents if (text := "\n".join(lines).strip("\n"))]):
         raise InputError(f"{path}: the file is empty; expected text, or leave the file out")
     return found
+
+
+def read_table(path: Path, columns: Sequence[str], numeric: str | None = None) -> Read:
+    """Line number and cells by column of each readable row of `path`, and how many rows were dropped, by reason.
+
+    The file must have `columns`; `numeric` names one that holds a number in every sound row. Blank lines are skipped.
+    """
+    lines = read_lines(path)
+    index = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if index is None:
+        raise InputError(f"{path}: the file is empty; expected a header with the columns {', '.join(columns)}")
+    delimiter = "\t" if "\t" in lines[index] else ","
+    header = [name.strip() for name in next(csv.reader([lines[index]], delimiter=delimiter))]
+    if missing := [name for name in columns if name not in header]:
+        found = ", ".join(repr(name[:40]) for name in header[:12])
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found}")
+    layout = delimiter, len(header), header.index(numeric) if numeric else None
+    rows, counts, used = [], Counter[str](), 1
+    while (index := index + used) < len(lines):
+        cells, used = _record(lines, index, layout)
+        if lines[index].strip():
+            counts["raw_rows"] += 1
+            if reason := _defect(cells, len(header)):
+                counts[f"dropped_{reason}"] += 1
+            else:
+                rows.append((index + 1, dict(zip(header, cells, strict=True))))
+    return rows, counts
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file without their line ends; anything else is an InputError that names the place."""
+    data = path.read_bytes()
+    if data.count(b"\0") * 10 > len(data):
+        raise InputError(f"{path}: binary data or UTF-16 (byte {data.index(0)} is zero); save it as UTF-8 text")
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line}, byte {error.start}: not UTF-8; save it as UTF-8 text") from None
+    return [line.removesuffix("\r") for line in text.split("\n" if "\n" in text else "\r")]
+
+
+def as_number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _record(lines: Sequence[str], index: int, layout: Layout) -> tuple[list[str], int]:
+    """The cells and the number of lines of the record that begins at a line; no cells if its quoting is broken."""
+    if '"' not in lines[index]:
+        return lines[index].split(layout[0]), 1
+    reader = csv.reader(_until_next_row(lines, index, layout), delimiter=layout[0], strict=True)
+    try:
+        return next(reader), reader.line_num
+    except csv.Error:
+        return [], 1
+
+
+def _until_next_row(lines: Sequence[str], index: int, layout: Layout) -> Iterator[str]:
+    _, width, numeric = layout
+    yield lines[index] + "\n"
+    for following in range(index + 1, len(lines)):
+        line = lines[following]
+        cells, _ = _record([line], 0, layout)
+        whole = len(cells) == width and (numeric is None or as_number(cells[numeric]) is not None)
+        # The line that ends a quoted field has an odd number of quotes, so it is never taken for the next row.
+        if whole and line.count('"') % 2 == 0:
+            return
+        yield line + "\n"
+
+
+def _defect(cells: Sequence[str], width: int) -> str | None:
+    if not cells:
+        return "quoting"
+    if any("\0" in cell for cell in cells):
+        return "nul_byte"
+    if any(len(cell) > 100_000 for cell in cells):  # csv itself stops a quoted field at 131,072
+        return "long_field"
+    return None if len(cells) == width else "field_count"

@@ -44,7 +44,7 @@ def page(
         params=results.params,
         confidence=f"{results.confidence * 100:g} %",
         sections=sections,
-        gates=augmented.gates,
+        gates="; ".join(f"{augmentation.words(key)}: {augmented.apt[key]}" for key in augmentation.GATES),
         augmentation=augmentation.augmentation_tables(augmented),
         funnels=[(title, figures.funnel(title, own)) for title, own in steps],
         examples=augmentation.examples(),
@@ -83,7 +83,7 @@ def _paraphrase(results: Results, predictions: Rows, tests: pd.DataFrame) -> Sec
 
 def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
     task = results.sonnets
-    floors = {title: results.floor(key) for key, title in tables.FLOORS.items() if key != "prompt_only"}
+    floors = [(title, results.floor(key)) for key, title in tables.FLOORS.items() if key != "prompt_only"]
     forest = figures.forest(task.rows, task.measure, task.digits, floors)
     shown = tables.sonnet_tables(results, tests)
     curves, poems = _curves("sonnet", rows_of(results.params, "sonnet")), answers.poem_cards(list(task.rows["name"]))
@@ -115,9 +115,10 @@ def write_pictures(folder: Path, results: Results) -> None:
     """All paraphrase rows, and poems of SYSTEMS for one prompt, in fixed colours on white for light and dark pages."""
     task = results.paraphrase
     forest = figures.forest(task.rows, f"{task.measure} on dev", task.digits, width=400)
-    ((_, (real, *others)),) = answers.poem_cards(list(results.sonnets.rows["name"]), SYSTEMS, prompts=1)
-    cards = [(card.title, [(given, "".join(text for text, _ in parts)) for given, parts in card.lines])
-             for card in (real._replace(title="the real poem"), *others)]  # fmt: skip
+    ((_, poems),) = answers.poem_cards(list(results.sonnets.rows["name"]), SYSTEMS, prompts=1)
+    cards = [(title.replace("Shakespeare", "the real poem"),
+              [(given, "".join(text for text, _ in parts)) for given, parts in lines])
+             for title, lines in poems]  # fmt: skip
     *_, width, height = map(float, re.findall(r"-?[\d.]+", forest.split("viewBox", 1)[1])[:4])
     with new_folder(folder) as scratch:
         sizes = {"width": width, "height": height, "confidence": results.confidence}

@@ -17,7 +17,7 @@ from report_project import KEPT, ROOT
 from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.report import figures
-from pipeline.report.summary import changed_parameters
+from pipeline.report.page import changed_parameters
 
 REPORT = Path("plots/report.html")
 # Goes into the page's head and tells the page around it what it finds.

@@ -1,8 +1,7 @@
 """Scores of a classifier's answers, how far its probabilities can be trusted, and where it is right.
 
 The bootstrap resamples confusion counts: n rows drawn with replacement and counted are one draw from a multinomial
-over the cells of the confusion matrix, at a cost that does not grow with n. scikit-learn has most of these scores, but
-takes longer to import than they take here; the tests compare them with its.
+over the cells of the confusion matrix. scikit-learn has most scores but takes a second to import; tests compare them.
 """
 
 import re
@@ -19,7 +18,6 @@ from pipeline.text.prepared import Pair, jaccard
 
 SLICES = Path("plots/slices/paraphrase")
 SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
-RELIABILITY_COLUMNS = ["confidence", "accuracy", "accuracy_low", "accuracy_high", "rows"]
 STEP = 1e-6  # the last decimal of a written probability
 
 
@@ -145,7 +143,7 @@ def reliability(predictions: Predictions, confidence: float, bins: int = 15) -> 
     top = predictions.probabilities.max(axis=1)
     places = np.minimum((top * bins).astype(np.int64), bins - 1)
     found = accuracy_by(places, top, predictions.predicted == predictions.labels, confidence)
-    return found.rename(columns={"mean": "confidence"})[RELIABILITY_COLUMNS]
+    return found.assign(confidence=found["mean"])[["confidence", "accuracy", "accuracy_low", "accuracy_high", "rows"]]
 
 
 def expected_calibration_error(predictions: Predictions, bins: int = 15) -> float:

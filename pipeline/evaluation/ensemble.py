@@ -18,9 +18,8 @@ def mixed(weights: Floats, probabilities: Floats) -> Floats:
 def fit_weights(probabilities: Floats, labels: Integers) -> Floats:
     """Weights (members,) on the simplex that minimise the log loss of the mixture: maximum likelihood by EM.
 
-    Of probabilities (members, rows, classes) and labels (rows,). An EM step multiplies each weight by its entry of g,
-    the gradient of the mean log-likelihood; no weights can gain more than max(g) - 1 nats. The steps are fixed: a
-    tolerance would stop elsewhere on another type of CPU.
+    Of probabilities (members, rows, classes) and labels (rows,). A step multiplies the weights by g, the gradient of
+    the mean log-likelihood; none can gain more than max(g) - 1 nats. A tolerance would stop elsewhere on another CPU.
     """
     likelihood = np.maximum(probabilities[:, np.arange(len(labels)), labels], FLOOR)  # (members, rows)
     weights = np.full(len(likelihood), 1 / len(likelihood))

@@ -81,7 +81,7 @@ def chrf_scores(draws: Draws, real: Mapping[int, Poem], confidence: float, path:
 
 def distinct(texts: Iterable[str], order: int) -> float:
     """Distinct word n-grams over all n-grams of some texts (Li et al. 2016, distinct-n): it falls with more text."""
-    words = [words_of(text) for text in texts]
+    words = map(words_of, texts)
     grams = [gram for own in words for gram in zip(*(own[start:] for start in range(order)), strict=False)]
     return len(set(grams)) / max(len(grams), 1)
 

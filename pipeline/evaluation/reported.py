@@ -11,5 +11,5 @@ def against_reported(task: str, row: str, metrics: Mapping[str, float]) -> dict[
     figures = parse(Path(__file__).with_suffix(".yaml"))[task].get(row, {})
     source = "handout" if task == "sentiment" else "reported"
     ours = {key: metrics[key if key in metrics else f"{key}_mean"] for key in figures}
-    deltas = {f"delta_{key}": ours[key] - figure for key, figure in figures.items()}
-    return {f"{source}_{key}": figure for key, figure in figures.items()} | deltas
+    theirs = {f"{source}_{key}": figure for key, figure in figures.items()}
+    return theirs | {f"delta_{key}": ours[key] - figure for key, figure in figures.items()}

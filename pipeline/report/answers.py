@@ -24,19 +24,14 @@ Card = tuple[str, list[tuple[bool, list[tuple[str, bool]]]]]
 
 def dev_predictions(results: Results) -> dict[str, dict[str, Predictions]]:
     """Dev predictions by task and row; ensembles are rows of `paraphrase`."""
-    ensembles = results.params["paraphrase"]["ensembles"]
-    pairs = {row: (ENSEMBLES if row in ensembles else PARAPHRASE) / row for row in results.paraphrase.rows["name"]}
-    folders = {"sentiment": {row: SENTIMENT / row for row in results.sentiment.rows["name"]}, "paraphrase": pairs}
-    return {task: {row: read_predictions(path / "dev.csv") for row, path in own.items()}
-            for task, own in folders.items()}  # fmt: skip
+    rows, ensembles = results.paraphrase.rows["name"], results.params["paraphrase"]["ensembles"]
+    pairs = {row: read_predictions((ENSEMBLES if row in ensembles else PARAPHRASE) / row / "dev.csv") for row in rows}
+    sentences = {row: read_predictions(SENTIMENT / row / "dev.csv") for row in results.sentiment.rows["name"]}
+    return {"sentiment": sentences, "paraphrase": pairs}
 
 
 def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confidence: float, seed: int) -> pd.DataFrame:
-    """Every row against the baseline; no rows without one.
-
-    Columns: name, difference (of accuracy) with the ends low and high of its interval, only_row and only_baseline (what
-    only one of the two gets right), p_value (McNemar) and adjusted (by Holm over all rows).
-    """
+    """Every row's accuracy against the baseline's, with McNemar's p_value, adjusted by Holm; no rows without one."""
     found, base = [], predictions.get(BASELINE)
     for name, row in predictions.items():
         if base is None or name == BASELINE:
@@ -51,15 +46,11 @@ def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confide
 
 
 def sonnet_tests(systems: Sequence[str], resamples: int) -> pd.DataFrame:
-    """Every system's first draw against that of SONNET_BASELINE; no rows without it.
-
-    Columns: name, chrf, difference, adjusted (p-value, by Holm over all systems).
-    """
+    """Every system's first draw against SONNET_BASELINE's, with p-values adjusted by Holm; no rows without it."""
     tests = []
     if SONNET_BASELINE in systems and len(systems) > 1:
         dev = read_poems(PREPARED / "sonnets/dev.jsonl")
-        drawn = {name: first_draw(name) for name in systems}
-        texts = {name: [poems[poem.id] for poem in dev] for name, poems in drawn.items()}
+        texts = {name: [poems[poem.id] for poem in dev] for name in systems for poems in [first_draw(name)]}
         base = texts.pop(SONNET_BASELINE)
         tests = significance.chrf_bootstrap(base, texts, [full_text(poem) for poem in dev], resamples)
     found = pd.DataFrame(tests, columns=["name", "chrf", "difference", "adjusted"])

@@ -1,7 +1,7 @@
 """The report's part on augmented data: what every check let through, who wrote the adversarial pairs, examples."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,13 @@ import pandas as pd
 from pipeline.augment.adversarial import ADVERSARIAL, VERDICTS
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_frame, read_json
-from pipeline.report.tables import Table, columns_of, figure, table
+from pipeline.report.tables import TABLES, Table, figure, table
 
 CANDIDATES = Path("data/augmented/adversarial/candidates.csv")
 GATES = ("generator", "meaning_gate", "surface_gate")
 COUNTS = ("questions", "questions_with_adversarial", "candidates", "scored", *VERDICTS)
 RATES = ("meaning_gate_rate", "surface_gate_rate", "both_gates_rate")
-QUALITY = ("mean_similarity", "chrf_to_source", "distinct_2")
-NOT_REASONS = ("backend", "candidates", "accepted", "acceptance_rate", *QUALITY)
+NOT_REASONS = "backend candidates accepted acceptance_rate mean_similarity chrf_to_source distinct_2".split()
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def augmentation_tables(augmentation: Augmentation) -> list[Table]:
     rounds["rate"] = rounds["adversarial"] / rounds["scored"]
     return [
         table("Training sets with augmented pairs", sets, "training_sets"),
-        table("Back-translations, accepted and rejected by reason", counted, columns | columns_of("translations")),
+        table("Back-translations, accepted and rejected by reason", counted, columns | TABLES["translations"]),
         Table("Adversarial candidates by verdict", ["What", "Count or rate"], verdicts, figures=False),
         table("Acceptance by origin and retry", rounds, "rounds"),
     ]
@@ -90,4 +89,4 @@ def examples() -> Table:
     rows = read_frame(CANDIDATES, columns, keep_default_na=False, na_values=scores)
     rows = rows[rows["verdict"] == ADVERSARIAL].drop_duplicates("question").head(20)
     rows = rows.assign(origin=rows["origin"].map(words))
-    return table("Adversarial paraphrases: examples", rows, "examples", figures=False)
+    return replace(table("Adversarial paraphrases: examples", rows, "examples"), figures=False)

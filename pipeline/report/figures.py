@@ -20,8 +20,6 @@ from pipeline.evaluation.predictions import Predictions
 from pipeline.report.results import LOSSES, SCORES, Curves
 
 Spec = dict[str, Any]
-Floors = Sequence[tuple[str, float | None]]  # names and values
-VEGA_LITE = "5.21"  # major version 5 is what DVC's own templates are written for
 LOOK = parse(Path(__file__).with_suffix(".yaml"))
 COLOURS, MARKS = LOOK["colours"], LOOK["marks"]
 CLEANING = (
@@ -39,7 +37,7 @@ def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str)
     import vl_convert
 
     look = {"autosize": "none", "padding": 0, "config": LOOK["config"]}
-    body: str = vl_convert.vegalite_to_svg(look | spec, VEGA_LITE)
+    body: str = vl_convert.vegalite_to_svg(look | spec, "5.21")  # DVC's own templates are for major version 5, too
     for pattern, replacement in CLEANING:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
     for name, colour in COLOURS.items():
@@ -48,11 +46,8 @@ def to_svg(spec: Spec, box: tuple[float, float, float, float], description: str)
     return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{body}'
 
 
-def forest(rows: pd.DataFrame, measure: str, digits: int, floors: Floors = (), width: float = 178) -> str:
-    """Best to worst: a dot with its interval, a hollow diamond for the reported figure, bars for the floors.
-
-    `rows` have the columns name, value, low, high and reported; `width` is that of the plot between names and figures.
-    """
+def forest(rows: pd.DataFrame, measure: str, digits: int, floors: Sequence[Any] = (), width: float = 178) -> str:
+    """Best to worst: a dot with its interval, a diamond for the reported figure, bars for floors (name, value)."""
     figures = ["value", "low", "high", "reported"]
     own = pd.DataFrame(floors, columns=["name", "value"]).astype({"value": float})
     marks = pd.concat([rows[["name", *figures]].assign(floor=False), own.assign(floor=True)])
@@ -167,7 +162,6 @@ def _data(frame: pd.DataFrame | None) -> Spec:
 
 
 def _padded(values: pd.Series, share: float) -> list[float]:
-    """Their range with some room on both sides."""
     margin = share * (values.max() - values.min()) or 0.05
     return [float(values.min() - margin), float(values.max() + margin)]
 
@@ -189,6 +183,5 @@ def _layer(mark: Spec, encoding: Spec, only: str = "", data: pd.DataFrame | None
 
 
 def _note(text: str, x: float, y: float, **mark: Any) -> Spec:  # noqa: ANN401 - Vega-Lite's
-    """One text at a place in pixels."""
     look = {"type": "text", "text": text, "x": x, "y": y, "baseline": "alphabetic", **mark}
     return {"data": {"values": [{}]}, "mark": look, "encoding": {"x": None, "y": None}}

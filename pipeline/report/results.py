@@ -1,5 +1,6 @@
 """The metrics of every row that params.yaml names, in its order; files of rows that were removed are never read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Results:
-    """All tables, the floors of the sonnet table and, where `prepare` wrote them, the counts of the data."""
+    """All tables, the floors of the sonnets (means over draws) and, where `prepare` wrote them, the data's counts."""
 
     params: Mapping[str, Any]
     confidence: float
@@ -46,11 +47,6 @@ class Results:
     floors: Mapping[str, Any]
     data: Mapping[str, Any]
 
-    def floor(self, name: str, measure: str = "chrf") -> float | None:
-        """A floor of the sonnets: the mean over draws where it has draws."""
-        value: float | None = self.floors.get(f"{name}_{measure}_mean", self.floors.get(f"{name}_{measure}"))
-        return value
-
 
 def load_results(params: Mapping[str, Any]) -> Results:
     """Read the metrics of the rows of `params`, the content of params.yaml."""
@@ -59,6 +55,7 @@ def load_results(params: Mapping[str, Any]) -> Results:
     datasets = {row: DATASETS[settings["dataset"]] for row, settings in own.items()}
     pairs = dict.fromkeys(rows_of(params, "paraphrase") + rows_of(params, "paraphrase", "ensembles"), "")
     systems = dict.fromkeys(rows_of(params, "sonnet", "systems"), "")
+    floors = read_json(METRICS / "sonnets/floors.json")
     sentiment = _rows("sentiment", datasets, "accuracy", "handout_accuracy")
     paraphrase = _rows("paraphrase", pairs, "accuracy", "reported_accuracy")
     return Results(
@@ -67,7 +64,7 @@ def load_results(params: Mapping[str, Any]) -> Results:
         Task("sentiment", "Sentiment", "Accuracy", "Handout", 4, sentiment),
         Task("paraphrase", "Paraphrase detection", "Accuracy", "Reported", 4, paraphrase),
         Task("sonnets", "Sonnets", "chrF", "Reported", 2, _rows("sonnets", systems, "chrf_mean", "reported_chrf")),
-        read_json(METRICS / "sonnets/floors.json"),
+        {re.sub(r"(chrf|completion)_mean$", r"\1", key): value for key, value in floors.items()},
         read_json(data) if data.exists() else {},
     )
 
@@ -103,10 +100,8 @@ def curves_of(task: str, row: str) -> Curves:
     """The training curves of a row by name: train_loss, select_loss, ..."""
     found = {}
     for path in sorted(Path("plots/curves", task, row).glob("*.tsv")):
-        points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]]
-        if points.select_dtypes("number").shape[1] < 2 or points.isna().to_numpy().any():
-            raise InputError(f"{path}: expected numbers only; delete it and run `dvc repro`")
-        found[path.stem] = thinned(points.rename(columns={path.stem: "value"}).astype(float), 200)
+        points = read_frame(path, ["step", path.stem], sep="\t", dtype=float, na_filter=False)
+        found[path.stem] = thinned(points.rename(columns={path.stem: "value"})[["step", "value"]], 200)
     return found
 
 

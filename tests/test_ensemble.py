@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from small_project import evaluation_words
 
-from pipeline.config.tasks import load_ensemble
+from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import accuracy, confusion
-from pipeline.evaluation.ensemble import FLOOR, cross_fitted, fit_weights, folds_of, mixed
+from pipeline.evaluation.ensemble import FLOOR, cross_fitted, fit_weights, mixed
 from pipeline.evaluation.predictions import Floats, Integers, Predictions, read_any_predictions, write_predictions
 from pipeline.files import read_json
 from pipeline.stages import ensemble, evaluate_paraphrase
@@ -70,22 +70,15 @@ def test_mixture_is_the_mean_of_probabilities() -> None:
     assert mixed(np.array([0.25, 0.75]), probabilities)[0] == pytest.approx([0.6, 0.4])
 
 
-def test_folds_are_equal_and_random() -> None:
-    folds = folds_of(103, seed=1)
-    assert sorted(np.bincount(folds)) == [20, 20, 21, 21, 21]
-    assert not np.array_equal(folds, folds_of(103, seed=2)) and np.array_equal(folds, folds_of(103, seed=1))
-    assert sorted(folds_of(3, seed=1)) == [0, 1, 2]
-
-
 def test_no_label_has_a_part_in_its_own_prediction() -> None:
     probabilities, labels = made_up(60, (1.0, 0.9, 0.3), seed=2)
-    folds = folds_of(60, seed=3)
-    before = cross_fitted(probabilities, labels, folds)
-    for fold in range(5):
-        other = np.where(folds == fold, 1 - labels, labels)
-        after = cross_fitted(probabilities, other, folds)
-        assert np.array_equal(after[folds == fold], before[folds == fold])
-        assert not np.allclose(after[folds != fold], before[folds != fold])
+    before = cross_fitted(probabilities, labels, seed=3)
+    assert not np.array_equal(before, cross_fitted(probabilities, labels, seed=4))
+    for row in (0, 30, 59):
+        other = labels.copy()
+        other[row] = 1 - labels[row]
+        changed = (cross_fitted(probabilities, other, seed=3) != before).any(axis=1)
+        assert not changed[row] and changed.sum() == 48  # but for the twelve of its fold
 
 
 def test_chance_successes_of_ignorant_members_gain_nothing_on_select() -> None:
@@ -94,11 +87,11 @@ def test_chance_successes_of_ignorant_members_gain_nothing_on_select() -> None:
     gains: dict[str, list[float]] = {"same rows": [], "cross-fitted": [], "new rows": []}
     for seed in range(12):
         probabilities, labels = made_up(400, (0.8,) + (0.0,) * 30, seed)
-        select, new, folds = slice(0, 100), slice(100, 400), folds_of(100, seed)
+        select, new = slice(0, 100), slice(100, 400)
         weights = fit_weights(probabilities[:, select], labels[select])
         alone = log_loss(probabilities[0, select], labels[select])
         in_sample = log_loss(mixed(weights, probabilities[:, select]), labels[select])
-        honest = log_loss(cross_fitted(probabilities[:, select], labels[select], folds), labels[select])
+        honest = log_loss(cross_fitted(probabilities[:, select], labels[select], seed), labels[select])
         truth = log_loss(mixed(weights, probabilities[:, new]), labels[new])
         gains["same rows"].append(alone - in_sample)
         gains["cross-fitted"].append(alone - honest)
@@ -170,8 +163,7 @@ def test_fitted_weights_never_see_dev_and_select_is_cross_fitted(in_project: Pat
     assert list(written) == list(MEMBERS) and list(written.values()) == pytest.approx(weights.tolist(), abs=1e-6)
     dev = np.stack([read_any_predictions(folder_of(member) / "dev.csv").probabilities for member in MEMBERS])
     assert result("ensemble_weighted", "dev").probabilities == pytest.approx(mixed(weights, dev), abs=1e-6)
-    folds = folds_of(40, YAML(typ="safe").load(Path("params.yaml"))["seed"])
-    honest = cross_fitted(stacked, select[0].labels, folds)
+    honest = cross_fitted(stacked, select[0].labels, load_params().seed)
     assert result("ensemble_weighted", "select").probabilities == pytest.approx(honest, abs=1e-6)
     evaluate_paraphrase.main("ensemble_weighted", *evaluation_words())
     metrics = read_json(Path("metrics/paraphrase/ensemble_weighted.json"))
@@ -237,13 +229,13 @@ def test_select_needs_labels(in_project: Path) -> None:
 def test_bad_entries_are_one_line_errors(tmp_path: Path, entry: object, message: str) -> None:
     choose({"e": entry}, tmp_path)
     with pytest.raises(InputError, match="paraphrase.ensembles.e") as caught:
-        load_ensemble("e", tmp_path / "params.yaml")
+        load_params(tmp_path / "params.yaml")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_names_of_rows_and_of_nothing(tmp_path: Path) -> None:
-    choose({"apt": {"members": ["baseline", "mean_pooling"], "weights": "equal"}}, tmp_path)
+def test_names_of_rows_and_of_nothing(in_project: Path) -> None:
+    with pytest.raises(InputError, match="no entry 'other'; it has ensemble, ensemble_weighted"):
+        ensemble.main(["other"])
+    choose({"apt": {"members": ["baseline", "mean_pooling"], "weights": "equal"}}, in_project)
     with pytest.raises(InputError, match=r"paraphrase.ensembles.apt: paraphrase.methods has a row of that name"):
-        load_ensemble("apt", tmp_path / "params.yaml")
-    with pytest.raises(InputError, match="no entry 'other'; it has apt"):
-        load_ensemble("other", tmp_path / "params.yaml")
+        ensemble.main(["apt"])

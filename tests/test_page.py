@@ -17,7 +17,7 @@ from report_project import KEPT, ROOT
 from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.report import figures
-from pipeline.report.summary import changed_parameters
+from pipeline.report.page import changed_parameters
 
 REPORT = Path("plots/report.html")
 # Goes into the page's head and tells the page around it what it finds.
@@ -162,7 +162,7 @@ def forest_rows(*names: str) -> pd.DataFrame:
 
 
 def test_figures_keep_all_digits_and_use_only_page_colours() -> None:
-    svg = figures.forest(forest_rows("<a>", "b"), "Accuracy", 4, {"floor": 0.7})
+    svg = figures.forest(forest_rows("<a>", "b"), "Accuracy", 4, [("floor", 0.7)])
     assert ">0.9123<" in svg and "&lt;a&gt;" in svg and svg.count("<circle") + svg.count("<path") >= 4
     assert "#0102" not in svg and "var(--accent)" in svg and "font-family" not in svg and " id=" not in svg
     one, many = (pd.DataFrame({"step": [0.0], "value": [value]}) for value in (1.0, 5.0))

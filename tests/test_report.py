@@ -21,8 +21,8 @@ from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_json, write_json, write_text
 from pipeline.report import answers, figures, results, tables
+from pipeline.report.page import hidden_path
 from pipeline.report.results import load_results
-from pipeline.report.summary import hidden_path
 from pipeline.stages import report
 
 

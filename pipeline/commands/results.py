@@ -10,8 +10,8 @@ from textwrap import fill
 
 from pipeline.commands.terminal import print_table
 from pipeline.config.base import PARAMS, parse
+from pipeline.report.page import comparability
 from pipeline.report.results import load_results
-from pipeline.report.summary import comparability
 from pipeline.report.tables import main_table
 
 

@@ -1,9 +1,7 @@
 """Scores of a classifier's answers, how far its probabilities can be trusted, and where it is right.
 
-Nothing but its prediction files is read. The bootstrap resamples confusion counts: n rows drawn with replacement and
-counted are one draw from a multinomial over the cells of the confusion matrix. That is the same distribution, at a
-cost that does not grow with n. scikit-learn has most of these scores, but takes longer to import than they take here;
-the tests compare them with its.
+The bootstrap resamples confusion counts: n rows drawn with replacement and counted are one draw from a multinomial
+over the cells of the confusion matrix. scikit-learn has most scores but takes a second to import; tests compare them.
 """
 
 import re
@@ -14,16 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Floats, Integers, Predictions
 from pipeline.evaluation.significance import percentile_interval, student_interval, wilson_interval
 from pipeline.text.prepared import Pair, jaccard
 
 SLICES = Path("plots/slices/paraphrase")
 SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
-SLICE_BINS = 10
-RELIABILITY_COLUMNS = ["confidence", "accuracy", "accuracy_low", "accuracy_high", "rows"]
-RELIABILITY_BINS = 15
 STEP = 1e-6  # the last decimal of a written probability
 
 
@@ -31,7 +25,7 @@ def confusion(predictions: Predictions) -> Integers:
     """Counts (classes, classes): rows are the actual class, columns the predicted one."""
     classes = predictions.probabilities.shape[1]
     cells = predictions.labels * classes + predictions.predicted
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def accuracy(counts: NDArray[np.integer]) -> Floats:
@@ -45,27 +39,16 @@ def class_f1(counts: NDArray[np.integer]) -> Floats:
     return 2 * hits / np.maximum(counts.sum(axis=-1) + counts.sum(axis=-2), 1)
 
 
-def macro_f1(counts: NDArray[np.integer]) -> Floats:
-    """Unweighted mean of the F1 of ALL classes, shape (...)."""
-    return class_f1(counts).mean(axis=-1)
-
-
-SCORES = {"accuracy": accuracy, "macro_f1": macro_f1}
-
-
-def resampled(counts: Integers, resamples: int, rng: np.random.Generator) -> Integers:
-    """Confusion counts of `resamples` bootstrap samples, shape (resamples, classes, classes)."""
-    rows = int(counts.sum())
-    return rng.multinomial(rows, counts.ravel() / rows, size=resamples).reshape(resamples, *counts.shape)
+SCORES = {"accuracy": accuracy, "macro_f1": lambda counts: class_f1(counts).mean(axis=-1)}  # of ALL classes
 
 
 def scores(predictions: Predictions, resamples: int, confidence: float, seed: int) -> dict[str, float]:
-    """Scores of any classifier, in the order in which they are written."""
-    counts = confusion(predictions)
-    samples = resampled(counts, resamples, np.random.default_rng(seed))
-    found: dict[str, float] = {"rows": len(predictions.ids)}
+    """Scores of any classifier with the ends of their percentile bootstrap intervals."""
+    counts, rows = confusion(predictions), len(predictions.ids)
+    cells = np.random.default_rng(seed).multinomial(rows, counts.ravel() / rows, size=resamples)
+    found: dict[str, float] = {"rows": rows}
     for name, score in SCORES.items():
-        low, high = percentile_interval(score(samples), confidence)
+        low, high = percentile_interval(score(cells.reshape(-1, *counts.shape)), confidence)
         found |= {name: float(score(counts)), f"{name}_low": low, f"{name}_high": high}
     return found
 
@@ -91,32 +74,24 @@ def seed_scores(runs: Sequence[Predictions], confidence: float) -> dict[str, flo
 def binary_scores(predictions: Predictions) -> dict[str, float]:
     """Scores of class 1 (paraphrases) of a two-class classifier; Brier 1950 is its mean squared error, 0 is best."""
     counts, positive = confusion(predictions), predictions.probabilities[:, 1]
-    hits = int(counts[1, 1])
     return {
         "positive_f1": float(class_f1(counts)[1]),
-        "precision": hits / max(int(counts[:, 1].sum()), 1),
-        "recall": hits / max(int(counts[1].sum()), 1),
+        "precision": float(counts[1, 1] / max(counts[:, 1].sum(), 1)),
+        "recall": float(counts[1, 1] / max(counts[1].sum(), 1)),
         "average_precision": average_precision(predictions.labels, positive),
         "brier": float(np.mean((positive - predictions.labels) ** 2)),
     }
 
 
 def average_precision(labels: Integers, positive: Floats) -> float:
-    """Area under the steps of the precision-recall curve, sum_n (R_n - R_{n-1}) P_n; 0 where no row is positive.
-
-    labels are (n,), 0 or 1; positive are the probabilities of class 1 (n,): equal ones are one threshold.
-    """
-    if not labels.any():
-        return 0.0
+    """Sum of (R_n - R_{n-1}) P_n over all thresholds, of labels (n,), 0 or 1, and probabilities of 1 (n,)."""
     _, place, answered = np.unique(-positive, return_inverse=True, return_counts=True)
     hits = np.bincount(place, weights=labels).cumsum()  # from each threshold upwards, highest first
-    return float(np.sum(np.diff(hits / hits[-1], prepend=0.0) * hits / answered.cumsum()))
+    return float(np.sum(np.diff(hits / max(hits[-1], 1), prepend=0.0) * hits / answered.cumsum()))
 
 
 def order_flip_rate(predictions: Predictions, swapped: Predictions) -> float:
     """Share of the pairs whose class changes when their two sentences are swapped."""
-    if predictions.ids != swapped.ids:
-        raise InputError("dev_swapped.csv: other rows than in dev.csv, or in another order; run `dvc repro`")
     return float(np.mean(predictions.predicted != swapped.predicted))
 
 
@@ -126,14 +101,13 @@ def best_threshold(labels: Integers, positive: Floats) -> float:
     Tried are the middles between neighbouring scores, and one threshold below and one above all of them. It is rounded
     up to STEP, so that the threshold of the metric file cuts where this one does. Arguments as in `average_precision`.
     """
-    scores, place = np.unique(positive, return_inverse=True)
-    gains = np.bincount(place, weights=2 * labels - 1, minlength=len(scores))  # of answering 1 instead of 0
+    found, place = np.unique(positive, return_inverse=True)
+    gains = np.bincount(place, weights=2 * labels - 1)  # of answering 1 instead of 0
     right = np.append(np.cumsum(gains[::-1])[::-1], 0.0)  # from each score upwards; the last: never
-    edges = np.concatenate([[0.0], scores, [1 + 2 * STEP]])
+    edges = np.concatenate([[0.0], found, [1 + 2 * STEP]])
     halves = np.round((edges[:-1] + edges[1:]) / STEP)  # twice the middles, counted in steps: whole numbers
-    middles = np.ceil(halves / 2) * STEP
-    best = np.flatnonzero(right == right.max())
-    return round(float(middles[best[np.abs(middles[best] - 0.5).argmin()]]), 6)
+    best = (np.ceil(halves / 2) * STEP)[right == right.max()]
+    return round(float(best[np.abs(best - 0.5).argmin()]), 6)
 
 
 def scores_at(threshold: float, labels: Integers, positive: Floats) -> dict[str, float]:
@@ -143,11 +117,7 @@ def scores_at(threshold: float, labels: Integers, positive: Floats) -> dict[str,
 
 
 def accuracy_by(places: Integers, values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
-    """Accuracy in each bin that has rows; places (the bin of a row), values and right are (n,).
-
-    Columns: bin, rows, the values' low, high and mean, accuracy with the ends accuracy_low and accuracy_high of its
-    Wilson interval.
-    """
+    """Each bin that has rows: low, high and mean value, accuracy and its Wilson interval; the arguments are (n,)."""
     bins = pd.DataFrame({"bin": places, "value": values, "right": right}).groupby("bin", as_index=False)
     of_values = {"low": ("value", "min"), "high": ("value", "max"), "mean": ("value", "mean")}
     found = bins.agg(**of_values, rows=("right", "size"), hits=("right", "sum"), accuracy=("right", "mean"))
@@ -163,23 +133,20 @@ def slices(pairs: Sequence[Pair], right: NDArray[np.bool_], confidence: float) -
 
 
 def by_quantile(values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
-    """Accuracy in bins of about equally many rows, 1 to SLICE_BINS; equal values share a bin, so some may be empty."""
-    edges = np.quantile(values, np.arange(1, SLICE_BINS) / SLICE_BINS)
+    """Accuracy in ten bins of about equally many rows, from 1; equal values share a bin, so some may be empty."""
+    edges = np.quantile(values, np.arange(1, 10) / 10)
     return accuracy_by(np.searchsorted(edges, values) + 1, values, right, confidence)  # an edge belongs below it
 
 
-def reliability(predictions: Predictions, confidence: float, bins: int = RELIABILITY_BINS) -> pd.DataFrame:
-    """The reliability diagram (Guo et al. 2017, section 2): equal-width bins of the top probability.
-
-    The column `confidence` is a bin's mean top probability, the argument the level of the intervals.
-    """
+def reliability(predictions: Predictions, confidence: float, bins: int = 15) -> pd.DataFrame:
+    """Equal-width bins (Guo et al. 2017, section 2) of the top probability, whose mean is the column `confidence`."""
     top = predictions.probabilities.max(axis=1)
     places = np.minimum((top * bins).astype(np.int64), bins - 1)
     found = accuracy_by(places, top, predictions.predicted == predictions.labels, confidence)
-    return found.rename(columns={"mean": "confidence"})[RELIABILITY_COLUMNS]
+    return found.assign(confidence=found["mean"])[["confidence", "accuracy", "accuracy_low", "accuracy_high", "rows"]]
 
 
-def expected_calibration_error(predictions: Predictions, bins: int = RELIABILITY_BINS) -> float:
+def expected_calibration_error(predictions: Predictions, bins: int = 15) -> float:
     """Mean |accuracy - confidence| over equal-width bins of the top probability (Guo et al. 2017, equation 3)."""
     found = reliability(predictions, 0.95, bins)
     return float((found["rows"] * (found["accuracy"] - found["confidence"]).abs()).sum() / found["rows"].sum())

@@ -1,16 +1,12 @@
 """Scores of generated sonnets: chrF against the real poems and its floors, form, variety and copying.
 
-chrF is Popovic 2015 as sacrebleu computes it for a corpus: character n-grams up to 6, no word n-grams, beta 2 (recall
-counts twice as much as precision), white space removed, from 0 to 100. The headline is the whole poem including its
-three given lines, as in the course; `completion` leaves those out. A score is computed for each draw (one poem per
-prompt) and then averaged over draws: the best draw is not a score, since no one could pick it without the answer.
+chrF is Popovic 2015 as sacrebleu computes it for a corpus, from 0 to 100. The headline is the whole poem with its three
+given lines, as in the course; `completion` leaves those out. A score is that of a draw (one poem per prompt), averaged
+over draws: no one could pick the best draw without the answer.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +16,6 @@ from pipeline.evaluation.significance import student_interval
 from pipeline.files import read_jsonl
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word_matches, words_of
 
-RANDOM_DRAWS = 20  # of training tails
 Draws = dict[int, list[Generated]]  # poems of each draw
 
 
@@ -29,24 +24,24 @@ def read_generated(path: Path) -> Draws:
     draws: Draws = {}
     for number, row in enumerate(read_jsonl(path), 1):
         try:
-            poem = Generated(row["id"], row["draw"], row["prompt"], row["text"], row.get("nll"))
+            poem = Generated(**row)
             wrong = "" if poem.text.startswith(poem.prompt) else "the text does not begin with its prompt"
-        except (KeyError, TypeError, AttributeError):
+        except (TypeError, AttributeError):
             wrong = "expected id, draw, prompt and text"
         if wrong:
             raise InputError(f"{path}:{number}: {wrong}; delete it and run `dvc repro`")
         draws.setdefault(poem.draw, []).append(poem)
     if not draws:
         raise InputError(f"{path}: no poems; delete it and run `dvc repro`")
-    expected = Counter({poem.id for poem in next(iter(draws.values()))})
+    expected = sorted({poem.id for poems in draws.values() for poem in poems})
     for draw, poems in draws.items():
-        if Counter(poem.id for poem in poems) != expected:
+        if sorted(poem.id for poem in poems) != expected:
             raise InputError(f"{path}: draw {draw} does not hold each prompt once; delete it and run `dvc repro`")
     return dict(sorted(draws.items()))
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus chrF of n texts against one reference each, 0 to 100."""
+    """Corpus chrF of n texts against one reference each: character n-grams up to 6, recall counts twice (beta 2)."""
     from sacrebleu.metrics import CHRF
 
     return float(CHRF(char_order=6, word_order=0, beta=2).corpus_score(list(hypotheses), [list(references)]).score)
@@ -78,30 +73,22 @@ def chrf_scores(draws: Draws, real: Mapping[int, Poem], confidence: float, path:
     if found != set(real):
         differing = f"unknown {sorted(found - set(real))}, missing {sorted(set(real) - found)}"
         raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
-    whole, completions = [], []
-    for poems in draws.values():
-        references = [real[poem.id] for poem in poems]
-        whole.append(chrf([poem.text for poem in poems], [full_text(poem) for poem in references]))
-        completions.append(chrf([poem.completion for poem in poems], [tail(poem) for poem in references]))
-    return draw_summary("chrf", whole, confidence) | draw_summary("chrf_completion", completions, confidence)
+    drawn = draws.values()
+    whole = [chrf([poem.text for poem in poems], [full_text(real[poem.id]) for poem in poems]) for poems in drawn]
+    tails = [chrf([poem.completion for poem in poems], [tail(real[poem.id]) for poem in poems]) for poems in drawn]
+    return draw_summary("chrf", whole, confidence) | draw_summary("chrf_completion", tails, confidence)
 
 
 def distinct(texts: Iterable[str], order: int) -> float:
-    """Distinct word n-grams over all of some texts (Li et al. 2016, distinct-n), a draw's: it falls with more text."""
-    grams = [gram for text in texts for gram in word_grams(text, order)]
+    """Distinct word n-grams over all n-grams of some texts (Li et al. 2016, distinct-n): it falls with more text."""
+    words = map(words_of, texts)
+    grams = [gram for own in words for gram in zip(*(own[start:] for start in range(order)), strict=False)]
     return len(set(grams)) / max(len(grams), 1)
 
 
-def repeated(text: str, order: int = 4) -> float:
-    """Share of the word n-grams of one text that repeat an earlier one (Welleck et al. 2020, seq-rep-n)."""
-    grams = word_grams(text, order)
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
-def word_grams(text: str, order: int) -> list[tuple[str, ...]]:
-    """All runs of `order` words, across line ends."""
-    words = words_of(text)
-    return list(zip(*(words[start:] for start in range(order)), strict=False))
+def repeated_4grams(text: str) -> float:
+    """Share of the runs of four words in a text that repeat an earlier one (Welleck et al. 2020, seq-rep-4)."""
+    return 1 - distinct([text], 4) if len(words_of(text)) >= 4 else 0.0
 
 
 class Copying:
@@ -113,24 +100,21 @@ class Copying:
         # Two spaces stand between poems, so that no run of words spans two of them.
         self._words = "  ".join(["", *(" ".join(words_of(text)) for text in texts), ""])
 
-    def is_copied(self, line: str) -> bool:
-        """Whether a line occurs in a training poem, up to case and punctuation."""
-        return " ".join(words_of(line)) in self._lines
+    def copied_lines(self, lines: Sequence[str]) -> float:
+        """Share of the lines that occur in a training poem, up to case and punctuation."""
+        return sum(" ".join(words_of(line)) in self._lines for line in lines) / max(len(lines), 1)
 
     def longest_shared(self, text: str) -> int:
         """Words in the longest run that also occurs in one training poem."""
         return max(self._shared(words_of(text)), default=0)
 
-    def shared_spans(self, text: str, words: int) -> list[tuple[int, int]]:
-        """Where a text (begin, end) shares a run of at least `words` words with a training poem; none overlap."""
-        matches = word_matches(text)
-        copied = [False] * len(matches)
-        for place, longest in enumerate(self._shared([match.group().lower() for match in matches])):
+    def shared_characters(self, text: str, words: int) -> set[int]:
+        """Places in a text that belong to a run of at least `words` words in common with one training poem."""
+        spans, places = [match.span() for match in word_matches(text)], set()
+        for last, longest in enumerate(self._shared(words_of(text))):
             if longest >= words:
-                copied[place - longest + 1 : place + 1] = [True] * longest
-        runs = groupby(zip(copied, matches, strict=True), key=itemgetter(0))
-        found = [[match for _, match in run] for shared, run in runs if shared]
-        return [(run[0].start(), run[-1].end()) for run in found]
+                places |= set(range(spans[last - longest + 1][0], spans[last][1]))
+        return places
 
     def _shared(self, words: Sequence[str]) -> Iterator[int]:
         """For each word, the length of the longest shared run that ends there."""
@@ -142,22 +126,17 @@ class Copying:
 
 
 def text_scores(draws: Draws, copying: Copying) -> dict[str, float]:
-    """Length, variety and copying: means over poems, or over draws for distinct-n.
-
-    Perplexity is e to the mean over poems of the completion's mean negative log-likelihood a token.
-    """
+    """Length, variety, copying, perplexity (of the mean log-likelihood): means over poems, of distinct-n over draws."""
     poems = [poem for members in draws.values() for poem in members]
-    new_lines = [line for poem in poems for line in poem.new_lines]
-    scores = lengths([poem.lines for poem in poems])
     texts = [[poem.completion for poem in members] for members in draws.values()]
+    scores = lengths([poem.lines for poem in poems])
     scores |= {f"distinct_{order}": float(np.mean([distinct(own, order) for own in texts])) for order in (1, 2, 3)}
-    known = [poem.nll for poem in poems if poem.nll is not None]
-    if known:
+    if known := [poem.nll for poem in poems if poem.nll is not None]:
         scores["perplexity"] = math.exp(float(np.mean(known)))
     return scores | {
-        "repeated_4grams": float(np.mean([repeated(poem.completion) for poem in poems])),
+        "repeated_4grams": float(np.mean([repeated_4grams(poem.completion) for poem in poems])),
         "longest_shared_words": float(np.mean([copying.longest_shared(poem.completion) for poem in poems])),
-        "copied_line_share": sum(map(copying.is_copied, new_lines)) / max(len(new_lines), 1),
+        "copied_line_share": copying.copied_lines([line for poem in poems for line in poem.new_lines]),
     }
 
 
@@ -168,9 +147,9 @@ def lengths(poems: Sequence[list[str]]) -> dict[str, float]:
 
 
 def floors(train: Sequence[Poem], dev: Sequence[Poem], confidence: float, seed: int) -> dict[str, float]:
-    """The three floors: the prompt alone, a random training tail (seeded draws), one consensus training tail."""
+    """The three floors: the prompt alone, a random training tail (20 seeded draws), one consensus training tail."""
     tails, whole, ends = [tail(poem) for poem in train], [full_text(poem) for poem in dev], [tail(poem) for poem in dev]
-    picks = np.random.default_rng(seed).integers(len(tails), size=(RANDOM_DRAWS, len(dev)))
+    picks = np.random.default_rng(seed).integers(len(tails), size=(20, len(dev)))
     draws = [[tails[pick] for pick in row] for row in picks] + [[consensus(tails)] * len(dev)]
     poems = [[poem.prompt + text for poem, text in zip(dev, texts, strict=True)] for texts in draws]
     *random, one_for_all = [chrf(texts, whole) for texts in poems]

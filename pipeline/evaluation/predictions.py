@@ -1,7 +1,4 @@
-"""Prediction files, predictions/<task>/<row>/<split>.csv: columns id, label (empty where unknown), p_0, p_1, ... .
-
-Training stages and ensembles write them, everything after that reads them; no model is needed to do so.
-"""
+"""Prediction files, predictions/<task>/<row>/<split>.csv: columns id, label (empty where unknown), p_0, p_1, ... ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +20,6 @@ ENSEMBLES = Path("predictions/paraphrase_ensembles")  # beside, not inside: an e
 SONNETS = Path("predictions/sonnets")
 PARAPHRASE_HEADER = "Predicted_Is_Paraphrase"  # of the course's submission file
 UNLABELLED = -1
-SUM_TOLERANCE = 1e-3  # probabilities are written with 6 decimals
 
 
 @dataclass(frozen=True)
@@ -43,15 +39,12 @@ class Predictions:
 def write_predictions(
     folder: Path, name: str, ids: Sequence[str], labels: Sequence[int | None], probabilities: Floats, header: str
 ) -> None:
-    """Write <name>.csv and, for `test`, submission.csv with `header` as the name of its prediction column.
-
-    Labels are None where unknown; probabilities are (rows, classes).
-    """
+    """Write <name>.csv and, for `test`, submission.csv; labels: None where unknown, probabilities: (rows, classes)."""
     import pandas as pd
 
-    known = pd.array(list(labels), dtype="Int64")
-    columns = {f"p_{index}": values for index, values in enumerate(probabilities.T)}
-    write_frame(folder / f"{name}.csv", pd.DataFrame({"id": list(ids), "label": known, **columns}))
+    columns = {"id": list(ids), "label": pd.array(list(labels), dtype="Int64")}
+    columns |= {f"p_{index}": values for index, values in enumerate(probabilities.T)}
+    write_frame(folder / f"{name}.csv", pd.DataFrame(columns))
     if name == "test":
         write_text(folder / "submission.csv", submission(ids, probabilities.argmax(1).tolist(), header))
 
@@ -78,13 +71,13 @@ def read_any_predictions(path: Path) -> Predictions:
     cells = read_frame(path, ["id", "label", "p_0", "p_1"], dtype=object, keep_default_na=False)
     known, classes = (cells["label"] != "").to_numpy(), [name for name in cells if name.startswith("p_")]
     cells["label"] = cells["label"].where(known, str(UNLABELLED))
-    columns = {name: pd.to_numeric(cells[name], errors="coerce") for name in [*classes, "label"]}
-    for name, numbers in columns.items():
-        for row in np.flatnonzero(numbers.isna() & (cells[name] != "nan")):
+    numbers = {name: pd.to_numeric(cells[name], errors="coerce").to_numpy(np.float64) for name in [*classes, "label"]}
+    for name, values in numbers.items():
+        for row in np.flatnonzero(np.isnan(values) & (cells[name] != "nan")):
             raise InputError(f"{path}:{row + 2}: {name} is {cells[name][row]!r}, expected a number; run `dvc repro`")
-    probabilities = np.stack([columns[name] for name in classes], axis=1).astype(np.float64)
-    labels = columns["label"].to_numpy(dtype=np.float64)
-    right = (probabilities >= 0).all(axis=1) & (np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE)  # not NaN
+    *columns, labels = numbers.values()
+    probabilities = np.stack(columns, axis=1)
+    right = (probabilities >= 0).all(axis=1) & (np.abs(probabilities.sum(axis=1) - 1) <= 1e-3)  # of 6 decimals; not NaN
     for row in np.flatnonzero(~right):
         found = ", ".join(f"{value:g}" for value in probabilities[row])
         raise InputError(f"{path}:{row + 2}: probabilities {found} do not sum to 1; did the training diverge?")

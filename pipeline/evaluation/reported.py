@@ -5,13 +5,11 @@ from pathlib import Path
 
 from pipeline.config.base import parse
 
-FIGURES = Path(__file__).with_suffix(".yaml")
-
 
 def against_reported(task: str, row: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """The reported figures of a row and how far ours (of draws: their mean) are above them; empty without any."""
-    figures = parse(FIGURES)[task].get(row, {})
+    figures = parse(Path(__file__).with_suffix(".yaml"))[task].get(row, {})
     source = "handout" if task == "sentiment" else "reported"
     ours = {key: metrics[key if key in metrics else f"{key}_mean"] for key in figures}
-    reported = {f"{source}_{key}": value for key, value in figures.items()}
-    return reported | {f"delta_{key}": ours[key] - value for key, value in figures.items()}
+    theirs = {f"{source}_{key}": figure for key, figure in figures.items()}
+    return theirs | {f"delta_{key}": ours[key] - figure for key, figure in figures.items()}

@@ -1,7 +1,4 @@
-"""How sure a score is, and whether one system is better than another on the same rows.
-
-The paired tests of classifiers see only the discordant rows: those that exactly one of the two gets right.
-"""
+"""How sure a score is, and whether one system is better than another on the same rows."""
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
@@ -10,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.predictions import Floats
-
-Booleans = NDArray[np.bool_]
 
 
 def percentile_interval(samples: Floats, confidence: float) -> tuple[float, float]:
@@ -37,11 +32,6 @@ def student_interval(values: Sequence[float], confidence: float) -> tuple[float,
     return mean, sd, mean - margin, mean + margin
 
 
-def discordant(correct_a: Booleans, correct_b: Booleans) -> tuple[int, int]:
-    """Rows that only a gets right and rows that only b gets right; correct_a and correct_b are (n,) bool."""
-    return int(np.sum(correct_a & ~correct_b)), int(np.sum(~correct_a & correct_b))
-
-
 def mcnemar(only_a: int, only_b: int) -> float:
     """Two-sided exact p-value of McNemar's test: only_a ~ Binomial(only_a + only_b, 1/2) under equal accuracy."""
     from scipy.stats import binomtest
@@ -50,26 +40,25 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def paired_bootstrap(
-    correct_a: Booleans, correct_b: Booleans, resamples: int, confidence: float, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Accuracy of a minus accuracy of b and the ends of its percentile interval; rows are resampled in pairs.
+    a: NDArray[np.bool_], b: NDArray[np.bool_], resamples: int, confidence: float, seed: int
+) -> tuple[float, float, float, int, int]:
+    """Accuracy of a minus that of b (right or not, (n,)), its interval's ends, rows that only a, only b gets right.
 
-    A resample's difference depends only on how many of its rows are discordant, which is a multinomial draw.
+    Rows are resampled in pairs: only the numbers of discordant ones matter, which are a multinomial draw.
     """
-    rows, (only_a, only_b) = len(correct_a), discordant(correct_a, correct_b)
-    counts = rng.multinomial(rows, np.array([only_a, only_b, rows - only_a - only_b]) / rows, size=resamples)
-    return (only_a - only_b) / rows, *percentile_interval((counts[:, 0] - counts[:, 1]) / rows, confidence)
+    rows, only_a, only_b = len(a), int(np.sum(a & ~b)), int(np.sum(b & ~a))
+    shares = np.array([only_a, only_b, rows - only_a - only_b]) / rows
+    counts = np.random.default_rng(seed).multinomial(rows, shares, size=resamples)
+    interval = percentile_interval((counts[:, 0] - counts[:, 1]) / rows, confidence)
+    return (only_a - only_b) / rows, *interval, only_a, only_b
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm 1979: p-values adjusted for testing all of them together, in the given order.
-
-    The k-th smallest of m is multiplied by m - k + 1; an adjusted value is never below a smaller one's.
-    """
+    """p-values adjusted for testing all m together (Holm 1979), in their order: the k-th smallest times m - k + 1."""
     values = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(values, kind="stable")
-    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    return [float(value) for value in np.minimum(adjusted, 1.0)[np.argsort(order)]]
+    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1)
+    return adjusted[np.argsort(order)].tolist()
 
 
 def chrf_bootstrap(
@@ -77,7 +66,7 @@ def chrf_bootstrap(
 ) -> list[tuple[str, float, float, float]]:
     """Name, corpus chrF, its difference to the baseline and that one's two-sided p-value, of every system.
 
-    All texts are one a prompt, in one order; the same ones are resampled for both systems, with sacrebleu's fixed seed.
+    All texts are one a prompt, in one order; sacrebleu resamples the same ones for both systems, with its fixed seed.
     """
     from sacrebleu.metrics import CHRF
     from sacrebleu.significance import PairedTest

@@ -1,7 +1,7 @@
 """The report's part on augmented data: what every check let through, who wrote the adversarial pairs, examples."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,13 @@ import pandas as pd
 from pipeline.augment.adversarial import ADVERSARIAL, VERDICTS
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_frame, read_json
-from pipeline.report.tables import Table, columns_of, figure, table
+from pipeline.report.tables import TABLES, Table, figure, table
 
 CANDIDATES = Path("data/augmented/adversarial/candidates.csv")
-EXAMPLES = 20
-FILES = METRICS / "augmentation"
 GATES = ("generator", "meaning_gate", "surface_gate")
 COUNTS = ("questions", "questions_with_adversarial", "candidates", "scored", *VERDICTS)
 RATES = ("meaning_gate_rate", "surface_gate_rate", "both_gates_rate")
-QUALITY = ("mean_similarity", "chrf_to_source", "distinct_2")
-NOT_REASONS = ("backend", "candidates", "accepted", "acceptance_rate", *QUALITY)
+NOT_REASONS = "backend candidates accepted acceptance_rate mean_similarity chrf_to_source distinct_2".split()
 
 
 @dataclass(frozen=True)
@@ -30,19 +27,13 @@ class Augmentation:
     apt: Mapping[str, Any]
     sets: Mapping[str, Mapping[str, Any]]
 
-    @property
-    def gates(self) -> str:
-        """The generator and the gates that were really used, in one line."""
-        return "; ".join(f"{words(key)}: {self.apt[key]}" for key in GATES)
-
 
 def load_augmentation(params: Mapping[str, Any]) -> Augmentation:
     """The files of the languages and sets that `params` names."""
-    return Augmentation(
-        {language: read_json(FILES / f"{language}.json") for language in params["back_translation"]["languages"]},
-        read_json(FILES / "apt.json"),
-        {name: read_json(FILES / "sets" / f"{name}.json") for name in params["training_sets"]},
-    )
+    folder = METRICS / "augmentation"
+    languages = {name: read_json(folder / f"{name}.json") for name in params["back_translation"]["languages"]}
+    sets = {name: read_json(folder / f"sets/{name}.json") for name in params["training_sets"]}
+    return Augmentation(languages, read_json(folder / "apt.json"), sets)
 
 
 def words(key: str) -> str:
@@ -56,17 +47,15 @@ def augmentation_tables(augmentation: Augmentation) -> list[Table]:
     sets, counted = ([{"name": name, **own} for name, own in rows.items()] for rows in (augmentation.sets, languages))
     counts = ["candidates", "accepted", *reasons(next(iter(languages.values())))]
     columns = {"Language": "name s"} | {words(key).capitalize(): f"{key} ," for key in counts}
-    columns |= columns_of("translations")
-    verdicts = [[words(key), figure(apt[key], form)] for keys, form in ((GATES, "s"), (COUNTS, ","), (RATES, ".4f"))
-                for key in keys]  # fmt: skip
-    rounds = []
-    for name in [key.removesuffix("_scored") for key in apt if key.endswith("_scored")]:
-        scored, found = apt[f"{name}_scored"], apt[f"{name}_adversarial"]
-        own = {"scored": scored, "adversarial": found, "rate": found / scored if scored else None}
-        rounds.append({"name": words(name), **own})
+    forms = dict.fromkeys(GATES, "s") | dict.fromkeys(COUNTS, ",") | dict.fromkeys(RATES, ".4f")
+    verdicts = [[words(key), figure(apt[key], form)] for key, form in forms.items()]
+    names = [key.removesuffix("_scored") for key in apt if key.endswith("_scored")]
+    found = [[words(name), apt[f"{name}_scored"], apt[f"{name}_adversarial"]] for name in names]
+    rounds = pd.DataFrame(found, columns=["name", "scored", "adversarial"])
+    rounds["rate"] = rounds["adversarial"] / rounds["scored"]
     return [
         table("Training sets with augmented pairs", sets, "training_sets"),
-        table("Back-translations, accepted and rejected by reason", counted, columns),
+        table("Back-translations, accepted and rejected by reason", counted, columns | TABLES["translations"]),
         Table("Adversarial candidates by verdict", ["What", "Count or rate"], verdicts, figures=False),
         table("Acceptance by origin and retry", rounds, "rounds"),
     ]
@@ -86,22 +75,18 @@ def funnels(augmentation: Augmentation) -> pd.DataFrame:
         for reason in reasons(figures):
             left -= figures[reason]
             steps |= {f"− {words(reason)}": left} if figures[reason] else {}
-    apt = augmentation.apt
-    found["Adversarial paraphrases"] = {
-        "candidates": apt["candidates"],
-        "new and finished": apt["scored"],
-        "same meaning": apt["adversarial"] + apt["ordinary"],
-        "different words": apt["adversarial"],
-    }
+    apt, names = augmentation.apt, ("candidates", "new and finished", "same meaning", "different words")
+    counts = [apt["candidates"], apt["scored"], apt["adversarial"] + apt["ordinary"], apt["adversarial"]]
+    found["Adversarial paraphrases"] = dict(zip(names, counts, strict=True))
     lines = [[source, place, *step] for source, steps in found.items() for place, step in enumerate(steps.items())]
     return pd.DataFrame(lines, columns=["source", "place", "step", "left"])
 
 
 def examples() -> Table:
     """Adversarial pairs in the order they were found, one a question."""
-    scores = ["meaning_forward", "meaning_backward", "surface"]
-    no_text_is_missing = {"keep_default_na": False, "na_values": dict.fromkeys(scores, "")}
-    rows = read_frame(CANDIDATES, ["question", "candidate", "origin", "verdict", *scores], **no_text_is_missing)
-    rows = rows[rows["verdict"] == ADVERSARIAL].drop_duplicates("question").head(EXAMPLES)
+    scores = dict.fromkeys(["meaning_forward", "meaning_backward", "surface"], "")  # may be missing, a text is not
+    columns = ["question", "candidate", "origin", "verdict", *scores]
+    rows = read_frame(CANDIDATES, columns, keep_default_na=False, na_values=scores)
+    rows = rows[rows["verdict"] == ADVERSARIAL].drop_duplicates("question").head(20)
     rows = rows.assign(origin=rows["origin"].map(words))
-    return table("Adversarial paraphrases: examples", rows, "examples", figures=False)
+    return replace(table("Adversarial paraphrases: examples", rows, "examples"), figures=False)

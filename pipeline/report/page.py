@@ -1,55 +1,49 @@
-"""plots/report.html, readable offline, on a phone and on paper, and plots/pictures: what README.md shows of it."""
+"""metrics/summary.md, plots/report.html, readable offline, on a phone and on paper, and pictures for README.md."""
 
 import io
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pandas as pd
 
+from pipeline.config.base import PARAMS, parse
+from pipeline.errors import InputError
 from pipeline.evaluation.classification import confusion
 from pipeline.evaluation.predictions import Predictions
 from pipeline.files import new_folder, write_text
-from pipeline.report import answers, augmentation, figures, summary, tables
+from pipeline.report import answers, augmentation, figures, tables
+from pipeline.report.augmentation import Augmentation
 from pipeline.report.results import CORPORA, LOSSES, SCORES, Results, Task, curves_of, ranked, rows_of
-from pipeline.report.summary import FOLDER, template
 
 SHORT_NAMES = {"sst": ["−−", "−", "0", "+", "++"], "cfimdb": ["−", "+"], "paraphrase": ["no", "yes"]}
 Section = dict[str, Any]  # a task's part of the page, as page.html.j2 shows it
 Rows = Mapping[str, Predictions]
-SYSTEMS = ("top_p_tuned", "line_mbr", "verse")  # of the picture, beside the real poem
+Tests = Mapping[str, pd.DataFrame]  # `paraphrase` and `sonnets`, see answers.py
 
 
-def page(
-    results: Results, predictions: Mapping[str, Rows], tests: pd.DataFrame, sonnet_tests: pd.DataFrame,
-    augmented: augmentation.Augmentation,
-) -> str:  # fmt: skip
+def page(results: Results, predictions: Mapping[str, Rows], tests: Tests, augmented: Augmentation) -> str:
     """The page, one file with its style, script and figures inside; `predictions` of dev by task and row."""
     from ruamel.yaml import YAML
 
     yaml, parameters = YAML(), io.StringIO()
     yaml.default_flow_style = False
-    yaml.dump(summary.without_paths(results.params), parameters)
+    yaml.dump(hidden_path(results.params), parameters)
     steps = augmentation.funnels(augmented).groupby("source", sort=False)
-    sections = [
-        _sentiment(results, predictions["sentiment"]),
-        _paraphrase(results, predictions["paraphrase"], tests),
-        _sonnets(results, sonnet_tests),
-    ]
+    pairs = _paraphrase(results, predictions["paraphrase"], tests["paraphrase"])
     return template("page.html.j2").render(
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        script=(FOLDER / "page.js").read_text(encoding="utf-8"),
         params=results.params,
         confidence=f"{results.confidence * 100:g} %",
-        sections=sections,
-        gates=augmented.gates,
+        sections=[_sentiment(results, predictions["sentiment"]), pairs, _sonnets(results, tests["sonnets"])],
+        gates="; ".join(f"{augmentation.words(key)}: {augmented.apt[key]}" for key in augmentation.GATES),
         augmentation=augmentation.augmentation_tables(augmented),
         funnels=[(title, figures.funnel(title, own)) for title, own in steps],
         examples=augmentation.examples(),
         data=tables.data_table(results.data),
-        changed=summary.changed_parameters(results.params),
+        changed=changed_parameters(results.params),
         parameters=parameters.getvalue(),
     )
 
@@ -83,7 +77,8 @@ def _paraphrase(results: Results, predictions: Rows, tests: pd.DataFrame) -> Sec
 
 def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
     task = results.sonnets
-    floors = {title: results.floor(key) for key, title in tables.FLOORS.items() if key != "prompt_only"}
+    tails = list(tables.FLOORS.items())[1:]
+    floors = [(title, results.floors.get(f"{key}_chrf")) for key, title in tails]
     forest = figures.forest(task.rows, task.measure, task.digits, floors)
     shown = tables.sonnet_tables(results, tests)
     curves, poems = _curves("sonnet", rows_of(results.params, "sonnet")), answers.poem_cards(list(task.rows["name"]))
@@ -91,17 +86,16 @@ def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
 
 
 def _section(results: Results, task: Task, forests: list[Any], *shown: tables.Table, **parts: list[Any]) -> Section:
-    """Figures are (caption, SVG); a part of the page that a task lacks is empty."""
+    """A section with what all tasks have, and with its other `parts`; figures are (caption, SVG)."""
     leaderboard = tables.main_table(replace(task, title="Results on dev", rows=ranked(task.rows)), results.confidence)
-    empty: Section = {"curves": [], "calibration": [], "answers": [], "poems": []}
-    return {**empty, "task": task, "forests": forests, "tables": [leaderboard, *shown], **parts}
+    return {"task": task, "forests": forests, "tables": [leaderboard, *shown], **parts}
 
 
 def _curves(task: str, rows: Iterable[str]) -> list[tuple[str, str]]:
     found = {row: curves_of(task, row) for row in rows}
     limits = figures.curve_limits(list(found.values()))
-    drawn = {*LOSSES, *SCORES}
-    return [(row, figures.curve_panel(row, curves, limits)) for row, curves in found.items() if drawn & curves.keys()]
+    drawn = {row: curves for row, curves in found.items() if {*LOSSES, *SCORES} & curves.keys()}
+    return [(row, figures.curve_panel(row, curves, limits)) for row, curves in drawn.items()]
 
 
 def _answers(corpus: str, predictions: Rows) -> list[tuple[Any, ...]]:
@@ -112,14 +106,72 @@ def _answers(corpus: str, predictions: Rows) -> list[tuple[Any, ...]]:
 
 
 def write_pictures(folder: Path, results: Results) -> None:
-    """All paraphrase rows, and poems of SYSTEMS for one prompt, in fixed colours on white for light and dark pages."""
-    task = results.paraphrase
+    """All paraphrase rows, and poems for one prompt, in fixed colours on white for light and dark pages."""
+    task, systems = results.paraphrase, ("top_p_tuned", "line_mbr", "verse")
     forest = figures.forest(task.rows, f"{task.measure} on dev", task.digits, width=400)
-    ((_, (real, *others)),) = answers.poem_cards(list(results.sonnets.rows["name"]), SYSTEMS, prompts=1)
-    cards = [(card.title, [(given, "".join(text for text, _ in parts)) for given, parts in card.lines])
-             for card in (real._replace(title="the real poem"), *others)]  # fmt: skip
+    ((_, poems),) = answers.poem_cards(list(results.sonnets.rows["name"]), systems, prompts=1)
+    cards = [("the real poem", poems[0][1]), *poems[1:]]
     *_, width, height = map(float, re.findall(r"-?[\d.]+", forest.split("viewBox", 1)[1])[:4])
+    shown = {"forest": forest, "width": width, "height": height, "confidence": results.confidence}
     with new_folder(folder) as scratch:
-        sizes = {"width": width, "height": height, "confidence": results.confidence}
-        write_text(scratch / "forest_paraphrase.svg", template("forest.svg.j2").render(sizes, forest=forest))
+        write_text(scratch / "forest_paraphrase.svg", template("forest.svg.j2").render(shown))
         write_text(scratch / "poems.svg", template("poems.svg.j2").render(cards=cards))
+
+
+def summary(results: Results, tests: Tests, augmented: Augmentation) -> str:
+    """All tables but the page's further ones, with notes."""
+    confidence, pairs, params = results.confidence, results.paraphrase, results.params
+    shown = [
+        tables.main_table(results.sentiment, confidence, further=False),
+        tables.main_table(pairs, confidence),
+        *tables.tests_tables(pairs.rows, tests["paraphrase"], confidence),
+        tables.ensemble_table(params["paraphrase"]["ensembles"]),
+        tables.robustness_table(pairs.rows, confidence),
+        *augmentation.augmentation_tables(augmented),
+        tables.main_table(results.sonnets, confidence),
+        *tables.sonnet_tables(results, tests["sonnets"]),
+        tables.data_table(results.data),
+    ]
+    return template("summary.md.j2").render(params=params, data=results.data, tables=shown)
+
+
+def template(name: str) -> Any:  # noqa: ANN401 - of jinja2, which is slow to import
+    """A template of this folder; markup in values is escaped but in Markdown."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    escape, files = select_autoescape(("html.j2", "svg.j2")), FileSystemLoader(Path(__file__).parent)
+    env = Environment(loader=files, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env.filters |= {"hidden_path": hidden_path, "markdown": tables.markdown}
+    return env.get_template(name)
+
+
+def comparability(params: Mapping[str, Any]) -> str:
+    """Whether the reported figures can be compared with ours."""
+    return str(template("sentences.j2").module.comparability(params))
+
+
+def hidden_path(value: Any) -> Any:  # noqa: ANN401 - from YAML
+    """A path, or parameters, as they may be shown: of absolute paths, which name their owner, the last part is kept."""
+    if isinstance(value, Mapping):
+        return {key: hidden_path(item) for key, item in value.items()}
+    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
+    return PureWindowsPath(value).name if absolute else value
+
+
+def changed_parameters(params: Mapping[str, Any]) -> tables.Table:
+    """Key, value here and value in profiles/<profile>.yaml of each parameter that differs; none gives no rows."""
+    name, files = str(params["profile"]), {path.stem: path for path in sorted(Path("profiles").glob("*.yaml"))}
+    if (path := files.get(name)) is None:
+        raise InputError(f"{PARAMS}: profile: {name!r} has no file in profiles/; expected one of {', '.join(files)}")
+    header, rows = ["Key", "Here", "Profile"], list(_differences(params, parse(path)))
+    return tables.Table(f"Parameters that differ from {path}", header, rows, figures=False)
+
+
+def _differences(here: Any, there: Any, prefix: str = "") -> Iterator[list[str]]:  # noqa: ANN401 - from YAML
+    if isinstance(here, Mapping) and isinstance(there, Mapping):
+        for key in dict.fromkeys([*here, *there]):
+            own, other = (values.get(key, tables.NOTHING) for values in (here, there))
+            yield from _differences(own, other, f"{prefix}.{key}".lstrip("."))
+    elif here != there:
+        yield [prefix, *(hidden_path(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                         for value in (here, there))]  # fmt: skip

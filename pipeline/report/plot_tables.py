@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation.classification import RELIABILITY_COLUMNS, confusion, reliability
+from pipeline.evaluation.classification import confusion, reliability
 from pipeline.files import new_folder, write_frame
 from pipeline.report.augmentation import Augmentation, funnels
 from pipeline.report.figures import precision_recall
@@ -17,7 +18,6 @@ POINTS = 40  # of a curve: as many as a small panel can show, and the tables are
 FLOOR_NAMES = {"majority": "floor: majority class", "word_overlap": "floor: word overlap"}
 DRAWN = {*LOSSES, *SCORES, "learning_rate", "grad_norm", "select_log_likelihood"}  # the others are terms of a loss
 FOREST = ["dataset", "row", "kind", "value", "low", "high", "reported"]
-QQP, AP_H, POEMS = "Quora Question Pairs", "Adversarial pairs by people (AP_H)", "Whole poems, mean over draws"
 
 
 def write(folder: Path, results: Results, predictions: Mapping[str, Rows], augmented: Augmentation) -> None:
@@ -28,13 +28,11 @@ def write(folder: Path, results: Results, predictions: Mapping[str, Rows], augme
     bins = {row: reliability(dev, results.confidence) for row, dev in pairs.items()}
     found = {
         **_curve_tables(results),
-        "forest_accuracy": _accuracies(results),
-        "forest_ap_h": _ap_h(results.paraphrase.rows),
-        "forest_chrf": _chrf(results),
+        **_forests(results),
         "confusion_sentiment": _confusion(predictions["sentiment"], corpora),
         "confusion_paraphrase": _confusion(pairs, dict.fromkeys(pairs, "paraphrase")),
-        "precision_recall": _stacked(recall, "recall", "precision", "threshold"),
-        "reliability": _stacked(bins, *RELIABILITY_COLUMNS),
+        "precision_recall": pd.concat(recall, names=["row"]).reset_index("row"),
+        "reliability": pd.concat(bins, names=["row"]).reset_index("row"),
         "funnels": funnels(augmented),
     }
     with new_folder(folder) as scratch:
@@ -42,21 +40,14 @@ def write(folder: Path, results: Results, predictions: Mapping[str, Rows], augme
             write_frame(scratch / f"{name}.csv", table)
 
 
-def _stacked(tables: Mapping[str, pd.DataFrame], *columns: str) -> pd.DataFrame:
-    """One table of several, with the column `row` in front of `columns`."""
-    empty = pd.DataFrame(columns=["row", *columns])
-    return pd.concat([table.assign(row=row) for row, table in tables.items()])[empty.columns] if tables else empty
-
-
 def _curve_tables(results: Results) -> dict[str, pd.DataFrame]:
-    params, stages = results.params, rows_of(results.params, "paraphrase", "first_stages")
+    params, generator = results.params, dict(curves_of("generator", ""))
+    stages = rows_of(params, "paraphrase", "first_stages")
     first = {f"first stage {row}": curves_of("first_stage", row) for row in stages}
-    generator = dict(curves_of("generator", ""))
-    if "select_log_likelihood" in generator:  # both are nats per token
-        likelihood = generator["select_log_likelihood"]
+    if (likelihood := generator.get("select_log_likelihood")) is not None:  # both are nats per token
         generator["select_loss"] = likelihood.assign(value=-likelihood["value"])
-    before = {"backbone": curves_of("backbone", ""), "generator": generator, **first}
-    tables = {"loss_before": curve_table(before, LOSSES)}
+    before = {"backbone": curves_of("backbone", ""), "generator": generator}
+    tables = {"loss_before": curve_table(before | first, LOSSES)}
     for task in ("sentiment", "paraphrase", "sonnet"):
         rows = {row: curves_of(task, row) for row in rows_of(params, task)}
         tables |= {f"loss_{task}": curve_table(rows, LOSSES), f"score_{task}": curve_table(rows, SCORES)}
@@ -75,44 +66,37 @@ def curve_table(rows: Mapping[str, Curves], names: Iterable[str]) -> pd.DataFram
     return pd.concat(parts)[columns].astype({"step": int}) if parts else pd.DataFrame(columns=columns)
 
 
-def _forest(rows: pd.DataFrame, dataset: str, floors: Iterable[list[object]] = ()) -> pd.DataFrame:
-    """Best row first, then floors (FOREST's first four); `dataset` is for rows that have no group of their own."""
+def _forests(results: Results) -> dict[str, pd.DataFrame]:
+    datasets = CORPORA | {"Quora Question Pairs": "paraphrase"}
+    majority = [[title, name, "floor", results.data.get(corpus, {}).get("dev", {}).get(key)]
+                for title, corpus in datasets.items() for key, name in FLOOR_NAMES.items()]  # fmt: skip
+    poems = "Whole poems, mean over draws"
+    tails = [[poems, f"floor: prompt and {name}", "floor", results.floors.get(f"{key}_chrf")]
+             for key, name in FLOORS.items()]  # fmt: skip
+    keys = {"ap_h_accuracy": "value", "ap_h_accuracy_low": "low", "ap_h_accuracy_high": "high", "none": "reported"}
+    ap_h = results.paraphrase.rows.reindex(columns=["name", "group", *keys]).rename(columns=keys)
+    accuracies = pd.concat([results.sentiment.rows, results.paraphrase.rows])
+    return {
+        "forest_accuracy": _forest(accuracies, "Quora Question Pairs", majority),
+        "forest_ap_h": _forest(ap_h, "Adversarial pairs by people (AP_H)", []),
+        "forest_chrf": _forest(results.sonnets.rows, poems, tails),
+    }
+
+
+def _forest(rows: pd.DataFrame, dataset: str, floors: list[list[Any]]) -> pd.DataFrame:
+    """Best row first, then floors, without those that have no value; `dataset` is for rows without a group."""
     found = ranked(rows).rename(columns={"name": "row"})
     found = found.assign(dataset=found["group"].replace("", dataset), kind="row")[FOREST]
-    return pd.concat([found, pd.DataFrame(floors, columns=FOREST[:4]).astype({"value": float})])
-
-
-def _accuracies(results: Results) -> pd.DataFrame:
-    rows = pd.concat([results.sentiment.rows, results.paraphrase.rows])
-    datasets = {
-        **{title: corpus for title, corpus in CORPORA.items() if title in set(rows["group"])},
-        QQP: "paraphrase",
-    }
-    dev = {title: results.data.get(corpus, {}).get("dev", {}) for title, corpus in datasets.items()}
-    floors = [[title, name, "floor", own[key]] for title, own in dev.items() for key, name in FLOOR_NAMES.items()
-              if key in own]  # fmt: skip
-    return _forest(rows, QQP, floors)
-
-
-def _ap_h(rows: pd.DataFrame) -> pd.DataFrame:
-    keys = {"ap_h_accuracy": "value", "ap_h_accuracy_low": "low", "ap_h_accuracy_high": "high", "none": "reported"}
-    scored = rows.reindex(columns=["name", "group", *keys]).rename(columns=keys)
-    return _forest(scored[scored["value"].notna()], AP_H)
-
-
-def _chrf(results: Results) -> pd.DataFrame:
-    known = {f"floor: prompt and {name}": results.floor(key) for key, name in FLOORS.items()}
-    floors = [[POEMS, name, "floor", value] for name, value in known.items() if value is not None]
-    return _forest(results.sonnets.rows, POEMS, floors)
+    marks = pd.concat([found, pd.DataFrame(floors, columns=FOREST[:4]).astype({"value": float})])
+    return marks.dropna(subset="value")
 
 
 def _confusion(predictions: Rows, corpora: Mapping[str, str] | pd.Series) -> pd.DataFrame:
     """`share` is of the actual class."""
     parts = {}
     for row, dev in predictions.items():
-        labels = SHORT_NAMES[corpora[row]]
-        table = pd.DataFrame(confusion(dev), pd.Index(labels, name="actual"), pd.Index(labels, name="predicted"))
-        counts = table.stack().rename("count").reset_index()
-        whole = counts.groupby("actual")["count"].transform("sum").clip(lower=1)
-        parts[row] = counts.assign(share=counts["count"] / whole)
-    return _stacked(parts, "actual", "predicted", "count", "share")
+        actual, predicted = (pd.Index(SHORT_NAMES[corpora[row]], name=name) for name in ("actual", "predicted"))
+        counts = pd.DataFrame(confusion(dev), actual, predicted)
+        shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+        parts[row] = pd.concat({"count": counts.stack(), "share": shares.stack()}, axis=1).reset_index()
+    return pd.concat(parts, names=["row"]).reset_index("row")

@@ -1,5 +1,6 @@
 """The metrics of every row that params.yaml names, in its order; files of rows that were removed are never read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,6 @@ from pipeline.errors import InputError
 from pipeline.evaluation.predictions import METRICS
 from pipeline.files import read_frame, read_json
 
-CURVES = Path("plots/curves")
-CURVE_POINTS = 200
 DATASETS = {"sst": "SST-5", "cfimdb": "CFIMDB"}
 CORPORA = {title: corpus for corpus, title in DATASETS.items()}
 LOSSES = ("train_loss", "select_loss")
@@ -23,10 +22,9 @@ Curves = Mapping[str, pd.DataFrame]  # columns step and value, by the curve's na
 
 @dataclass(frozen=True)
 class Task:
-    """A results table; `measure` names the figure, `source` says who reported the other one.
+    """A results table: `measure` names the figure, `source` says who reported the other one.
 
-    rows: the columns HEADLINE (a row's figure, the ends of its interval and the reported figure), then all metrics of
-        the rows' files; NaN where a row has none.
+    rows: the columns HEADLINE (figure, ends of its interval, reported figure), then all metrics; NaN if missing.
     """
 
     key: str
@@ -39,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Results:
-    """All tables, the floors of the sonnet table and, where `prepare` wrote them, the counts of the data."""
+    """All tables, the floors of the sonnets (means over draws) and, where `prepare` wrote them, the data's counts."""
 
     params: Mapping[str, Any]
     confidence: float
@@ -49,31 +47,26 @@ class Results:
     floors: Mapping[str, Any]
     data: Mapping[str, Any]
 
-    def floor(self, name: str, measure: str = "chrf") -> float | None:
-        """A floor of the sonnets: the mean over draws where it has draws."""
-        value: float | None = self.floors.get(f"{name}_{measure}_mean", self.floors.get(f"{name}_{measure}"))
-        return value
-
 
 def load_results(params: Mapping[str, Any]) -> Results:
     """Read the metrics of the rows of `params`, the content of params.yaml."""
     block, data = params["sentiment"], METRICS / "data.json"
-    methods = {row: {**block["defaults"], **(block["methods"][row] or {})} for row in rows_of(params, "sentiment")}
-    sentiment = {row: DATASETS[own["dataset"]] for row, own in methods.items()}
+    own = {row: block["defaults"] | (block["methods"][row] or {}) for row in rows_of(params, "sentiment")}
+    datasets = {row: DATASETS[settings["dataset"]] for row, settings in own.items()}
     pairs = dict.fromkeys(rows_of(params, "paraphrase") + rows_of(params, "paraphrase", "ensembles"), "")
     systems = dict.fromkeys(rows_of(params, "sonnet", "systems"), "")
-    accuracy, chrf = ("accuracy", "accuracy_low", "accuracy_high"), ("chrf_mean", "chrf_low", "chrf_high")
-    accuracies = _rows("sentiment", sentiment, *accuracy, "handout_accuracy")
+    floors = read_json(METRICS / "sonnets/floors.json")
+    sentiment = _rows("sentiment", datasets, "accuracy", "handout_accuracy")
+    paraphrase = _rows("paraphrase", pairs, "accuracy", "reported_accuracy")
     return Results(
         params,
         params["evaluation"]["confidence"],
-        Task("sentiment", "Sentiment", "Accuracy", "Handout", 4, accuracies),
-        Task("paraphrase", "Paraphrase detection", "Accuracy", "Reported", 4,
-             _rows("paraphrase", pairs, *accuracy, "reported_accuracy")),
-        Task("sonnets", "Sonnets", "chrF", "Reported", 2, _rows("sonnets", systems, *chrf, "reported_chrf")),
-        read_json(METRICS / "sonnets/floors.json"),
+        Task("sentiment", "Sentiment", "Accuracy", "Handout", 4, sentiment),
+        Task("paraphrase", "Paraphrase detection", "Accuracy", "Reported", 4, paraphrase),
+        Task("sonnets", "Sonnets", "chrF", "Reported", 2, _rows("sonnets", systems, "chrf_mean", "reported_chrf")),
+        {re.sub(r"(chrf|completion)_mean$", r"\1", key): value for key, value in floors.items()},
         read_json(data) if data.exists() else {},
-    )  # fmt: skip
+    )
 
 
 def rows_of(params: Mapping[str, Any], block: str, table: str = "methods") -> list[str]:
@@ -84,15 +77,16 @@ def rows_of(params: Mapping[str, Any], block: str, table: str = "methods") -> li
     return [str(name) for name in rows]
 
 
-def _rows(task: str, groups: Mapping[str, str], *keys: str) -> pd.DataFrame:
-    """`groups` has the dataset of every row, `keys` the metrics that are the columns value, low, high and reported."""
-    lines = []
+def _rows(task: str, groups: Mapping[str, str], key: str, reported: str) -> pd.DataFrame:
+    """`groups` has the dataset of every row, `key` and `reported` are the metrics of the headline."""
+    lines, ends = [], [f"{key.removesuffix('_mean')}_{end}" for end in ("low", "high")]
     for name, group in groups.items():
         path = METRICS / task / f"{name}.json"
         metrics = read_json(path)
-        if not isinstance(metrics, Mapping) or not isinstance(metrics.get(keys[0]), int | float):
-            raise InputError(f"{path}: {keys[0]} is missing; delete it and run `dvc repro`")
-        lines.append(dict(zip(HEADLINE, [name, group, *map(metrics.get, keys)], strict=True)) | dict(metrics))
+        if not isinstance(metrics.get(key), int | float):
+            raise InputError(f"{path}: {key} is missing; delete it and run `dvc repro`")
+        values = [name, group, *map(metrics.get, (key, *ends, reported))]
+        lines.append(dict(zip(HEADLINE, values, strict=True)) | metrics)
     return pd.DataFrame(lines, columns=None if lines else HEADLINE).astype(dict.fromkeys(HEADLINE[2:], float))
 
 
@@ -105,15 +99,13 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 def curves_of(task: str, row: str) -> Curves:
     """The training curves of a row by name: train_loss, select_loss, ..."""
     found = {}
-    for path in sorted((CURVES / task / row).glob("*.tsv")):
-        points = read_frame(path, ["step", path.stem], sep="\t")[["step", path.stem]]
-        if points.select_dtypes("number").shape[1] < 2 or points.isna().to_numpy().any():
-            raise InputError(f"{path}: expected numbers only; delete it and run `dvc repro`")
-        found[path.stem] = thinned(points.rename(columns={path.stem: "value"}).astype(float), CURVE_POINTS)
+    for path in sorted(Path("plots/curves", task, row).glob("*.tsv")):
+        points = read_frame(path, ["step", path.stem], sep="\t", dtype=float, na_filter=False)
+        found[path.stem] = thinned(points.rename(columns={path.stem: "value"})[["step", "value"]], 200)
     return found
 
 
 def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
     """Every k-th point and the last, about `most` of them."""
-    stride = -(-len(points) // most) or 1
-    return points[[place % stride == 0 or place == len(points) - 1 for place in range(len(points))]]
+    stride, last = -(-len(points) // most), len(points) - 1
+    return points[[place % stride == 0 or place == last for place in range(len(points))]]

@@ -16,16 +16,8 @@ from pipeline.report.answers import BASELINE, SONNET_BASELINE
 from pipeline.report.results import Results, Task
 
 NOTHING = "–"
-COLUMNS = Path(__file__).with_suffix(".yaml")
-SLICE_TITLES = {
-    "word_overlap": ("Accuracy by word overlap (tenths of dev, Jaccard from – to)", ".2f"),
-    "words": ("Accuracy by length (tenths of dev, words of both sentences from – to)", ".0f"),
-}
-FLOORS = {
-    "prompt_only": "nothing",
-    "random_train_tail": "a random training tail",
-    "consensus_train_tail": "one training tail for all",
-}
+TABLES = parse(Path(__file__).with_suffix(".yaml"))  # the columns of each table by heading
+FLOORS = TABLES["floor_names"]
 
 
 @dataclass(frozen=True)
@@ -38,25 +30,18 @@ class Table:
     figures: bool = True  # right-aligned and sortable, but for the first column
 
 
-def columns_of(name: str) -> dict[str, str]:
-    """A table's columns by heading, as tables.yaml specifies them."""
-    return dict(parse(COLUMNS)[name])
-
-
 def table(
-    title: str, rows: pd.DataFrame | Iterable[Any], columns: str | Mapping[str, str], confidence: float = 0.0,
-    figures: bool = True,
-) -> Table:  # fmt: skip
+    title: str, rows: pd.DataFrame | Iterable[Any], columns: str | Mapping[str, str], confidence: float = 0.0
+) -> Table:
     """A line for each of some rows of metrics; `columns` are those of tables.yaml by name, or of its kind."""
-    columns = columns_of(columns) if isinstance(columns, str) else columns
+    columns = TABLES[columns] if isinstance(columns, str) else columns
     header = [heading.format(f"{confidence * 100:g} % interval") for heading in columns]
     records = pd.DataFrame(rows).to_dict("records")
-    return Table(title, header, [[_cell(row, spec) for spec in columns.values()] for row in records], figures)
+    return Table(title, header, [[_cell(row, *spec.split()) for spec in columns.values()] for row in records])
 
 
-def _cell(row: Mapping[Any, Any], spec: str) -> str:
-    *keys, form = spec.split()
-    cells = [figure(row.get(key), form) for key in keys]
+def _cell(row: Mapping[Any, Any], *spec: str) -> str:
+    cells = [figure(row.get(key), spec[-1]) for key in spec[:-1]]
     return NOTHING if NOTHING in cells else " to ".join(cells)
 
 
@@ -74,10 +59,8 @@ def main_table(task: Task, confidence: float, further: bool = True) -> Table:
     rows, form = task.rows.assign(difference=task.rows["value"] - task.rows["reported"]), f".{task.digits}f"
     columns = {"Row": "name s", task.measure: f"value {form}", "{}": f"low high {form}"}
     columns |= {task.source: f"reported {form}", "Difference": f"difference +{form}"}
-    for heading, spec in columns_of(task.key).items() if further else ():
-        if len(_measured(rows, spec.split()[0])):
-            columns[heading] = spec
-    return table(task.title, rows, columns, confidence)
+    measured = {name: spec for name, spec in TABLES[task.key].items() if len(_measured(rows, spec.split()[0]))}
+    return table(task.title, rows, columns | measured if further else columns, confidence)
 
 
 def _measured(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -100,8 +83,9 @@ def robustness_table(rows: pd.DataFrame, confidence: float) -> Table:
 def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
     """The paired bootstrap of first draws, the floors, and the form, copying and variety of every system."""
     floors, rows = results.floors, results.sonnets.rows
-    known = [{"name": title, "chrf": results.floor(key), "sd": floors.get(f"{key}_chrf_sd"),
-              "completion": results.floor(key, "chrf_completion")} for key, title in FLOORS.items()]  # fmt: skip
+    columns = ("chrf", "chrf_sd", "chrf_completion")
+    known = [{"name": title} | {column: floors.get(f"{key}_{column}") for column in columns}
+             for key, title in FLOORS.items()]  # fmt: skip
     real = {"name": "the real poems"} | {key.removeprefix("real_"): value for key, value in floors.items()}
     return [
         table(f"Paired bootstrap over poems against {SONNET_BASELINE}", tests, "sonnet_tests"),
@@ -114,12 +98,13 @@ def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
 def slice_tables(rows: Sequence[str]) -> list[Table]:
     """One table a measure: a line for each row, a column for each bin, the number of pairs at the end."""
     found, shown = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}, []
-    for measure, (title, form) in SLICE_TITLES.items() if rows else ():
+    bins = ["slice", "low", "high", "rows"]
+    for row, cells in found.items():
+        if not cells[bins].equals(found[rows[0]][bins]):
+            raise InputError(f"{SLICES / row}.csv: other bins than those of {rows[0]}; run `dvc repro`")
+    for measure, (title, form) in TABLES["slices"].items() if rows else ():
         parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
         first = parts[rows[0]]
-        for row, part in parts.items():
-            if not part[["low", "high", "rows"]].equals(first[["low", "high", "rows"]]):
-                raise InputError(f"{SLICES / row}.csv: other bins than those of {rows[0]}; run `dvc repro`")
         ends = [(figure(low, form), figure(high, form)) for low, high in zip(first["low"], first["high"], strict=True)]
         header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
         lines = [[row, *(figure(share, ".3f") for share in part["accuracy"])] for row, part in parts.items()]
@@ -131,9 +116,8 @@ def ensemble_table(ensembles: Mapping[str, Any]) -> Table:
     """Members and weights of every entry of paraphrase.ensembles."""
     lines = []
     for name, settings in ensembles.items():
-        weights = read_json(ENSEMBLES / name / "weights.json")
-        shares = ", ".join(f"{member} {figure(weight, '.3f')}" for member, weight in weights.items())
-        lines.append([name, settings["weights"], shares])
+        weights = read_json(ENSEMBLES / name / "weights.json").items()
+        lines.append([name, settings["weights"], ", ".join(f"{member} {share:.3f}" for member, share in weights)])
     return Table("Ensembles", ["Row", "Weights", "Members"], lines, figures=False)
 
 
@@ -143,19 +127,15 @@ def data_table(data: Mapping[str, Any]) -> Table:
 
 
 def _leaves(path: str, values: Mapping[str, Any]) -> Iterator[list[str]]:
-    plain = {key: _plain(value) for key, value in values.items() if not isinstance(value, Mapping)}
+    forms = {int: ",", float: ".4f"}
+    plain = {key: figure(value, forms.get(type(value), "s")) for key, value in values.items()
+             if not isinstance(value, Mapping)}  # fmt: skip
     if plain:
         details = [f"{key.replace('_', ' ')} {text}" for key, text in plain.items() if key != "rows" and values[key]]
         yield [path or "all", plain.get("rows", NOTHING), ", ".join(details)]
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _leaves(f"{path} {key}".strip(), value)
-
-
-def _plain(value: Any) -> str:  # noqa: ANN401 - from JSON
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return figure(value, "," if isinstance(value, int) else ".4f")
 
 
 def markdown(content: Table) -> str:

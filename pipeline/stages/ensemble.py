@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
-from pipeline.evaluation.ensemble import cross_fitted, fit_weights, folds_of, mixed
+from pipeline.evaluation.ensemble import cross_fitted, fit_weights, mixed
 from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, PARAPHRASE_HEADER, UNLABELLED, Floats, Predictions
 from pipeline.evaluation.predictions import read_any_predictions as read
 from pipeline.evaluation.predictions import write_predictions as write
@@ -30,7 +30,7 @@ def main(name: str) -> None:
         select_answers = mixed(weights, answers)
     else:
         weights = fit_weights(answers, select.labels)
-        select_answers = cross_fitted(answers, select.labels, folds_of(len(select.ids), load_params().seed))
+        select_answers = cross_fitted(answers, select.labels, load_params().seed)
     found = {"select": (select, select_answers)}
     for split in ("dev", "dev_swapped", "test", "ap_h"):
         if split != "dev_swapped" or all((PARAPHRASE / member / "dev_swapped.csv").exists() for member in members):

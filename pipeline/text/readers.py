@@ -59,7 +59,8 @@ def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
 
 
 def _read_table(path: Path, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
-    texts, label = columns[1:3]
+    texts: Sequence[str] = columns[1]
+    label = columns[2]
     return _usable(path, read_table(path, [*texts, label] if label else texts, numeric=label), columns, normalise)
 
 

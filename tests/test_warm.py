@@ -43,7 +43,7 @@ def project(tmp_path: Path) -> Path:
     package = tmp_path / "pipeline"
     (package / "stages").mkdir(parents=True)
     (tmp_path / ".dvc/tmp").mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "stages/__init__.py", "stages/__main__.py"):
+    for name in ("__init__.py", "errors.py", "stages/__main__.py"):
         (package / name).write_text((REPOSITORY / "pipeline" / name).read_text())
     source = (REPOSITORY / "pipeline/stages/_warm.py").read_text()
     before, _, after = source.partition("LIBRARIES = (")

@@ -30,7 +30,8 @@ path.write_text(json.dumps({"accuracy": row["lr"], "select_accuracy": 1 - abs(ro
 def project(tmp_path: Path) -> Path:
     """A git and DVC project whose row scores best on select at lr 0.3 and 1 epoch, and best on dev at lr 1."""
     params = YAML_FILE.load(REPOSITORY / "profiles/sample.yaml")
-    params["paraphrase"]["methods"] = {"baseline": {"lr": 0.5, "epochs": 2}}
+    baseline = params["paraphrase"]["methods"]["baseline"] | {"lr": 0.5, "epochs": 2}
+    params["paraphrase"] |= {"methods": {"baseline": baseline}, "ensembles": {}}
     params["paraphrase"]["search"] = {
         "any": {"lr": {"low": 0.1, "high": 1.0, "log": True}, "epochs": {"choices": [1, 9]}}
     }

@@ -1,12 +1,11 @@
 """Training steps as CUDA graphs: the host starts a forward and backward pass with one call instead of a thousand.
 
-A step of GPT-2 124M is little work for a large GPU, and the host needs several times as long to start its kernels one
-by one. A graph repeats the same kernels on the same memory, so it is made for one shape of batch; lengths are rounded
-up, which leaves few shapes. Results are, bit for bit, those of the kernels started one by one, dropout included.
+A step of GPT-2 124M is little work for a large GPU, and the host needs several times as long to start its kernels. A
+graph repeats the same kernels on the same memory, so it is made for one shape of batch; lengths are rounded up, which
+leaves few shapes. Results are, bit for bit, those of the kernels started one by one, dropout included.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from pipeline.text.batches import HOST
 LENGTHS = 4  # tokens are rounded up to a multiple of it
 Batch = dict[str, Any]
 Step = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+# A graph, where it reads the batch, and the loss, its parts and which weights get a gradient.
+Recorded = tuple[torch.cuda.CUDAGraph, dict[str, Tensor], Tensor, dict[str, Tensor], list[bool]]
 
 
 class HostColumns(dict[str, np.ndarray]):
@@ -28,17 +29,6 @@ class HostColumns(dict[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         self.asked = True
         return super().__getitem__(name)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A graph, where it reads the batch, and what it leaves where."""
-
-    graph: torch.cuda.CUDAGraph
-    batch: dict[str, Tensor]
-    loss: Tensor
-    parts: dict[str, Tensor]
-    reached: list[bool]
 
 
 class StepGraphs:
@@ -68,12 +58,12 @@ class StepGraphs:
             return self._run(batch)
         if shapes not in self.recorded:
             self.recorded[shapes] = self._record(batch)
-        found = self.recorded[shapes]
-        for name, place in found.batch.items():
+        graph, own, loss, parts, reached = self.recorded[shapes]
+        for name, place in own.items():
             place.copy_(batch[name])
-        found.graph.replay()
-        self._assign(found.reached)
-        return found.loss.clone(), {name: value.clone() for name, value in found.parts.items()}
+        graph.replay()
+        self._assign(reached)
+        return loss.clone(), {name: value.clone() for name, value in parts.items()}
 
     def _run(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """On the stream that records: the libraries prepare themselves for each stream."""
@@ -91,7 +81,7 @@ class StepGraphs:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, self.pool, self.stream):
             loss, parts, reached = self._pass(own)
-        return Recorded(graph, own, loss, parts, reached)
+        return graph, own, loss, parts, reached
 
     def _pass(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], list[bool]]:
         """Loss, its parts, and which weights got a gradient, now in `self.gradients`."""

@@ -30,10 +30,14 @@ def spread(function: Callable[..., Any], *tensors: Tensor) -> Any:  # noqa: ANN4
     if world() == 1:
         return function(*tensors)
     rows = len(tensors[0])
-    found = function(*(_part(tensor) for tensor in tensors))
-    if isinstance(found, Tensor):
-        return _in_order(found, rows)
-    return [_in_order(each, rows) for each in found]
+    most = -(-rows // world())  # as many in each: where there are none left, the first row once more
+    found = function(*(torch.cat([tensor[rank() :: world()], tensor[:1]])[:most] for tensor in tensors))
+
+    def in_order(own: Tensor) -> Tensor:
+        parts = [own if number == rank() else torch.zeros_like(own) for number in range(world())]
+        return _Sum.apply(torch.stack(parts, 1)).flatten(0, 1)[:rows]
+
+    return in_order(found) if isinstance(found, Tensor) else list(map(in_order, found))
 
 
 def summed(function: Callable[[slice], Tensor], rows: int) -> Tensor:
@@ -69,42 +73,16 @@ def average(values: Tensor) -> Tensor:
     return total / world()
 
 
-def _part(tensor: Tensor) -> Tensor:
-    """This process's rows. As many in each: where there are none left, the first row once more."""
-    own = tensor[rank() :: world()]
-    return own if len(own) == -(-len(tensor) // world()) else torch.cat([own, tensor[:1]])
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, from which each computes the same loss.
 
-
-def _in_order(own: Tensor, rows: int) -> Tensor:
-    """The rows of all processes in the order of the batch."""
-    parts = cast(Tensor, _Gather.apply(own))
-    return parts.transpose(0, 1).flatten(0, 1)[:rows]
-
-
-class _Gather(torch.autograd.Function):
-    """(rows, ...) to (world, rows, ...). Every process computes the same loss from it.
-
-    Backward, a process takes the gradient of its own rows, times world(): `average_gradients` then gives the sum over
-    the processes for the weights below, and leaves as they are the gradients of what all of them compute alike.
+    Backward, a process takes its gradient times world(): `average_gradients` then gives the sum over the processes for
+    the weights below, and leaves as they are the gradients of what all of them compute alike.
     """
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:  # noqa: ANN401 - torch's
-        parts = own.new_empty(world() * len(own), *own.shape[1:])
-        torch.distributed.all_gather_into_tensor(parts, own.contiguous())
-        return parts.unflatten(0, (world(), len(own)))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - torch's
-        return gradient[rank()] * world()
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over the processes; gradients as in `_Gather`."""
-
-    @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:  # noqa: ANN401 - torch's
-        total = own.clone()
+        total = own.clone(memory_format=torch.contiguous_format)
         torch.distributed.all_reduce(total)
         return total
 

@@ -14,9 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pipeline.config.params import load_params
 from pipeline.config.training import Compute
@@ -30,25 +29,14 @@ LAUNCHER = "STAGE_LAUNCHER"  # environment of processes that this module has sta
 PATIENCE = 5.0  # seconds; the others are ended within less when one of them has died
 
 
-@dataclass
-class _Place:
-    """This process among the others."""
-
-    rank: int = 0
-    world: int = 1
-
-
-_place = _Place()
-
-
 def rank() -> int:
     """The number of this process, from 0."""
-    return _place.rank
+    return int(os.environ.get("RANK", "0"))
 
 
 def world() -> int:
     """The number of processes."""
-    return _place.world
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def cores() -> int:
@@ -74,10 +62,8 @@ def in_processes(main: Main) -> Main:
     def run(*arguments: str) -> None:
         processes, started = load_params().compute.processes, int(os.environ.get("WORLD_SIZE", "0"))
         if started not in (0, processes):
-            raise InputError(
-                f"params.yaml: compute.processes is {processes}, but {started} were started: set it to {started}, so "
-                "that the parameters say what was run"
-            )
+            wrong = f"params.yaml: compute.processes is {processes}, but {started} were started"
+            raise InputError(f"{wrong}: set it to {started}, so that the parameters say what was run")
         if processes == 1:
             main(*arguments)
         elif started:
@@ -99,13 +85,11 @@ def _launch(processes: int) -> None:
     assert module, "not started by python -m"
     with socket.create_server(("localhost", 0)) as free:
         port = str(free.getsockname()[1])
-    size = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, LAUNCHER: str(os.getpid())}
-    command = [sys.executable, "-m", module.name, *sys.argv[1:]]
-    others = []
-    for number in range(processes):
-        place = {"RANK": str(number), "LOCAL_RANK": str(number)}
-        others.append(subprocess.Popen(command, env={**os.environ, **size, **meeting, **place}))
+    numbers = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), LAUNCHER: str(os.getpid())}
+    environment = os.environ | numbers | {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    command, others = [sys.executable, "-m", module.name, *sys.argv[1:]], []
+    for place in map(str, range(processes)):
+        others.append(subprocess.Popen(command, env=environment | {"RANK": place, "LOCAL_RANK": place}))
     try:
         while not any(codes := [other.poll() for other in others]) and None in codes:
             time.sleep(0.05)
@@ -129,13 +113,11 @@ def _join_and_run(main: Main, arguments: Sequence[str]) -> None:
     if launched := os.environ.get(LAUNCHER):
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # after Ctrl-C the launcher speaks, this process just ends
         threading.Thread(target=_end_with, args=(int(launched),), daemon=True).start()
-    there = torch.cuda.is_available()
-    if there:
+    if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if there else "gloo")
-        _place.rank, _place.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        if _place.rank > 0 and "transformers" in sys.modules:  # one process shows what it loads
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        if rank() > 0 and "transformers" in sys.modules:  # one process shows what it loads
             from transformers.utils import logging as messages
 
             messages.set_verbosity_error()
@@ -144,16 +126,9 @@ def _join_and_run(main: Main, arguments: Sequence[str]) -> None:
     except Exception as error:
         # What all processes find wrong is said once, and a connection broken by another's end is worth no traceback:
         # this process is ended while it waits.
-        if _place.rank or not isinstance(error, InputError | OSError):
+        if rank() or not isinstance(error, InputError | OSError):
             time.sleep(PATIENCE)
         raise
-    _leave()
-
-
-def _leave() -> None:
-    """End this process, whose work is done."""
-    import torch.distributed
-
     torch.distributed.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -170,29 +145,21 @@ def _end_with(parent: int) -> None:
 
 def gathered(value: Result) -> list[Result]:
     """What each process gives, in the order of their numbers, in all of them."""
-    if _place.world == 1:
+    if world() == 1:
         return [value]
     import torch.distributed
 
-    values: list[Any] = [None] * _place.world
+    values: list[Any] = [None] * world()
     torch.distributed.all_gather_object(values, value)
     return values
 
 
 def agreed(decide: Callable[[], Result]) -> Result:
     """What `decide` says in the first process, in all of them; the others do not ask."""
-    if _place.world == 1:
-        return decide()
-    import torch.distributed
-
-    values: list[Any] = [decide() if _place.rank == 0 else None]
-    torch.distributed.broadcast_object_list(values)
-    return values[0]
+    return cast(Result, gathered(decide() if rank() == 0 else None)[0])
 
 
 def shared(items: Sequence[Item], function: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
     """One result an item, in their order: each process calls `function` with every world()-th of them."""
-    if _place.world == 1:
-        return list(function(items))
-    parts = gathered(function(items[_place.rank :: _place.world]))
-    return [parts[index % _place.world][index // _place.world] for index in range(len(items))]
+    parts = gathered(function(items[rank() :: world()]))
+    return [parts[index % world()][index // world()] for index in range(len(items))]

@@ -13,6 +13,7 @@ The type of new weights and of loaded ones is torch's default type, which `make_
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -27,11 +28,7 @@ NOTHING = 2.0**-20  # weights without a gradient, such as the biases of keys, ar
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The context of a forward pass.
-
-    The Trainer's own switch wraps `model.forward` only: an objective that calls a part of the model, such as its trunk,
-    would silently stay in fp32.
-    """
+    """The context of a forward pass; the Trainer's wraps `model.forward` only, not the parts that objectives call."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -63,12 +60,10 @@ def end_differences(optimizer: torch.optim.Optimizer) -> None:
 
     Moments that differed would bring the difference back: where the loss is sharp, it grows fourfold in a step.
     """
-    for group in optimizer.param_groups:
-        for weight in group["params"]:
-            weight.data = (weight.data / STEP).round_().mul_(STEP)
-            for name in ("exp_avg", "exp_avg_sq"):
-                if name in optimizer.state[weight]:
-                    optimizer.state[weight][name].copy_(optimizer.state[weight][name].bfloat16())
+    for weight in chain.from_iterable(group["params"] for group in optimizer.param_groups):
+        weight.data = (weight.data / STEP).round_().mul_(STEP)
+        for name in optimizer.state[weight].keys() & {"exp_avg", "exp_avg_sq"}:
+            optimizer.state[weight][name].copy_(optimizer.state[weight][name].bfloat16())
 
 
 @contextmanager
@@ -107,7 +102,7 @@ def make_deterministic(seed: int, compute: Compute) -> None:
     torch.set_default_dtype(torch.float64 if compute.precision == "portable" else torch.float32)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
-    # Filling every torch.empty with NaN only serves to find bugs and costs time.
+    # NaN in every torch.empty only serves to find bugs and costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

@@ -59,19 +59,18 @@ def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
 
 
 def _read_table(path: Path, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
-    texts: Sequence[str] = columns[1]
-    label = columns[2]
-    return _usable(path, read_table(path, [*texts, label] if label else texts, numeric=label), columns, normalise)
+    label: str | None = columns[2]
+    table = read_table(path, [*columns[1], *([label] if label else [])], numeric=label)
+    return _usable(path, table, columns, normalise)
 
 
 def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normalise) -> tuple[list[AnyRow], Counts]:
     """The rows with unique ids, without those of an empty text or a wrong label, which may be written `1` or `1.0`."""
-    texts: Sequence[str] = columns[1]
     label, classes = columns[2:]
     table, counts = read
     rows = dict[str, AnyRow]()
     for number, row in table:
-        values = [normalise(row.get(name, "")) for name in texts]
+        values = [normalise(row.get(column, "")) for column in columns[1]]
         found = as_number(row.get(label, "")) if label else None
         if not all(values):
             counts["dropped_empty_text"] += 1
@@ -88,7 +87,7 @@ def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normali
             rows[name] = columns[0](name, *values, None if found is None else int(found))
     if not rows:
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
-        expected = ", ".join(texts) + (f" and {label} from 0 to {classes - 1}" if label else "")
+        expected = ", ".join(columns[1]) + (f" and {label} from 0 to {classes - 1}" if label else "")
         raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); expected rows with {expected}")
     return list(rows.values()), counts
 

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tokenize
-from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
@@ -27,18 +26,15 @@ def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
 
 
-def test_the_lists_name_the_files_that_python_itself_finds() -> None:
-    # The standard library's finder reads the import instructions of the bytecode; only this package is on its path.
-    for path, text in listings().items():
-        finder = ModuleFinder(path=[str(REPOSITORY)])
-        if path.parts[0] == "stages":
-            finder.import_hook("pipeline.stages.__main__")
-        finder.run_script(f"pipeline/{path.with_suffix('.py')}")
-        files = {Path(module.__file__).resolve() for module in finder.modules.values() if module.__file__}
-        assert files
-        files |= {init for file in files for folder in file.parents if (init := folder / "__init__.py").is_file()}
-        expected = {file.relative_to(REPOSITORY).as_posix() for file in files if code(file)}
-        assert {line.split("  ")[1] for line in text.splitlines()} == expected, path
+@pytest.mark.parametrize("stage", ["download", "evaluate_paraphrase", "report", "train_paraphrase"])
+def test_the_lists_name_the_files_that_python_imports(stage: str) -> None:
+    show = "print(*(module.__file__ for name, module in sys.modules.items() if name.startswith('pipeline')), sep='\\n')"
+    script = f"import sys, pipeline.stages.__main__, pipeline.stages.{stage}; {show}"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    files = {Path(line) for line in run.stdout.splitlines() if line != "None"}
+    expected = {file.relative_to(REPOSITORY).as_posix() for file in files if code(file)}
+    listed = {line.split("  ")[1] for line in listings()[Path(f"stages/{stage}.txt")].splitlines()}
+    assert len(expected) > 5 and expected <= listed, sorted(expected - listed)
 
 
 def test_a_list_tells_where_the_code_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,7 +235,7 @@ def test_bad_entries_are_one_line_errors(tmp_path: Path, entry: object, message:
 
 def test_names_of_rows_and_of_nothing(in_project: Path) -> None:
     with pytest.raises(InputError, match="no entry 'other'; it has ensemble, ensemble_weighted"):
-        ensemble.main(["other"])
+        ensemble.main("other")
     choose({"apt": {"members": ["baseline", "mean_pooling"], "weights": "equal"}}, in_project)
     with pytest.raises(InputError, match=r"paraphrase.ensembles.apt: paraphrase.methods has a row of that name"):
-        ensemble.main(["apt"])
+        ensemble.main("apt")

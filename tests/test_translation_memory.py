@@ -1,6 +1,5 @@
 """The translation memory: what is added comes back, the exchange format is exact, and damage is named."""
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.__main__ import main
 from pipeline.augment.memory import COLUMNS, MEMORY, TranslationMemory
-from pipeline.commands import memory as command
 from pipeline.errors import InputError
 
 HEADER = "\t".join(COLUMNS)
@@ -113,10 +112,7 @@ def test_a_file_from_another_editor(memory: TranslationMemory, tmp_path: Path) -
 
 
 def run(*words: str) -> None:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    options = parser.parse_args(words)
-    options.run(options)
+    main(["memory", *words])
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,10 +34,9 @@ def test_every_stage_depends_on_the_list_of_its_code() -> None:
         module = re.match(r"python -m pipeline\.stages (\w+)", stage["cmd"])
         assert module, name
         assert f"code/stages/{module[1]}.txt" in stage["deps"] or name == "code"
-        # Whose rows name an objective depends on its list, too.
-        assert ("code/objectives/${item.objective}.txt" in stage["deps"]) == (
-            "pipeline/config/objective.py" in lists[Path(f"stages/{module[1]}.txt")]
-        )
+        assert Path(f"stages/{module[1]}.txt") in lists, name
+    for name in ("train_paraphrase", "train_first_stage"):  # whose rows name an objective
+        assert "code/objectives/${item.objective}.txt" in STAGES[name]["do"]["deps"]
     assert "code/decoding/${item.decoder}.txt" in STAGES["generate_sonnets"]["do"]["deps"]
 
 

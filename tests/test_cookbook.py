@@ -204,12 +204,12 @@ def test_a_removed_and_a_renamed_row_leave_nothing_behind(project: Copy) -> None
     assert "train_paraphrase@simcse: dvc.lock has it, dvc.yaml has not; run `python -m pipeline tidy`" in findings
 
     # What somebody else wrote there stays.
-    own, changed = project.folder / "predictions/notes.txt", project.folder / "plots/slices/paraphrase/simcse.csv"
+    own, changed = project.folder / "predictions/notes.txt", project.folder / "metrics/paraphrase/simcse.json"
     own.write_text("mine")
     changed.write_text("changed")
     output = project.run("make repro")
     assert "train_paraphrase@lora_r8 is gone: removed models/paraphrase/lora_r8" in output
-    assert "evaluate_paraphrase@simcse is gone: kept plots/slices/paraphrase/simcse.csv, changed" in output
+    assert "evaluate_paraphrase@simcse is gone: kept metrics/paraphrase/simcse.json, changed" in output
     assert project.named("lora_r8") == set() and own.exists()
     assert project.named("simcse") - project.named("simcse_") == {str(changed.relative_to(project.folder))}
     assert "ensemble@ensemble_weighted done" in output  # it reads another folder now

@@ -157,21 +157,20 @@ def test_order_flips_stand_in_the_leaderboard_where_they_were_measured(project: 
 
 
 def test_slice_tables_have_a_line_a_row(project: Path) -> None:
-    overlap, words = tables.slice_tables(["baseline", "ensemble"])
+    dev = {row: dev_predictions()[row] for row in ("baseline", "ensemble")}
+    overlap, words = tables.slice_tables(dev, 0.95)
     assert overlap.header == ["Row", "0.00", "0.17", "0.29", "0.33"]
     assert [row[0] for row in overlap.rows] == ["baseline", "ensemble", "pairs"] and overlap.rows[-1][1:] == ["75"] * 4
     cells = [float(cell) for cell in words.rows[1][1:]]
     assert np.mean(cells) == pytest.approx(read_json(Path("metrics/paraphrase/ensemble.json"))["accuracy"], abs=1e-3)
-    assert tables.slice_tables([]) == tables.ensemble_table({}).rows == []
+    assert tables.slice_tables({}, 0.95) == tables.ensemble_table({}).rows == []
 
 
-def test_slices_of_other_bins_are_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(project / "plots/slices", tmp_path / "plots/slices")
-    monkeypatch.chdir(tmp_path)
-    path = Path("plots/slices/paraphrase/apt.csv")
-    path.write_text(path.read_text().replace("0.166667", "0.266667"))
-    with pytest.raises(InputError, match="apt.csv: other bins than those of baseline"):
-        tables.slice_tables(["baseline", "apt"])
+def test_slices_of_other_pairs_are_refused(project: Path) -> None:
+    dev = dev_predictions()["apt"]
+    other = replace(dev, ids=["another", *dev.ids[1:]])
+    with pytest.raises(InputError, match="paraphrase/dev.csv: other rows than in the dev predictions of apt; run"):
+        tables.slice_tables({"apt": other}, 0.95)
 
 
 def test_calibration_panel_draws_the_row_over_the_baseline(project: Path) -> None:

@@ -126,5 +126,6 @@ def test_a_range_upside_down(tmp_path: Path) -> None:
     params["paraphrase"]["search"]["any"]["lr"] = {"low": 0.0, "high": 1.0, "log": True}
     path = tmp_path / "params.yaml"
     YAML_FILE.dump(params, path)
-    with pytest.raises(InputError, match=r"paraphrase.search.any.lr.*: expected low < high, and low > 0 where log"):
+    wanted = r"paraphrase.search.any.lr.\(range\): expected low < high, and low > 0 where log is true$"
+    with pytest.raises(InputError, match=wanted):
         load_params(path)

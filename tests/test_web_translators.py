@@ -52,7 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.times.append(time.monotonic())
         fault = self.server.always.get(text) or (self.server.faults.pop(0) if self.server.faults else "")
         if fault == "slow":
-            time.sleep(0.5)
+            time.sleep(1.5)
         self.answer(int(fault) if fault.isdigit() else 200, self.body(fault, text.upper()))
 
     do_POST = do_GET
@@ -97,7 +97,7 @@ def name(request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.Mon
     """Each of the services, at the local server."""
     monkeypatch.setitem(google.BASE_URLS, "GOOGLE_TRANSLATE", f"{server.url}/google")
     monkeypatch.setitem(mymemory.BASE_URLS, "MYMEMORY", f"{server.url}/mymemory")
-    monkeypatch.setattr(web, "TIMEOUT", 0.2)
+    monkeypatch.setattr(web, "TIMEOUT", 1.0)
     return request.param
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from deep_translator import GoogleTranslator, LibreTranslator, MyMemoryTranslator, constants
+from deep_translator.base import BaseTranslator
 from deep_translator.exceptions import AuthorizationException
 from tenacity import RetryError, Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -31,8 +32,6 @@ SERVICES = {
     "libre": (constants.LIBRE_LANGUAGES_TO_CODES, 10**9),
     "mymemory": (constants.MY_MEMORY_LANGUAGES_TO_CODES, 500),
 }
-# Through TLS: the address that deep-translator has is unencrypted.
-constants.BASE_URLS["MYMEMORY"] = constants.BASE_URLS["MYMEMORY"].replace("http:", "https:")
 # MyMemory reports its errors as translations, with status 200.
 MYMEMORY_ERRORS = ("MYMEMORY WARNING", "QUERY LENGTH LIMIT", "INVALID LANGUAGE PAIR", "NO QUERY SPECIFIED")
 TAG = re.compile(r"<(!doctype|/?(html|head|body|title|div|span|script|a|p|br|b|i)\b)", re.IGNORECASE)
@@ -104,7 +103,7 @@ class WebTranslator:
         if self.name == "google":
             return GoogleTranslator(source=source, target=target).translate(text)
         if self.name == "mymemory":
-            answer = MyMemoryTranslator(source=source, target=target).translate(text)
+            answer = EncryptedMyMemory(source, target).translate(text)
             return answer and html.unescape(answer)  # it sends &#39; for an apostrophe
         key = os.environ.get(KEY) or "none"  # the client insists on one; servers that need none ignore it
         url = self.params.url.rstrip("/") + "/"
@@ -112,6 +111,15 @@ class WebTranslator:
             return LibreTranslator(source=source, target=target, api_key=key, custom_url=url).translate(text)
         except AuthorizationException:  # its message shows the key
             raise InputError(f"libre: the server refuses the key (403): set the environment variable {KEY}") from None
+
+
+class EncryptedMyMemory(MyMemoryTranslator):
+    """MyMemory through TLS: the address that deep-translator gives it is unencrypted."""
+
+    def __init__(self, source: str, target: str) -> None:
+        super().__init__(source=source, target=target)
+        address = constants.BASE_URLS["MYMEMORY"].replace("http://api.mymemory", "https://api.mymemory")
+        BaseTranslator.__init__(self, address, SERVICES["mymemory"][0], source, target, payload_key="q")
 
 
 def find_code(service: str, language: str) -> str:

@@ -100,6 +100,7 @@ def _launch(processes: int) -> None:
     number, code = next(((number, code) for number, code in enumerate(codes) if code), (0, 0))
     if code < 0:
         name = signal.Signals(-code).name
+        print(file=sys.stderr)  # it may have been in the middle of a progress bar
         raise InputError(f"process {number} of {processes} was ended by {name}; run the same command again to go on")
     if code:
         raise SystemExit(1)  # it has said why

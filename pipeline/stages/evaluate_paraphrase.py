@@ -2,7 +2,7 @@
 
     python -m pipeline.stages evaluate_paraphrase baseline --seed 11711 --bootstrap 2000 --confidence 0.95
 
-Reads the row's predictions and the dev texts; writes paraphrase/<row> under metrics/ and plots/slices/.
+Reads the row's predictions; writes metrics/paraphrase/<row>.json.
 """
 
 from pipeline.config.params import load_params
@@ -11,8 +11,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation import classification
 from pipeline.evaluation.predictions import ENSEMBLES, METRICS, PARAPHRASE, read_any_predictions, read_predictions
 from pipeline.evaluation.reported import against_reported
-from pipeline.files import write_frame, write_json
-from pipeline.text.prepared import PREPARED, read_pairs
+from pipeline.files import write_json
 
 
 def main(*arguments: str) -> None:
@@ -21,10 +20,7 @@ def main(*arguments: str) -> None:
     dev, select = read_predictions(folder / "dev.csv"), read_predictions(folder / "select.csv")
     if dev.probabilities.shape[1] != 2:
         raise InputError(f"{folder / 'dev.csv'}: expected two classes, got {dev.probabilities.shape[1]}")
-    interval, texts = (settings.bootstrap, settings.confidence, settings.seed), PREPARED / "paraphrase/dev.csv"
-    pairs = read_pairs(texts)
-    if [pair.id for pair in pairs] != dev.ids:
-        raise InputError(f"{texts}: other rows than in the dev predictions of {row}; run `dvc repro`")
+    interval = settings.bootstrap, settings.confidence, settings.seed
     metrics = classification.scores(dev, *interval) | classification.binary_scores(dev)
     metrics |= classification.further_scores(dev, select)
     threshold = classification.best_threshold(select.labels, select.probabilities[:, 1])
@@ -39,6 +35,4 @@ def main(*arguments: str) -> None:
         ap_h = read_predictions(folder / "ap_h.csv")
         held_out = classification.scores(ap_h, *interval) | {"recall": classification.binary_scores(ap_h)["recall"]}
         metrics |= {f"ap_h_{name}": value for name, value in held_out.items()}
-    slices = classification.slices(pairs, dev.predicted == dev.labels, settings.confidence)
-    write_frame(classification.SLICES / f"{row}.csv", slices)
     write_json(METRICS / f"paraphrase/{row}.json", metrics)

@@ -75,19 +75,17 @@ class Runner:
         self.repo, self.plan, self.jobs = repo, plan, jobs
         self.folder = Path(repo.tmp_dir, "jobs")
         needs = {name: plan.needs[name] & plan.stale for name in plan.stages if name in plan.stale}
-        self.graph = TopologicalSorter(needs)
-        self.ready: list[str] = []
+        self.graph, self.ready = TopologicalSorter(needs), list[str]()
         self.running: dict[Connection, Job] = {}
         self.times: list[tuple[str, str, float]] = []  # stage, result, seconds
-        self.failed: dict[str, str] = {}
-        self.unwritten: list[Stage] = []
+        self.failed, self.unwritten = dict[str, str](), list[Stage]()
         self.debt = self.cost = 0.0  # seconds that these took, and that writing dvc.lock took the last time
 
     def run(self) -> int:
         """The exit code."""
         self.folder.mkdir(parents=True, exist_ok=True)
         total, begin = len(self.plan.stages), time.monotonic()
-        print(f"{total - len(self.plan.stale)} of {total} stages are up to date, {self.jobs} at once", flush=True)
+        say(f"{total - len(self.plan.stale)} of {total} stages are up to date, {self.jobs} at once")
         note_signals()
         self.graph.prepare()
         while not interrupted.is_set():
@@ -139,10 +137,8 @@ class Runner:
                 del self.running[connection]
                 self.end(job, *message)
         if sys.stdout.isatty():
-            jobs = [
-                f"{stage.addressing} {time.monotonic() - start:.0f} s" for stage, *_, start in self.running.values()
-            ]
-            say(", ".join(jobs)[: os.get_terminal_size().columns - 1], end="")
+            names = ", ".join(stage.addressing for stage, *_ in self.running.values())
+            say(names[: os.get_terminal_size().columns - 1], end="")
 
     def end(self, job: Job, result: str, error: str, found: list[Any]) -> None:
         """Say how a stage ended. What depends on it may start."""

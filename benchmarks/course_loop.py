@@ -181,7 +181,7 @@ def beam_search(
 
 
 def copy_weights(source: nn.Module, target: CourseModel) -> None:
-    """Put a GPT2Classifier's or a GPT2LMHeadModel's weights into the reference, whose products are separate."""
+    """Put a Classifier's or a GPT2LMHeadModel's weights into the reference, whose products are separate."""
     with torch.no_grad():
         gpt2: Any = source.transformer
         score: Any = getattr(source, "score", None)

@@ -34,7 +34,7 @@ from benchmarks.sizes import config
 from benchmarks.training import LENGTH, OBJECTIVES, Enough, InOrder, rows_of
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.training import Compute
-from pipeline.models.classifier import GPT2Classifier
+from pipeline.models.classifier import Classifier, classifier_of
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.text.prepared import PREPARED, Pair, read_pairs, read_poems
 from pipeline.text.prompts import encode_pairs, load_tokenizer
@@ -69,7 +69,7 @@ def training(tokenizer: Tokenizer, rate: float, gpu: str, rounds: int) -> None:
     grouped = batches(sorted(pairs, key=lengths.__getitem__))
     taken = random.Random(1).sample(spread(grouped, TAKEN), TAKEN)
     rows = rows_of(tokenizer, [pair for batch in taken for pair in batch])
-    model = GPT2Classifier(config(SIZE)).train()
+    model = classifier_of(GPT2Config)(config(SIZE)).train()
     plainly = contextlib.nullcontext
     no_graphs = partial(mock.patch, "pipeline.training.loop.StepGraphs", lambda *_: None)
     compiling = partial(mock.patch, "pipeline.training.loop.WORTH_COMPILING", 0)
@@ -105,7 +105,7 @@ def training(tokenizer: Tokenizer, rate: float, gpu: str, rounds: int) -> None:
 
 def evaluation(tokenizer: Tokenizer, gpu: str, rounds: int) -> None:
     pairs = read_pairs(PREPARED / "paraphrase" / "dev.csv")[: GROUPED * BATCH]
-    model = GPT2Classifier(config(SIZE)).eval().to("cuda")
+    model = classifier_of(GPT2Config)(config(SIZE)).eval().to("cuda")
     found = in_turn(
         {
             "course loop, fp32": partial(course_probabilities, tokenizer, pairs[: COURSE * BATCH]),
@@ -220,7 +220,7 @@ class _Clock(TrainerCallback):
 
 
 def ours(
-    start: GPT2Classifier,
+    start: Classifier,
     rows: Rows,
     precision: str,
     patched: Callable[[], contextlib.AbstractContextManager[object]],
@@ -260,7 +260,7 @@ def course_probabilities(tokenizer: Tokenizer, pairs: Sequence[Pair], _: int) ->
     return len(pairs) / (now() - start)
 
 
-def probabilities(model: GPT2Classifier, tokenizer: Tokenizer, pairs: Sequence[Pair], precision: str, _: int) -> float:
+def probabilities(model: Classifier, tokenizer: Tokenizer, pairs: Sequence[Pair], precision: str, _: int) -> float:
     predict(model, encode_pairs(tokenizer, pairs[:BATCH], LENGTH), precision)  # warm
     start = now()
     predict(model, encode_pairs(tokenizer, pairs, LENGTH), precision)

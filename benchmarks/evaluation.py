@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from tokenizers import Tokenizer
+from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 
 from benchmarks import course_loop
 from benchmarks.measure import Measured, interleaved, seconds, spread, write
 from benchmarks.sizes import SIZES, WORDS, config
-from pipeline.models.classifier import GPT2Classifier
+from pipeline.models.classifier import classifier_of
 from pipeline.text.batches import batches_by_length
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
 from pipeline.text.prompts import encode_pairs, load_tokenizer
@@ -90,7 +91,7 @@ def course(size: str, tokenizer: Tokenizer, pairs: Sequence[Pair], _: int) -> fl
 
 def ours(size: str, tokenizer: Tokenizer, pairs: Sequence[Pair], precision: str, _: int) -> float:
     """Pairs a second of this project."""
-    model = GPT2Classifier(config(size))
+    model = classifier_of(GPT2Config)(config(size))
     predict(model, encode_pairs(tokenizer, pairs[:4], course_loop.LENGTH), precision)  # warm
     start = seconds()
     predict(model, encode_pairs(tokenizer, pairs, course_loop.LENGTH), precision)

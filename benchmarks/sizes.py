@@ -8,7 +8,7 @@ VOCABULARY = 50257
 
 
 def config(size: str, dropout: float = 0.1, positions: int = 1024) -> GPT2Config:
-    """A GPT-2 with GPT-2's vocabulary size, and what GPT2Classifier wants to know."""
+    """A GPT-2 with GPT-2's vocabulary size, and what a Classifier wants to know."""
     layers, width, heads = SIZES[size]
     made = GPT2Config(
         vocab_size=VOCABULARY,

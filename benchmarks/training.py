@@ -25,6 +25,7 @@ from unittest import mock
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2ForSequenceClassification
 from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
@@ -35,7 +36,7 @@ from benchmarks.measure import Measured, Work, interleaved, seconds, settings_of
 from benchmarks.sizes import SIZES, WORDS, config
 from pipeline.compute.reproducible import autocast
 from pipeline.config.training import Training
-from pipeline.models.classifier import GPT2Classifier
+from pipeline.models.classifier import classifier_of
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.objectives import cross_entropy, r_drop, symmetric
 from pipeline.text.batches import collate
@@ -146,7 +147,7 @@ def course(size: str, tokenizer: Tokenizer, batches: Sequence[Sequence[Pair]], _
 
 def bare(size: str, rows: Rows, precision: str, steps: int, number: int) -> float:
     """Pairs a second of the bare fast step."""
-    model, settings = GPT2Classifier(config(size)).train(), settings_of(len(rows), steps + 2, BATCH, 1e-4)
+    model, settings = classifier_of(GPT2Config)(config(size)).train(), settings_of(len(rows), steps + 2, BATCH, 1e-4)
     order = InOrder([0] * len(rows), BATCH, number)
     return _rate(bare_steps(model, rows, precision, OBJECTIVES["cross_entropy"], settings, order), steps)
 
@@ -210,7 +211,7 @@ def ours(size: str, rows: Rows, precision: str, objective: str, steps: int, numb
         contextlib.suppress(Enough),
         mock.patch("pipeline.training.loop.ByLength", InOrder),
     ):
-        model = GPT2Classifier(config(size)).train()
+        model = classifier_of(GPT2Config)(config(size)).train()
         settings = settings_of(len(rows), steps + 2, BATCH, 1e-4)
         train(model, rows, clocked, settings, Path(scratch), number, precision)
     return steps * BATCH / (starts[-1] - starts[1])

@@ -23,7 +23,7 @@ from pipeline.models.adapters import add_adapter, load_language_model, prefix_le
 from pipeline.objectives import language_model
 
 TOKENS = 6
-LORA = Lora(kind="lora", r=3, alpha=6, dropout=0.0, targets=["c_attn", "c_proj"], dora=False)
+LORA = Lora(kind="lora", r=3, alpha=6, dropout=0.0, targets=["attention", "output"], dora=False)
 ADAPTERS = [
     Prefix(kind="prefix", tokens=TOKENS, projection=True),
     Prefix(kind="prefix", tokens=TOKENS, projection=False),

@@ -27,7 +27,7 @@ from pipeline.decoding.running import REDRAWS, Limits, sample
 from pipeline.decoding.sampled_mbr import mbr
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json
-from pipeline.models.classifier import GPT2Classifier
+from pipeline.models.classifier import Classifier, classifier_of
 from pipeline.text.batches import batches_by_length, pad
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs
@@ -40,7 +40,7 @@ NO_BREAKS = Limits([0] * VOCABULARY)
 PROMPTS = [[END, *np.random.default_rng(length).integers(1, 40, length - 1).tolist()] for length in (9, 3, 14, 6)]
 
 
-def classifiers(vocabulary: int, positions: int) -> tuple[GPT2Classifier, CourseModel]:
+def classifiers(vocabulary: int, positions: int) -> tuple[Classifier, CourseModel]:
     """The same weights in this project's classifier and in the reference, without dropout."""
     config = GPT2Config(
         vocab_size=vocabulary,
@@ -58,7 +58,7 @@ def classifiers(vocabulary: int, positions: int) -> tuple[GPT2Classifier, Course
     )
     config.num_labels, config.pooling, config.head_dropout, config.freeze_backbone = 2, "last", 0.0, False
     torch.manual_seed(0)
-    ours, course = GPT2Classifier(config).double().train(), CourseModel(config).double().train()
+    ours, course = classifier_of(GPT2Config)(config).double().train(), CourseModel(config).double().train()
     nn.init.normal_(ours.score.weight, std=0.5)
     copy_weights(ours, course)
     return ours, course

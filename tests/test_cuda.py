@@ -48,7 +48,7 @@ def fresh(name: str, backbone: Path) -> Any:  # noqa: ANN401 - one of several cl
         use_fast_dropout(made)
         return made
     if name == "lora":
-        lora = Lora(kind="lora", r=4, alpha=8, dropout=0.1, targets=["c_attn"], dora=False)
+        lora = Lora(kind="lora", r=4, alpha=8, dropout=0.1, targets=["attention"], dora=False)
         made = add_adapter(model_of("cross_entropy", backbone), lora, ["score"])
         use_fast_dropout(made)
         return made

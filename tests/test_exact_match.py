@@ -10,7 +10,7 @@ from tiny import tiny_tokenizer, write_backbone
 from tokenizers import Tokenizer, models, trainers
 
 from pipeline.errors import InputError
-from pipeline.models.classifier import GPT2Classifier, build_classifier, shared_tokens
+from pipeline.models.classifier import Classifier, build_classifier, load_classifier, shared_tokens
 from pipeline.objectives import cross_entropy
 from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair
@@ -70,7 +70,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_backbone(tmp_path_factory.mktemp("models") / "backbone")
 
 
-def built(backbone: Path, template: list[list[int]] | None) -> GPT2Classifier:
+def built(backbone: Path, template: list[list[int]] | None) -> Classifier:
     torch.manual_seed(1)
     return build_classifier(backbone, 2, "mean", 0.0, 0.0, template=template)
 
@@ -94,7 +94,7 @@ def test_it_begins_as_the_plain_classifier_and_the_mark_is_learnt_and_kept(backb
     assert (found - plain).abs()[0].min() > 1e-3  # the first pair shares words
     model.save_pretrained(tmp_path)
     with torch.no_grad():
-        assert torch.equal(GPT2Classifier.from_pretrained(tmp_path, dtype=torch.float32).eval()(*arguments), found)
+        assert torch.equal(load_classifier(tmp_path).eval()(*arguments), found)
 
 
 def test_a_tokenizer_that_joins_words_of_the_prompt_is_refused() -> None:

@@ -90,7 +90,7 @@ def test_each_seed_gives_what_it_gives_alone_even_after_a_kill(tmp_path: Path, m
 def test_the_model_loads_as_its_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str | None) -> None:
     monkeypatch.chdir(tmp_path)
     write_backbone(Path("models/backbone"))
-    set_params(lr=0.01, adapter=adapter, r=adapter and 4, targets=adapter and ["c_attn"])
+    set_params(lr=0.01, adapter=adapter, r=adapter and 4, targets=adapter and ["attention"])
     train_baseline()
     card = Path("models/paraphrase/baseline/README.md").read_text()
     assert f"trained on {len(PROMPTS)} rows" in card and "| select_accuracy |" in card

@@ -65,8 +65,8 @@ def test_there_is_no_circle() -> None:
 def test_the_house_is_small() -> None:
     at_the_top = sorted(path.name for path in (ROOT / "pipeline").glob("*.py"))
     assert len(at_the_top) <= 5, at_the_top
-    assert len(FILES) <= 135
-    assert sum(LINES.values()) <= 11_500
+    assert len(FILES) <= 145
+    assert sum(LINES.values()) <= 13_000
     assert statistics.median(LINES.values()) >= 70
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from pipeline.evaluation.predictions import submission
-from pipeline.models.classifier import GPT2Classifier, Pooling, build_classifier
+from pipeline.models.classifier import Classifier, Pooling, build_classifier, load_classifier
 from pipeline.objectives import cross_entropy, language_model
 from pipeline.text import batches as batches_module
 from pipeline.text.batches import batches_by_length, collate
@@ -26,7 +26,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_backbone(tmp_path_factory.mktemp("models") / "backbone")
 
 
-def classifier(backbone: Path, pooling: Pooling = "last", dropout: float = 0.1, freeze: bool = False) -> GPT2Classifier:
+def classifier(backbone: Path, pooling: Pooling = "last", dropout: float = 0.1, freeze: bool = False) -> Classifier:
     torch.manual_seed(1)
     model = build_classifier(backbone, LABELS, pooling, dropout, head_dropout=0.5, freeze=freeze)
     nn.init.normal_(model.score.weight, std=0.5)
@@ -38,7 +38,7 @@ def prompts(count: int = 9, seed: int = 0) -> list[list[int]]:
     return [[rng.randrange(1, 300) for _ in range(rng.randrange(1, 40))] for _ in range(count)]
 
 
-def logits(model: GPT2Classifier, rows: list[list[int]]) -> Tensor:
+def logits(model: Classifier, rows: list[list[int]]) -> Tensor:
     with torch.no_grad():
         return model(**collate([{"input_ids": row} for row in rows]))
 
@@ -62,7 +62,7 @@ def test_transformers_loads_the_folder_and_gives_the_same_logits(backbone: Path,
 def test_a_saved_classifier_is_the_same_after_loading(backbone: Path, tmp_path: Path, pooling: Pooling) -> None:
     model = classifier(backbone, pooling)
     model.save_pretrained(tmp_path)
-    loaded = GPT2Classifier.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    loaded = load_classifier(tmp_path)
     assert torch.equal(logits(loaded, prompts()), logits(model, prompts()))
 
 
@@ -88,7 +88,7 @@ def test_mean_pooling_is_the_mean_over_the_real_tokens(backbone: Path) -> None:
     torch.testing.assert_close(logits(model, rows).double(), expected, rtol=1e-6, atol=1e-7)
 
 
-def backward(model: GPT2Classifier) -> set[str]:
+def backward(model: Classifier) -> set[str]:
     """The parameters that a training step gives a gradient."""
     batch = collate([{"input_ids": row, "labels": index % LABELS} for index, row in enumerate(prompts())])
     cross_entropy.loss(model.train(), batch, PLAIN)[0].backward()
@@ -106,7 +106,7 @@ def test_a_frozen_backbone_trains_the_head_alone(backbone: Path, tmp_path: Path)
     assert torch.equal(*states)  # no dropout in the backbone
     assert not torch.equal(model(**inputs), model(**inputs))  # dropout in the head
     model.save_pretrained(tmp_path)
-    loaded = GPT2Classifier.from_pretrained(tmp_path).train()
+    loaded = load_classifier(tmp_path).train()
     assert [name for name, value in loaded.named_parameters() if value.requires_grad] == ["score.weight"]
     assert not loaded.transformer.training
 

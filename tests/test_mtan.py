@@ -12,7 +12,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
 from pipeline.models import mtan
 from pipeline.models.backbone import load_weights
-from pipeline.models.mtan import MtanClassifier, build_mtan
+from pipeline.models.mtan import MtanClassifier, build_mtan, load_mtan
 from pipeline.models.trunk import states
 from pipeline.objectives import multitask
 from pipeline.text.batches import collate
@@ -254,7 +254,7 @@ def test_what_was_learnt_is_saved(backbone: Path, tmp_path: Path) -> None:
         model.log_variances += 0.25
     assert model.losses[:2].all() and model.losses[4, 0] == 1
     model.save_pretrained(tmp_path)
-    loaded = MtanClassifier.from_pretrained(tmp_path, dtype=torch.float32)
+    loaded = load_mtan(tmp_path)
     filled = new_model(backbone).float()
     load_weights(filled, tmp_path)
     for other in (loaded, filled):

@@ -17,7 +17,7 @@ from tiny import tiny_tokenizer, write_backbone
 from torch import Tensor
 
 from pipeline.models import classifier as classifier_module
-from pipeline.models.classifier import GPT2Classifier, build_classifier
+from pipeline.models.classifier import Classifier, build_classifier
 from pipeline.objectives import cross_entropy, r_drop, simcse, simcse_joint, simcse_supervised, symmetric
 from pipeline.objectives.terms import info_nce, symmetric_kl
 from pipeline.text.batches import collate
@@ -229,7 +229,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_backbone(tmp_path_factory.mktemp("models") / "backbone")
 
 
-def real_model(backbone: Path, rate: float) -> GPT2Classifier:
+def real_model(backbone: Path, rate: float) -> Classifier:
     torch.manual_seed(1)
     model = build_classifier(backbone, 2, "last", rate, rate).double()
     torch.nn.init.normal_(model.score.weight, std=0.5)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.compute.reproducible import NOTHING, make_deterministic, on_grid, rounded
 from pipeline.config.training import Compute
-from pipeline.models.classifier import GPT2Classifier, build_classifier
+from pipeline.models.classifier import Classifier, build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.training.loop import Rows, train
 
@@ -121,7 +121,7 @@ def test_a_rounding_error_ends_on_the_grid() -> None:
     assert on_grid(torch.tensor([NOTHING / 3, -NOTHING / 3, -1e-17])).tolist() == [0, 0, 0]
 
 
-def trained(backbone: Path, scratch: Path, noise: float) -> tuple[GPT2Classifier, bytes]:
+def trained(backbone: Path, scratch: Path, noise: float) -> tuple[Classifier, bytes]:
     """A classifier after 60 steps whose gradients are wrong by a random share of `noise`, and what is kept of it."""
     generator = torch.Generator().manual_seed(1)
     make_deterministic(1, Compute(precision="portable", threads=1, processes=1))

@@ -13,7 +13,7 @@ from pipeline.compute.processes import gathered, in_processes, rank
 from pipeline.errors import InputError, stage_main
 
 OUT = Path("out.pt")
-LORA = {"adapter": "lora", "r": 3, "targets": ["c_attn", "c_fc"]}
+LORA = {"adapter": "lora", "r": 3, "targets": ["attention", "mlp"]}
 MTAN = {"tasks": ["sst"], "train": "prepared/few"}
 ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, its options, parameters of the row
     "baseline": ("cross_entropy", {"label_smoothing": 0.1}, {"pooling": "mean"}),

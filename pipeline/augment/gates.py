@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.augment import rules
 from pipeline.augment.encoder import Encoder
-from pipeline.augment.hub import folder_digest, hub_commit, load_model, loading, read_outputs
+from pipeline.augment.hub import folder_digest, hub_commit, load_model, read_outputs
 from pipeline.augment.memory import Scorer
 from pipeline.config.augmentation import Meaning, Surface
 from pipeline.config.source import code
@@ -150,21 +150,21 @@ class ParaphraseClassifier(PairModel):
         """The tokenizer and the model, loaded when a score is missing."""
         import torch
 
-        from pipeline.models.classifier import GPT2Classifier
+        from pipeline.models.classifier import load_classifier
         from pipeline.text.prompts import load_tokenizer
 
-        with loading(self.source, "a trained model; delete it and run `dvc repro`"):
-            model = GPT2Classifier.from_pretrained(self.source, use_safetensors=True, dtype=torch.get_default_dtype())
+        model = load_classifier(Path(self.source))
         return load_tokenizer(Path(self.source)), model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """P(yes), 0 to 1, without dropout."""
+        from pipeline.models.decoder import context
         from pipeline.text.prepared import Pair
         from pipeline.text.prompts import encode_pairs
         from pipeline.training.predict import predict
 
         tokenizer, model = self.loaded
-        prompts = encode_pairs(tokenizer, [Pair("", *pair, None) for pair in pairs], model.config.n_positions)
+        prompts = encode_pairs(tokenizer, [Pair("", *pair, None) for pair in pairs], context(model))
         return predict(model, prompts)[:, 1].tolist()
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.augment.hub import load_model
 from pipeline.config.augmentation import Checkpoint, Sampling
@@ -20,8 +19,10 @@ from pipeline.decoding.running import Limits, sample
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.decoding.top_p import top_p
 from pipeline.files import read_json, write_json
+from pipeline.models.backbone import load_backbone
+from pipeline.models.decoder import context
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import CLOZE, end_of_text, load_tokenizer
+from pipeline.text.prompts import CLOZE, begin_of_text, load_tokenizer, plain_ids
 
 BEFORE, BETWEEN, AFTER = CLOZE.split("{}")
 CLOSING = AFTER[0]  # the quotation mark after the second sentence
@@ -46,17 +47,16 @@ class LanguageModel:
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = load_tokenizer(folder)
-        model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.get_default_dtype(), use_safetensors=True)
-        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = load_backbone(folder).to("cuda" if torch.cuda.is_available() else "cpu")
 
     def paraphrase(self, questions: Sequence[str], sampling: Sampling, retry: int, seed: int) -> list[list[str]]:
         """`sampling.candidates` candidates for every question; an empty one was not finished."""
-        room, end = self.model.config.n_positions - sampling.max_new_tokens, end_of_text(self.tokenizer)
-        encoded = self.tokenizer.encode_batch([f"{BEFORE}{question}{BETWEEN}" for question in questions])
+        room, begin = context(self.model) - sampling.max_new_tokens, begin_of_text(self.tokenizer)
+        encoded = plain_ids(self.tokenizer, [f"{BEFORE}{question}{BETWEEN}" for question in questions])
         count, (k, p) = sampling.candidates, widened(sampling, retry)
         written = sample(
             self.model,
-            [[end, *code.ids][-room:] for code in encoded for _ in range(count)],
+            [[begin, *ids][-room:] for ids in encoded for _ in range(count)],
             [stream_seed(seed, question, retry, number) for question in questions for number in range(count)],
             lambda logits, uniforms: top_p(keep_top_k(logits, k), uniforms, p, temperature=1.0),
             Limits([0] * self.tokenizer.get_vocab_size(), new_tokens=sampling.max_new_tokens),  # no lines to count

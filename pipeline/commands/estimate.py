@@ -143,7 +143,7 @@ def measure(params: Params, whole: GPT2Config) -> dict[str, float]:
         return torch.randint(1, config.vocab_size, (rows, tokens)).tolist()
 
     build = partial(build_classifier, BACKBONE, 2, "last", 0.1, 0.1)
-    lora = Lora(kind="lora", r=8, alpha=16, dropout=0.1, targets=["c_attn", "c_proj", "c_fc"], dora=False)
+    lora = Lora(kind="lora", r=8, alpha=16, dropout=0.1, targets=["attention", "output", "mlp"], dora=False)
     loss = partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0))
     trainings: dict[str, tuple[Any, Objective, int, int]] = {
         "full": (build(), loss, size, 32),

@@ -140,7 +140,7 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
         if set(weights) != set(settings.members):
             raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble@{row}`")
         return mixed(np.array([weights[member] for member in settings.members]), found)
-    model, tokenizer = load_classifier(task, row, settings)
+    model, tokenizer = load_row(task, row, settings)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if isinstance(settings, Sentiment):
         prompts = [encode_texts(tokenizer, [text for (text,) in texts], settings.max_length)]
@@ -151,16 +151,15 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
     return np.mean([predict(model, order, params.compute.precision) for order in prompts], axis=0)
 
 
-def load_classifier(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[PreTrainedModel, Tokenizer]":
+def load_row(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[PreTrainedModel, Tokenizer]":
     """A trained row with its tokenizer; an adapter goes on the backbone that the row started from."""
-    import torch
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     from pipeline.compute.reproducible import make_deterministic
     from pipeline.models.backbone import load_weights
-    from pipeline.models.classifier import GPT2Classifier
-    from pipeline.models.mtan import MtanClassifier
+    from pipeline.models.checkpoint import GET_IT_AGAIN, told
+    from pipeline.models.classifier import load_classifier
+    from pipeline.models.mtan import load_mtan
     from pipeline.training.pair_rows import new_classifier
 
     params, folder = load_params(), Path("models", task, row)
@@ -169,19 +168,14 @@ def load_classifier(task: str, row: str, settings: "Sentiment | Paraphrase") -> 
         raise InputError(f"{folder}: no model; {again}")
     make_deterministic(params.seed, params.compute)  # as the training stage computes
     logging.disable_progress_bar()
-    logging.set_verbosity_error()  # else a warning that the backbone under an adapter has no head
     try:
         tokenizer = load_tokenizer(folder)
-        if isinstance(settings, Paraphrase) and settings.adapter:
-            model = cast("PreTrainedModel", new_classifier(Path("models", settings.start), tokenizer, settings))
+        if not (isinstance(settings, Paraphrase) and settings.adapter):
+            mtan = isinstance(settings, Paraphrase) and settings.tasks
+            return (load_mtan(folder) if mtan else load_classifier(folder)), tokenizer
+        model = cast("PreTrainedModel", new_classifier(Path("models", settings.start), tokenizer, settings))
+        with told(str(folder)):
             load_weights(model, folder)
-            return model, tokenizer
-        kind = MtanClassifier if isinstance(settings, Paraphrase) and settings.tasks else GPT2Classifier
-        dtype = torch.get_default_dtype()
-        model, report = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        if report["missing_keys"]:  # transformers would go on with random weights
-            raise ValueError(f"no weights for {min(report['missing_keys'])}")
         return model, tokenizer
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{folder}: cannot be loaded ({reason}); {again}") from None
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix(f'; {GET_IT_AGAIN}')}; {again}") from None

@@ -8,7 +8,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
 from pipeline.compute.reproducible import make_deterministic
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     print(written.text)
 
 
-def load(folder: Path) -> GPT2LMHeadModel:
+def load(folder: Path) -> PreTrainedModel:
     """The model in a folder, ready to write."""
     for needed in [folder, BACKBONE] if (folder / "adapter_config.json").exists() else [folder]:
         if not any(needed.glob("*.safetensors")):

@@ -43,6 +43,15 @@ class Hub(Block):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")  # the commit
 
 
+class Package(Block):
+    """A GGUF file in a distribution of the Python package index."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.]*$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")  # of the wheel
+    file: str = Field(pattern=r"^[^/].*\.gguf$")  # in the wheel
+
+
 class Scratch(Block):
     """A GPT-2 of any size, trained here on the prepared training text."""
 
@@ -85,7 +94,9 @@ class Scratch(Block):
 
 
 class Backbone(Block):
-    source: Literal["hub", "path", "scratch"]  # of models/backbone; the two others are not used
+    source: Literal["hub", "path", "gguf", "package", "scratch"]  # of models/backbone; the others are not used
     hub: Hub
-    path: str
+    path: str  # a folder as `save_pretrained` leaves it
+    gguf: str  # a file
+    package: Package
     scratch: Scratch

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
-from pipeline.config.training import Lora, Training
+from pipeline.config.training import Lora, Target, Training
 from pipeline.errors import InputError
 
 CLASSES = {"sst": 5, "cfimdb": 2, "qqp": 2, "etpc": 2}  # labels of each data set
@@ -62,7 +62,7 @@ class Paraphrase(Training):
     exact_match: bool  # mark the tokens that stand in both sentences
     adapter: Literal["lora", "dora"] | None
     r: int | None = Field(ge=1)  # of the adapter
-    targets: list[Literal["c_attn", "c_proj", "c_fc"]] | None = Field(min_length=1)  # of the adapter
+    targets: list[Target] | None = Field(min_length=1)  # of the adapter
     tasks: Different[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
     seeds: list[Seed]  # further ones, for the spread of a row's scores
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)

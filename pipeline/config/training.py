@@ -38,6 +38,10 @@ class Training(Block):
         return math.ceil(math.ceil(rows / self.batch_size) / self.evaluations_per_epoch)
 
 
+# Weight matrices of every block: queries, keys and values; what mixes the heads' outputs; the MLP.
+Target = Literal["attention", "output", "mlp"]
+
+
 class Lora(Block):
     """Low-rank updates of weight matrices: LoRA (https://arxiv.org/abs/2106.09685), DoRA (https://arxiv.org/abs/2402.09353).
 
@@ -48,7 +52,7 @@ class Lora(Block):
     r: int = Field(ge=1)
     alpha: int = Field(ge=1)
     dropout: float = Field(ge=0, lt=1)  # of the input of A
-    targets: list[Literal["c_attn", "c_proj", "c_fc"]] = Field(min_length=1)  # GPT-2's matrices, in all blocks
+    targets: list[Target] = Field(min_length=1)
     dora: bool  # magnitude and direction apart
 
 

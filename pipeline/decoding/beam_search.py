@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import ban_repeated
@@ -53,7 +53,7 @@ class _Text(NamedTuple):
 
 @torch.inference_mode()
 def beam_search(
-    model: GPT2LMHeadModel, prompts: Sequence[list[int]], options: Beams, limits: Limits
+    model: PreTrainedModel, prompts: Sequence[list[int]], options: Beams, limits: Limits
 ) -> list[list[list[int]]]:
     """The finished texts of each prompt, best first: at least one, which may be empty, at most 2 * beams.
 

@@ -12,7 +12,7 @@ from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsPr
 
 from pipeline.config.sonnet import System
 from pipeline.text.prepared import SONNET_LINES, words_of
-from pipeline.text.prompts import end_of_text
+from pipeline.text.prompts import end_of_text, plain_ids
 
 
 def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tensor:
@@ -54,7 +54,7 @@ class Constraints:
         self.line_break = [token for token in self.breaking if self.pieces[token] == "\n"]
         words = system.no_copy_words
         known = lines() if system.line_length or words else []
-        lengths = [len(code.ids) for code in tokenizer.encode_batch(known)] if system.line_length else []
+        lengths = list(map(len, plain_ids(tokenizer, known))) if system.line_length else []
         self.shortest, self.longest = min(lengths, default=0), max(lengths, default=math.inf)
         self.copying = Copying(known, words, self.pieces) if words else None
 

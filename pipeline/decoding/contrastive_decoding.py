@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import ban_repeated
@@ -36,7 +36,7 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 
 
 def contrastive_decoding(
-    models: tuple[GPT2LMHeadModel, GPT2LMHeadModel], prompts: Sequence[list[int]], options: Options, limits: Limits
+    models: tuple[PreTrainedModel, PreTrainedModel], prompts: Sequence[list[int]], options: Options, limits: Limits
 ) -> list[list[int]]:
     """The new tokens of each prompt, by an expert and its amateur. A banned token is not plausible."""
 

@@ -12,13 +12,14 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch.nn.functional import normalize
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import ban_repeated, penalised
 from pipeline.decoding.running import Limits, Reader, Running
 from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
+from pipeline.models.output import logits
 from pipeline.text.prepared import Poem
 
 
@@ -41,7 +42,7 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 
 @torch.inference_mode()
 def contrastive_search(
-    model: GPT2LMHeadModel, prompts: Sequence[list[int]], options: Options, limits: Limits
+    model: PreTrainedModel, prompts: Sequence[list[int]], options: Options, limits: Limits
 ) -> list[list[int]]:
     """The new tokens of each prompt; see `decode`."""
     texts = Running(prompts, limits, text_length(model), model.config.eos_token_id)
@@ -50,10 +51,10 @@ def contrastive_search(
     reader = Reader(model, texts.so_far())
     states = reader.states()
     while True:
-        logits = limits.allowed(reader.head(states[:, -1]), texts.so_far())
-        logits = penalised(logits, texts.so_far(), options.repetition_penalty)
-        logits = ban_repeated(logits, texts.so_far(), options.no_repeat_ngram)
-        probabilities, tokens = logits.softmax(-1).topk(options.k)
+        allowed = limits.allowed(logits(model, states[:, -1]), texts.so_far())
+        allowed = penalised(allowed, texts.so_far(), options.repetition_penalty)
+        allowed = ban_repeated(allowed, texts.so_far(), options.no_repeat_ngram)
+        probabilities, tokens = allowed.softmax(-1).topk(options.k)
         alpha = options.alpha * (min(1.0, (texts.step + 1) / 128) if options.dynamic_alpha else 1.0)
         real = reader.mask[:, None, -states.shape[1] :]  # without the model's prefix, which has no states here
         siblings = reader.siblings(tokens)

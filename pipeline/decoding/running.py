@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache, DynamicLayer
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.models.adapters import prefix_cache, prefix_length, text_length
+from pipeline.models.decoder import base_of, context
+from pipeline.models.output import logits
 from pipeline.text.prepared import SONNET_LINES
 
 ROWS_PER_BATCH = 256
@@ -63,8 +65,8 @@ class Reader:
     The prompts are padded on the left; `mask` (rows, prefix + tokens), int64, is 0 for padding.
     """
 
-    def __init__(self, model: GPT2LMHeadModel, prompts: Sequence[list[int]]) -> None:
-        self.model, self.head = model, model.lm_head
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[list[int]]) -> None:
+        self.model = model
         rows = [torch.tensor(prompt) for prompt in prompts]
         masks = [torch.ones_like(row) for row in rows]
         self.ids, mask = (pad_sequence(own, True, padding_side="left").to(model.device) for own in (rows, masks))
@@ -74,11 +76,11 @@ class Reader:
         prefix = prefix_cache(model, len(prompts))
         for layer, learnt in zip(self.cache.layers, prefix.layers if prefix else (), strict=prefix is not None):
             layer.update(learnt.keys, learnt.values)
-        self._read = partial(model.transformer, past_key_values=self.cache, use_cache=True)
+        self._read = partial(base_of(model), past_key_values=self.cache, use_cache=True)
 
     def states(self) -> Tensor:
         """Read the tokens that were not read yet: their last hidden states (rows, tokens, width); of padding, noise."""
-        positions = (self.mask.cumsum(1) - 1).clamp(0, self.model.config.n_positions - 1)[:, -self.ids.shape[1] :]
+        positions = (self.mask.cumsum(1) - 1).clamp(0, context(self.model) - 1)[:, -self.ids.shape[1] :]
         return self._read(self.ids, attention_mask=self.mask, position_ids=positions).last_hidden_state
 
     def siblings(self, tokens: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ class Reader:
 
     def logits(self) -> Tensor:
         """The logits (rows, vocabulary) after all tokens."""
-        return self.head(self.states()[:, -1])
+        return logits(self.model, self.states()[:, -1])
 
     def go_on(self, tokens: Tensor, rows: list[int]) -> None:
         """Row i goes on with tokens[i], one or several, after what row rows[i] was; of (rows,) or (rows, tokens)."""
@@ -161,7 +163,7 @@ def in_place(rows: Sequence[int]) -> list[int]:
 
 @torch.inference_mode()
 def decode(
-    models: Sequence[GPT2LMHeadModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
+    models: Sequence[PreTrainedModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
 ) -> list[list[int]]:
     """The new tokens of each prompt, of which none is empty, without the end-of-text token.
 
@@ -183,13 +185,13 @@ def decode(
 
 
 def sample(
-    model: GPT2LMHeadModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
+    model: PreTrainedModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
 ) -> list[list[int]]:
     """Ancestral sampling, as `decode`: `choose` picks each token with numbers of a stream with the text's seed."""
     texts: list[list[int]] = []
     for first in range(0, len(prompts), ROWS_PER_BATCH):
         own = prompts[first : first + ROWS_PER_BATCH]
-        steps = text_length(model) - min(map(len, own))
+        steps = min(text_length(model) - min(map(len, own)), limits.new_tokens or text_length(model))
         streams = [torch.Generator().manual_seed(seed) for seed in seeds[first : first + ROWS_PER_BATCH]]
         numbers = [torch.rand(steps, REDRAWS, generator=stream, dtype=torch.float64) for stream in streams]
         uniforms = torch.stack(numbers).to(model.device)

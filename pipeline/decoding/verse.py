@@ -24,10 +24,10 @@ from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer, Written, stream_seed
 from pipeline.evaluation.metre import RHYME_PAIRS, rhyming_parts, syllables
 from pipeline.models.adapters import text_length
-from pipeline.objectives.terms import negative_log_likelihoods
+from pipeline.models.output import logits, surprisals
 from pipeline.text.batches import pad
 from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Generated, Poem, word_matches
-from pipeline.text.prompts import end_of_text
+from pipeline.text.prompts import begin_of_text, plain_ids
 
 PARTNERS = {second: first for first, second in RHYME_PAIRS}
 Line = tuple[str, str, str]  # what is before its last word, that word and what is behind it
@@ -59,11 +59,11 @@ def verse(writer: Writer, poems: Sequence[Poem], options: Options) -> list[str]:
     """The whole text of each poem; shorter than 14 lines where the model's context ends or no line can be used."""
     critic, context, limits = Critic(writer), text_length(writer.model), writer.limits(options)
     choose = partial(top_p, p=options.top_p, temperature=options.temperature)
-    texts, end = [poem.prompt.split("\n") for poem in poems], end_of_text(writer.tokenizer)
+    texts, begin = [poem.prompt.split("\n") for poem in poems], begin_of_text(writer.tokenizer)
     active = list(range(len(poems)))
     for place in range(GIVEN_LINES, SONNET_LINES):
-        codes = writer.tokenizer.encode_batch(["\n".join([*texts[number], ""]) for number in active])
-        prompts = {number: [end, *code.ids] for number, code in zip(active, codes, strict=True)}
+        codes = plain_ids(writer.tokenizer, ["\n".join([*texts[number], ""]) for number in active])
+        prompts = {number: [begin, *ids] for number, ids in zip(active, codes, strict=True)}
         active = [number for number in active if len(prompts[number]) < context]
         jobs = [(number, draw) for draw in range(options.candidates) for number in active]
         seeds = [stream_seed(writer.seed, poems[number].id, place * options.candidates + draw) for number, draw in jobs]
@@ -105,7 +105,7 @@ class Critic:
         partner = split(poem[PARTNERS[place]]) if place in PARTNERS else None
         wanted = self.rhymes(partner[1]) if partner else []
         starts = [line[0].rstrip() if wanted else "".join(line) for line in lines]
-        tokens = [self.tokenizer.encode(start).ids for start in starts]
+        tokens = plain_ids(self.tokenizer, starts)
         sums, following = self.read(prompt, tokens)
         if wanted:
             scores, places = (found.tolist() for found in following[:, wanted].max(1))
@@ -129,6 +129,6 @@ class Critic:
         reader.go_on(tokens, [0] * len(texts))
         hidden = torch.cat([opening, reader.states()], 1)
         real = torch.arange(tokens.shape[1]) < torch.tensor(lengths)[:, None]
-        losses = negative_log_likelihoods(hidden[:, :-1][real], reader.head.weight, tokens[real]).double()
+        losses = surprisals(self.model, hidden[:, :-1][real], tokens[real]).double()
         last = hidden[range(len(texts)), lengths]
-        return [-own.sum().item() for own in losses.split(lengths)], reader.head(last).log_softmax(-1)
+        return [-own.sum().item() for own in losses.split(lengths)], logits(self.model, last).log_softmax(-1)

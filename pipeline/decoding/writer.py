@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
@@ -23,11 +23,11 @@ from pipeline.decoding.constraints import Constraints, visible
 from pipeline.decoding.running import Limits, sample
 from pipeline.errors import InputError
 from pipeline.models.adapters import text_length
-from pipeline.models.trunk import states
-from pipeline.objectives.terms import negative_log_likelihoods
+from pipeline.models.decoder import base_of, context, states
+from pipeline.models.output import surprisals
 from pipeline.text.batches import batches_by_length, pad, places
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, read_poems
-from pipeline.text.prompts import encode_documents, end_of_text
+from pipeline.text.prompts import begin_of_text, encode_documents, plain_ids
 
 Search = Callable[[Sequence[list[int]]], Sequence[list[list[int]]]]  # prompts -> the texts of each, best first
 
@@ -43,11 +43,11 @@ class Written(NamedTuple):
 class Writer:
     """A system's model, in evaluation mode, and what else its decoder may need."""
 
-    model: GPT2LMHeadModel
+    model: PreTrainedModel
     tokenizer: Tokenizer
     seed: int
     training_lines: Callable[[], Sequence[str]] = list  # the lines that the model was trained on
-    backbone: Callable[[], GPT2LMHeadModel] | None = None  # loads the model that `model` was fine-tuned from
+    backbone: Callable[[], PreTrainedModel] | None = None  # loads the model that `model` was fine-tuned from
 
     @cached_property
     def breaks(self) -> list[int]:  # in each token
@@ -97,9 +97,8 @@ def training_lines(folder: Path) -> list[str]:
 
 
 def encode_prompts(tokenizer: Tokenizer, poems: Sequence[Poem | Generated], context: int) -> list[list[int]]:
-    """The given lines as the model saw them in training: after an end-of-text token, ended by a line break."""
-    codes = tokenizer.encode_batch([poem.prompt + "\n" for poem in poems])
-    prompts = [[end_of_text(tokenizer), *code.ids] for code in codes]
+    """The given lines as the model saw them in training: after the token that begins a text, ended by a line break."""
+    prompts = [[begin_of_text(tokenizer), *ids] for ids in plain_ids(tokenizer, [f"{poem.prompt}\n" for poem in poems])]
     if full := [poem.id for poem, prompt in zip(poems, prompts, strict=True) if len(prompt) >= context]:
         raise InputError(f"sonnet {full[0]}: its three lines fill the model's context of {context} tokens")
     return prompts
@@ -116,14 +115,14 @@ def stream_seed(seed: int, poem: int, draw: int) -> int:
 
 
 @torch.inference_mode()
-def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Generated]) -> list[Generated]:
+def with_nll(model: PreTrainedModel, tokenizer: Tokenizer, poems: Sequence[Generated]) -> list[Generated]:
     """The poems with the mean negative log-likelihood a token of what follows their prompts, under `model`.
 
     Texts are encoded as in training and cut at the model's context; the end-of-text token is not counted.
     """
-    context = model.config.n_positions
-    prompts = encode_prompts(tokenizer, poems, context)
-    documents = encode_documents(tokenizer, [poem.text for poem in poems], context + 1)
+    longest = context(model)
+    prompts = encode_prompts(tokenizer, poems, longest)
+    documents = encode_documents(tokenizer, [poem.text for poem in poems], longest + 1)
 
     def score(batch: Sequence[int]) -> list[float | None]:
         ids = pad([documents[number][:-1] for number in batch])[0].to(model.device)
@@ -131,8 +130,8 @@ def with_nll(model: GPT2LMHeadModel, tokenizer: Tokenizer, poems: Sequence[Gener
         ends = np.array([[len(documents[number]) - 2] for number in batch])
         numbers = np.arange(ids.shape[1])
         predicts = places((numbers >= starts) & (numbers < ends), ids.device)
-        hidden = states(model.transformer, ids)[-1].flatten(0, 1)[predicts]
-        losses = negative_log_likelihoods(hidden, model.lm_head.weight, ids.flatten()[predicts + 1]).double().cpu()
+        hidden = states(base_of(model), ids)[-1].flatten(0, 1)[predicts]
+        losses = surprisals(model, hidden, ids.flatten()[predicts + 1]).double().cpu()
         return [own.mean().item() if len(own) else None for own in losses.split((ends - starts)[:, 0].clip(0).tolist())]
 
     batches = batches_by_length(documents)

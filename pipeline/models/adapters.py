@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import PreTrainedModel
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.training import Lora, Prefix
+from pipeline.models.backbone import load_backbone
+from pipeline.models.decoder import context, matrices
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -32,17 +33,14 @@ def add_adapter(model: PreTrainedModel, adapter: Lora | Prefix, heads: Sequence[
         return get_peft_model(model, prefix)
     lora = LoraConfig(r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, use_dora=adapter.dora)
     lora.task_type, lora.modules_to_save = task, list(heads) or None
-    lora.fan_in_fan_out = True  # GPT-2's Conv1D holds its weights as (in, out)
-    # A pattern, not the list: peft makes that a set, which adapter_config.json would hold in a random order.
-    lora.target_modules = rf".*\.({'|'.join(adapter.targets)})"
+    lora.target_modules, lora.fan_in_fan_out = matrices(model, adapter.targets)
     return get_peft_model(model, lora)
 
 
-def load_language_model(folder: Path, backbone: Path) -> GPT2LMHeadModel | PeftModel:
+def load_language_model(folder: Path, backbone: Path) -> PreTrainedModel | PeftModel:
     """The model in `folder`, on CUDA where there is one. An adapter goes on `backbone`: a LoRA is merged into it."""
     adapted = (folder / "adapter_config.json").exists()
-    model = GPT2LMHeadModel.from_pretrained(backbone if adapted else folder, dtype=torch.get_default_dtype())
-    model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_backbone(backbone if adapted else folder).to("cuda" if torch.cuda.is_available() else "cpu")
     if not adapted:
         return model
     from peft import PeftModel
@@ -51,17 +49,17 @@ def load_language_model(folder: Path, backbone: Path) -> GPT2LMHeadModel | PeftM
     return peft if peft.active_peft_config.is_prompt_learning else peft.merge_and_unload()
 
 
-def prefix_length(model: GPT2LMHeadModel | PeftModel) -> int:
+def prefix_length(model: PreTrainedModel | PeftModel) -> int:
     """Virtual tokens before every text; 0 without a prefix."""
     config = getattr(model, "active_peft_config", None)
     return int(config.num_virtual_tokens) if config and config.is_prompt_learning else 0
 
 
-def text_length(model: GPT2LMHeadModel | PeftModel) -> int:
+def text_length(model: PreTrainedModel | PeftModel) -> int:
     """Tokens of text that fit into the model's context, after its prefix."""
-    return int(model.config.n_positions) - prefix_length(model)
+    return context(model) - prefix_length(model)
 
 
-def prefix_cache(model: GPT2LMHeadModel | PeftModel, rows: int) -> DynamicCache | None:
+def prefix_cache(model: PreTrainedModel | PeftModel, rows: int) -> DynamicCache | None:
     """A cache that holds the prefix `rows` times; None without a prefix."""
     return model.get_prompt(batch_size=rows) if prefix_length(model) else None

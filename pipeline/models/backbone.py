@@ -1,97 +1,56 @@
-"""The backbone, GPT-2 from the hub or from a folder, and the weights of models that are built on it."""
+"""The language model that every row starts from, in models/backbone, and the weights of models that are built on it."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerFast
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
-from transformers.models.gpt2.configuration_gpt2 import GPT2Config
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
-from transformers.utils import logging
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from pipeline.compute.reproducible import as_written
-from pipeline.config.data import Hub
-from pipeline.errors import InputError
-from pipeline.text.prompts import END_OF_TEXT, load_tokenizer
+from pipeline.models.checkpoint import load
+from pipeline.models.decoder import context
+from pipeline.text.prompts import END_OF_TEXT
 
 # The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
 GELU = "gelu_pytorch_tanh"
-DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
-def from_hub(hub: Hub, folder: Path) -> None:
-    """Download a pinned GPT-2 and save it to `folder`."""
-    name, revision, dtype = hub.name, hub.revision, torch.get_default_dtype()
-    try:
-        model = GPT2LMHeadModel.from_pretrained(name, revision=revision, use_safetensors=True, dtype=dtype)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
-        problem = f"cannot load {name} at {revision[:12]} ({str(error).splitlines()[0]})"
-        remedy = "check the network, or set backbone.source to path or scratch"
-        raise InputError(f"params.yaml: backbone.hub: {problem}; {remedy}") from None
-    save(model, tokenizer, folder)
-
-
-def from_path(path: Path, folder: Path) -> None:
-    """Copy a local GPT-2 (config.json, model.safetensors, tokenizer.json) to `folder`."""
-    needed = ("config.json", "model.safetensors", "tokenizer.json")
-    if missing := [name for name in needed if not (path / name).is_file()]:
-        raise InputError(f"params.yaml: backbone.path: {path} has no {', '.join(missing)}; expected a saved GPT-2")
-    load_tokenizer(path)
-    try:
-        model = GPT2LMHeadModel.from_pretrained(path, use_safetensors=True, dtype=torch.get_default_dtype())
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"params.yaml: backbone.path: {path} is not a GPT-2 that can be loaded: {reason}") from None
-    if (tokens := len(tokenizer)) > (known := model.config.vocab_size):
-        problem = f"the tokenizer has {tokens} tokens, the model {known}; they do not belong together"
-        raise InputError(f"params.yaml: backbone.path: {path}: {problem}")
-    save(model, tokenizer, folder)
-
-
-def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write both to `folder`, with one end-of-text token for all purposes."""
-    end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
-    for config in (model.config, model.generation_config):
-        # GPT-2 has no padding token of its own; a config may name another vocabulary's end (50256 by default).
-        config.bos_token_id = config.eos_token_id = config.pad_token_id = end
-    if model.config.activation_function == "gelu_new":
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write both to `folder`: they agree on the tokens that begin and end a text, and padding is the latter."""
+    tokenizer.eos_token = tokenizer.pad_token = tokenizer.eos_token or END_OF_TEXT
+    tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(model.config, name, getattr(tokenizer, name))
+    model.generation_config = GenerationConfig.from_model_config(model.config)  # none of the sampling of others
+    if getattr(model.config, "activation_function", None) == "gelu_new":
         model.config.activation_function = GELU
-    tokenizer.eos_token = tokenizer.bos_token = tokenizer.pad_token = END_OF_TEXT
-    tokenizer.model_max_length = model.config.n_positions
+    tokenizer.model_max_length = context(model)
     save_weights(model, folder)
     tokenizer.save_pretrained(folder)
 
 
-def load_backbone(folder: Path, dropout: float = 0.0) -> GPT2LMHeadModel:
-    """The language model in `folder`, in torch's default type, with this rate of dropout everywhere."""
-    rates = dict.fromkeys(DROPOUTS, dropout)
-    return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.get_default_dtype(), **rates)
+def load_backbone(folder: Path, dropout: float = 0.0, where: str | None = None) -> PreTrainedModel:
+    """The language model in `folder` with this rate of dropout everywhere, in evaluation mode; see `load`."""
+    return load(MODEL_FOR_CAUSAL_LM_MAPPING.__getitem__, folder, where, dropout=dropout)
 
 
-def with_new_parts(kind: type[Model], backbone: Path, dropout: float, **settings: object) -> Model:
-    """A model in training mode whose `transformer` is the backbone's; `settings` go into its config.
+def output_rows(folder: Path, tokens: Sequence[int]) -> Tensor:
+    """The rows (tokens, width) of the output layer of the language model in `folder`."""
+    weight: Tensor = load_backbone(folder).get_output_embeddings().weight
+    return weight[list(tokens)].detach()
 
-    Its other layers are drawn from torch's global generator; what is in no layer is 0.
-    """
-    config = GPT2Config.from_pretrained(backbone)
-    config.update(settings | dict.fromkeys(DROPOUTS, dropout))
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    dtype = torch.get_default_dtype()
-    model, report = kind.from_pretrained(backbone, config=config, dtype=dtype, output_loading_info=True)
-    logging.set_verbosity(verbosity)
-    if missing := sorted(name for name in report["missing_keys"] if name.startswith("transformer.")):
-        raise InputError(f"{backbone}: has no weights for {', '.join(missing[:3])}; run `dvc repro backbone`")
-    for name in report["missing_keys"]:
-        if "." not in name:  # `from_pretrained` leaves it as it finds it in memory
-            torch.nn.init.zeros_(getattr(model, name))
-    return model.train()
+
+def with_new_parts(
+    kind_of: Callable[[type[PretrainedConfig]], type[Model]], backbone: Path, dropout: float, **settings: object
+) -> Model:
+    """A model in training mode on the backbone's blocks; `settings` go into its config, what is new is random."""
+    return load(kind_of, backbone, fresh=True, dropout=dropout, changes=settings).train()
 
 
 def save_weights(model: PreTrainedModel, folder: Path) -> None:

@@ -28,11 +28,11 @@ def model_card(task: str, row: str, settings: Training, rows: int, best: Path) -
 language: en
 library_name: {"peft" if adapted else "transformers"}
 pipeline_tag: {"text-generation" if task == "sonnet" else "text-classification"}
-tags: [gpt2, {task}]
+tags: [{task}]
 ---
 # {task} / {row}
 
-GPT-2 fine-tuned by the pipeline stage `train_{task}@{row}` for {USES[task]}.
+A language model fine-tuned by the pipeline stage `train_{task}@{row}` for {USES[task]}.
 It was trained on {rows:,} rows of the `train` split{data}, and this checkpoint was chosen on the
 `select` split, which was carved out of the training file. {scores}
 
@@ -56,12 +56,15 @@ model = {model}{peft}
 
 
 def _own_class(settings: Training) -> str:
-    """Which class of this project loads what transformers' own classes do not."""
+    """Which function of this project loads what transformers' own classes do not."""
     mean, match = getattr(settings, "pooling", "last") == "mean", getattr(settings, "exact_match", False)
     own = ["pools by the mean over the tokens"] * mean + ["marks the tokens that stand in both sentences"] * match
-    does, name = f"{' and '.join(own)}, which transformers' own class does not do", "classifier.GPT2"
+    does, name = f"{' and '.join(own)}, which transformers' own class does not do", "classifier.load_classifier"
     if getattr(settings, "tasks", None):
-        does, name = "is a multi-task attention network, which transformers' class loads without its heads", "mtan.Mtan"
+        does, name = (
+            "is a multi-task attention network, which transformers' class loads without its heads",
+            "mtan.load_mtan",
+        )
     elif not own:
         return ""
-    return f"\nThis row {does}:\nload it with `pipeline.models.{name}Classifier.from_pretrained`.\n"
+    return f"\nThis row {does}:\nload it with `pipeline.models.{name}(folder)`.\n"

@@ -1,7 +1,7 @@
-"""GPT-2 with a pooled linear head, for sentiment and paraphrase detection.
+"""A causal language model with a pooled linear head, for sentiment and paraphrase detection.
 
-With `pooling = "last"` the parameter names are those of transformers' `GPT2ForSequenceClassification`, which loads such
-a folder as it is and gives the same logits.
+It is transformers' own class for sequence classification of the backbone's architecture: with `pooling = "last"` that
+class, or `AutoModelForSequenceClassification`, loads such a folder and gives the same logits.
 """
 
 from collections.abc import Sequence
@@ -11,32 +11,31 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers.models.gpt2.configuration_gpt2 import GPT2Config
-from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
+from transformers.configuration_utils import PretrainedConfig
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from pipeline.compute.reproducible import full
-from pipeline.models.backbone import with_new_parts
-from pipeline.models.trunk import states
+from pipeline.models.backbone import output_rows, with_new_parts
+from pipeline.models.checkpoint import load
+from pipeline.models.decoder import base_of, states
 
 Pooling = Literal["last", "mean"]
 
 
-class GPT2Classifier(GPT2PreTrainedModel):
+class Classifier(PreTrainedModel):
     """Logits from the last real token, or from the mean over the real tokens, of right-padded input.
 
-    Its config has `pooling`, `head_dropout`, `freeze_backbone` and `exact_match`: null, or the template of the pairs
-    whose `shared_tokens` are marked.
+    A mixin: `classifier_of` puts it before a class of transformers. Its config has `pooling`, `head_dropout`,
+    `freeze_backbone` and `exact_match`: null, or the template of the pairs whose `shared_tokens` are marked.
     """
 
-    def __init__(self, config: GPT2Config) -> None:
-        super().__init__(config)
-        self.transformer = GPT2Model(config)
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config)  # transformers' own, with `score`
         self.head_dropout = nn.Dropout(config.head_dropout)
-        self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
-        self.template = getattr(config, "exact_match", None)  # models saved before there were marks lack the key
+        self.template = config.exact_match
         if self.template:
-            self.exact_match = nn.Parameter(torch.zeros(config.n_embd))
-        self.post_init()
+            self.exact_match = nn.Parameter(torch.zeros(config.hidden_size))
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits (batch, num_labels), in torch's default type.
@@ -50,17 +49,28 @@ class GPT2Classifier(GPT2PreTrainedModel):
         marked = shared_tokens(input_ids, lengths, self.template) if self.template else None
         added = None if marked is None else marked[..., None] * self.exact_match
         if self.config.pooling == "last":
-            return states(self.transformer, input_ids, lengths - 1, added)[-1].squeeze(1)
-        hidden = states(self.transformer, input_ids, added=added)[-1]
+            return states(base_of(self), input_ids, lengths - 1, added)[-1].squeeze(1)
+        hidden = states(base_of(self), input_ids, added=added)[-1]
         real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
         return (hidden * real[..., None]).sum(1) / lengths[:, None]
 
-    def train(self, mode: bool = True) -> "GPT2Classifier":
+    def train(self, mode: bool = True) -> "Classifier":
         """A frozen backbone is a fixed feature extractor: it stays in evaluation mode while the head trains."""
         super().train(mode)
         if self.config.freeze_backbone:  # not in __init__: `from_pretrained` makes every parameter trainable again
-            self.transformer.requires_grad_(False).eval()
+            base_of(self).requires_grad_(False).eval()
         return self
+
+
+def classifier_of(config: type[PretrainedConfig]) -> type[Classifier]:
+    """The classifier of an architecture, by the class of its config."""
+    theirs = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config]
+    return type(theirs.__name__, (Classifier, theirs), {})
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """The classifier that a training stage wrote to `folder`; see `pipeline.models.checkpoint.load`."""
+    return load(classifier_of, folder)
 
 
 def shared_tokens(ids: Tensor, lengths: Tensor, template: Sequence[Sequence[int]]) -> Tensor:
@@ -93,7 +103,7 @@ def build_classifier(
     freeze: bool = False,
     answers: Sequence[int] | None = None,
     template: Sequence[list[int]] | None = None,
-) -> GPT2Classifier:
+) -> Classifier:
     """A classifier with the backbone's weights.
 
     With `answers`, a token id a class, the head begins as the language model's rows of these tokens, so that its logits
@@ -102,7 +112,7 @@ def build_classifier(
     """
     settings: dict[str, object] = {"num_labels": num_labels, "pooling": pooling, "head_dropout": head_dropout}
     settings |= {"freeze_backbone": freeze, "exact_match": template}
-    model = with_new_parts(GPT2Classifier, backbone, dropout, **settings)
+    model = with_new_parts(classifier_of, backbone, dropout, **settings)
     if answers is not None:
-        model.score.weight.data.copy_(model.transformer.wte.weight[list(answers)])
+        model.score.weight.data.copy_(output_rows(backbone, answers))
     return model

@@ -1,4 +1,4 @@
-"""MTAN: attention modules of several tasks on a shared GPT-2 trunk (Liu, Johns & Davison 2019, arXiv:1803.10704).
+"""MTAN: attention modules of several tasks on a shared trunk (Liu, Johns & Davison 2019, arXiv:1803.10704).
 
 The modules branch off the trunk and never write into it. For task k and block i, with u the block's input and p its
 output at the position that the head reads (figure 2 and equations 1 to 3):
@@ -16,13 +16,16 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers.models.gpt2.configuration_gpt2 import GPT2Config
-from transformers.models.gpt2.modeling_gpt2 import GPT2Model, GPT2PreTrainedModel
+from transformers import AutoModel
+from transformers.configuration_utils import PretrainedConfig
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from pipeline.compute.data_parallel import spread
 from pipeline.compute.reproducible import full
 from pipeline.models.backbone import with_new_parts
-from pipeline.models.trunk import states
+from pipeline.models.checkpoint import load
+from pipeline.models.decoder import base_of, states
 
 
 def dense(inputs: int, width: int) -> nn.Sequential:
@@ -45,23 +48,27 @@ class AttentionModule(nn.Module):
         return torch.sigmoid(self.h(self.g(given))) * output
 
 
-class MtanClassifier(GPT2PreTrainedModel):
-    """A classifier for each of `config.tasks`, with `config.classes` classes; `forward` is that of the first task."""
+class MtanClassifier(PreTrainedModel):
+    """A classifier for each of `config.tasks`, with `config.classes` classes; `forward` is that of the first task.
 
-    def __init__(self, config: GPT2Config) -> None:
+    A mixin: `mtan_of` puts it before an architecture's own class of pre-trained models.
+    """
+
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
         self.tasks: list[str] = list(config.tasks)
-        self.transformer = GPT2Model(config)
-        branches = [[AttentionModule(config.n_embd, not block) for block in range(config.n_layer)] for _ in self.tasks]
+        setattr(self, self.base_model_prefix, AutoModel.from_config(config))
+        width, blocks = config.hidden_size, range(config.num_hidden_layers)
+        branches = [[AttentionModule(width, not block) for block in blocks] for _ in self.tasks]
         self.branches = nn.ModuleList(map(nn.ModuleList, branches))
         self.head_dropout = nn.Dropout(config.head_dropout)
-        self.heads = nn.ModuleList(nn.Linear(config.n_embd, classes, bias=False) for classes in config.classes)
+        self.heads = nn.ModuleList(nn.Linear(width, classes, bias=False) for classes in config.classes)
         self.log_variances = nn.Parameter(torch.zeros(len(self.tasks)))
         self.losses = nn.Buffer(torch.zeros(5, len(self.tasks)))  # of dynamic weight averaging
         self.post_init()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (batch, classes), in torch's default type, of the first task; arguments as in GPT2Classifier."""
+        """Logits (batch, classes), in torch's default type, of the first task; arguments as in Classifier."""
         return full(self._task(0, self._read(input_ids, lengths)))
 
     def task_logits(self, input_ids: Tensor, lengths: Tensor, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
@@ -74,7 +81,7 @@ class MtanClassifier(GPT2PreTrainedModel):
 
     def _read(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         """The trunk's states at the last real token, (batch, width) each, before the first block and after each."""
-        *inner, last = states(self.transformer, ids, read=lengths - 1)
+        *inner, last = states(base_of(self), ids, read=lengths - 1)
         rows = torch.arange(len(ids), device=ids.device)
         return [*(layer[rows, lengths - 1] for layer in inner), last.squeeze(1)]
 
@@ -89,4 +96,15 @@ def build_mtan(backbone: Path, tasks: dict[str, int], dropout: float, head_dropo
     """The backbone's weights with fresh attention modules and heads (drawn from torch's global generator)."""
     names, classes = list(tasks), list(tasks.values())  # lists: a saved dictionary loses its order
     settings = {"tasks": names, "classes": classes, "num_labels": classes[0], "head_dropout": head_dropout}
-    return with_new_parts(MtanClassifier, backbone, dropout, **settings)
+    return with_new_parts(mtan_of, backbone, dropout, **settings)
+
+
+def mtan_of(config: type[PretrainedConfig]) -> type[MtanClassifier]:
+    """The attention network of an architecture, by the class of its config."""
+    theirs = next(kind for kind in MODEL_MAPPING[config].__mro__ if kind.__name__.endswith("PreTrainedModel"))
+    return type(MtanClassifier.__name__, (MtanClassifier, theirs), {})
+
+
+def load_mtan(folder: Path) -> MtanClassifier:
+    """What a training stage wrote to `folder`."""
+    return load(mtan_of, folder)

@@ -4,20 +4,20 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.data_parallel import summed
 from pipeline.models.adapters import prefix_cache
-from pipeline.models.trunk import states
-from pipeline.objectives.terms import linear_cross_entropy
+from pipeline.models.decoder import base_of, states
+from pipeline.models.output import summed_cross_entropy
 from pipeline.text.batches import on_host, places
 
 
-def loss(model: GPT2LMHeadModel, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean negative log-likelihood, in nats, of every real token after the first, the end-of-text token included.
 
     Args:
-        model: a GPT2LMHeadModel (`transformer` and `lm_head`), plain or in a peft model.
+        model: a causal language model of transformers, plain or in a peft model.
         batch: `input_ids` (batch, tokens) int64, right-padded with any token; `lengths` (batch,) int64.
 
     The padding is told apart by `lengths`, not by its token: it is the end-of-text token, which must be learnt where it
@@ -28,12 +28,12 @@ def loss(model: GPT2LMHeadModel, batch: dict[str, Any]) -> tuple[Tensor, dict[st
     return total / int((lengths - 1).sum()), {}
 
 
-def _negative_log_likelihood(model: GPT2LMHeadModel, ids: Tensor, lengths: np.ndarray) -> Tensor:
+def _negative_log_likelihood(model: PreTrainedModel, ids: Tensor, lengths: np.ndarray) -> Tensor:
     """The sum, float32, over ids (batch, tokens) of lengths (batch,)."""
     prefix = prefix_cache(model, len(ids))
     if prefix is None:
-        hidden = states(model.transformer, ids)[-1]
+        hidden = states(base_of(model), ids)[-1]
     else:
-        hidden = model.transformer(ids, past_key_values=prefix, use_cache=False).last_hidden_state
+        hidden = base_of(model)(ids, past_key_values=prefix, use_cache=False).last_hidden_state
     predicts = places(np.arange(ids.shape[1]) < lengths[:, None] - 1, ids.device)
-    return linear_cross_entropy(hidden.flatten(0, 1)[predicts], model.lm_head.weight, ids.flatten()[predicts + 1])
+    return summed_cross_entropy(model, hidden.flatten(0, 1)[predicts], ids.flatten()[predicts + 1])

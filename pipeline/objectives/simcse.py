@@ -14,7 +14,7 @@ from pipeline.objectives.terms import info_nce
 from pipeline.text.batches import stack
 
 if TYPE_CHECKING:  # parameters are checked without transformers
-    from pipeline.models.classifier import GPT2Classifier
+    from pipeline.models.classifier import Classifier
 
 VIEWS = ("first",)
 TRAINS_HEAD = False
@@ -27,7 +27,7 @@ class Options(Block):
     text: Literal["question", "prompt"]
 
 
-def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """InfoNCE of the states that the head reads, with the other texts of the batch as negatives; one batch.
 
     Args:

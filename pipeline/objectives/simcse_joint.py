@@ -12,7 +12,7 @@ from pipeline.objectives.terms import symmetric_kl
 from pipeline.text.batches import stack
 
 if TYPE_CHECKING:  # parameters are checked without transformers
-    from pipeline.models.classifier import GPT2Classifier
+    from pipeline.models.classifier import Classifier
 
 VIEWS = ("first",)
 
@@ -25,7 +25,7 @@ class Options(simcse.Options):
     kl_weight: float = Field(ge=0)
 
 
-def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum of the terms; with `kl_weight` the cross-entropy is the mean over two dropout masks.
 
     Args:

@@ -16,7 +16,7 @@ from pipeline.objectives.terms import info_nce
 from pipeline.text.batches import on_host, places, stack
 
 if TYPE_CHECKING:  # parameters are checked without transformers
-    from pipeline.models.classifier import GPT2Classifier
+    from pipeline.models.classifier import Classifier
 
 VIEWS = ("first", "second")
 TRAINS_HEAD = False
@@ -28,7 +28,7 @@ class Options(Block):
     temperature: float = Field(gt=0)
 
 
-def loss(model: "GPT2Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(model: "Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
     """InfoNCE of every first question against all positives and all hard negatives of the batch; one batch.
 
     Args:

@@ -1,15 +1,14 @@
 """Put the language model that every row starts from into models/backbone.
 
-Reads block `backbone` and, with `source: scratch`, data/prepared; writes models/backbone (a `from_pretrained` folder)
+Reads block `backbone` and data/prepared; writes models/backbone (a `from_pretrained` folder)
 and plots/curves/backbone (empty unless it was trained here).
 """
 
-from pathlib import Path
-
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.params import load_params
-from pipeline.models.backbone import from_hub, from_path, save
-from pipeline.text.prepared import PREPARED
+from pipeline.models.backbone import save
+from pipeline.models.pretrained import adopt
+from pipeline.text.prepared import PREPARED, read_pairs, read_poems
 from pipeline.training.pretrain import from_scratch
 from pipeline.training.run import Run
 
@@ -24,7 +23,11 @@ def main() -> None:
     with run.outputs() as folder:
         if trained:
             save(*trained, folder)
-        elif backbone.source == "hub":
-            from_hub(backbone.hub, folder)
         else:
-            from_path(Path(backbone.path), folder)
+            adopt(backbone, held_out(), folder)
+
+
+def held_out() -> list[str]:
+    """Questions and poems that no row is trained on."""
+    pairs, poems = read_pairs(PREPARED / "paraphrase/select.csv"), read_poems(PREPARED / "sonnets/select.jsonl")
+    return [*(pair.sentence1 for pair in pairs), *(poem.text for poem in poems if poem.text)]

@@ -7,7 +7,7 @@ Reads block `adversarial.generator`, models/backbone and data/prepared/paraphras
 import shutil
 from collections.abc import Sequence
 
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.augment.generator import fetch_seq2seq, training_documents
 from pipeline.compute.processes import in_processes, rank
@@ -51,7 +51,7 @@ def select_scores(documents: Sequence[list[int]]) -> Evaluator:
     """An evaluator that gives the mean log-likelihood, in nats a token, of the held-out positive pairs."""
     ordered = sorted(documents, key=len)
 
-    def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
+    def evaluate(model: PreTrainedModel) -> dict[str, float]:
         total, tokens = 0.0, 0
         for start in range(0, len(ordered), SELECT_BATCH):
             batch = collate([{"input_ids": ids} for ids in ordered[start : start + SELECT_BATCH]])

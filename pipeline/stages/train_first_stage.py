@@ -12,6 +12,7 @@ from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import objective_of
 from pipeline.models.backbone import load_backbone, save_weights
+from pipeline.models.decoder import base_of
 from pipeline.text.prompts import copy_tokenizer, load_tokenizer
 from pipeline.training.pair_rows import new_classifier, training_rows
 from pipeline.training.run import BACKBONE, Run
@@ -31,6 +32,6 @@ def main(name: str) -> None:
         return
     with run.outputs() as folder:
         backbone = load_backbone(BACKBONE)
-        backbone.transformer.load_state_dict(model.transformer.state_dict())
+        base_of(backbone).load_state_dict(base_of(model).state_dict())
         save_weights(backbone, folder)
         copy_tokenizer(BACKBONE, folder)

@@ -9,7 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.base import entry
@@ -23,6 +23,7 @@ from pipeline.files import write_text
 from pipeline.models.adapters import add_adapter, text_length
 from pipeline.models.backbone import load_backbone
 from pipeline.models.card import model_card
+from pipeline.models.decoder import context
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Poem, read_poems
@@ -54,7 +55,7 @@ def main(row: str) -> None:
         write_text(folder / "README.md", model_card("sonnet", row, settings, len(documents), kept[0]))
 
 
-def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
+def language_model_of(settings: Sonnet) -> "PreTrainedModel | PeftModel":
     """The backbone, all of it or an adapter on it to be trained."""
     model = load_backbone(BACKBONE, settings.dropout)
     if settings.adapter is None:
@@ -63,7 +64,7 @@ def language_model_of(settings: Sonnet) -> "GPT2LMHeadModel | PeftModel":
     if text_length(peft) < settings.max_length:
         raise InputError(
             f"params.yaml: sonnet.methods: adapter.tokens and max_length {settings.max_length} together exceed the "
-            f"backbone's context of {model.config.n_positions} tokens; lower either"
+            f"backbone's context of {context(model)} tokens; lower either"
         )
     return peft
 
@@ -73,7 +74,7 @@ def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, se
     texts = [full_text(poem) for poem in select]
     rows = encode_documents(tokenizer, texts, settings.max_length)
 
-    def evaluate(model: GPT2LMHeadModel) -> dict[str, float]:
+    def evaluate(model: PreTrainedModel) -> dict[str, float]:
         batch = {name: value.to(model.device) for name, value in collate(Rows(rows)).items()}
         loss, _ = language_model.loss(model, batch)
         writer = Writer(model, tokenizer, seed)

@@ -2,9 +2,9 @@
 
 import itertools
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
@@ -12,7 +12,7 @@ from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.text.prepared import Pair
 
-END_OF_TEXT = "<|endoftext|>"
+END_OF_TEXT = "<|endoftext|>"  # of GPT-2; a tokenizer_config.json may name others
 # The report's prompt without its trailing space, which a byte-level BPE turns into a token of its own.
 CLOZE = 'Is "{}" a paraphrase of "{}"? Answer "yes" or "no":'
 ANSWERS = (" no", " yes")  # the next words after the prompt that stand for class 0 and class 1
@@ -26,18 +26,45 @@ def load_tokenizer(folder: Path, max_length: int = 0) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises nothing narrower
         raise InputError(f"{path}: not a tokenizer that can be loaded: {error}; run `dvc repro backbone`") from None
-    if tokenizer.token_to_id(END_OF_TEXT) is None:
-        raise InputError(f"{path}: the vocabulary has no {END_OF_TEXT}; expected a GPT-2 tokenizer")
-    if max_length and max_length > (positions := read_json(folder / "config.json")["n_positions"]):
-        raise InputError(f"params.yaml: max_length {max_length}: the model in {folder} takes {positions} tokens")
+    if max_length and max_length > (tokens := context_of(read_json(folder / "config.json"))):
+        raise InputError(f"params.yaml: max_length {max_length}: the model in {folder} takes {tokens} tokens")
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    names = read_json(file) if (file := folder / "tokenizer_config.json").is_file() else {}
+    begin, end = (token_name(names.get(key)) for key in ("bos_token", "eos_token"))
+    if tokenizer.token_to_id(end) is None:
+        raise InputError(f"{path}: the vocabulary has no {end}, which would end a text; choose another tokenizer")
+    vars(tokenizer).update(begin=tokenizer.token_to_id(begin), end=tokenizer.token_to_id(end))
     return tokenizer
 
 
+def token_name(named: Any) -> str:  # noqa: ANN401 - of a JSON file
+    """A special token as tokenizer_config.json names it: a string, or a mapping with its content."""
+    return str(named.get("content") if isinstance(named, Mapping) else named or END_OF_TEXT)
+
+
+def context_of(config: Mapping[str, Any]) -> int:
+    """Tokens that a text may have by a config.json, so that each sees all before it, no sliding window in between."""
+    positions: int = config.get("n_positions") or config["max_position_embeddings"]
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    return min(positions, window or positions)
+
+
 def end_of_text(tokenizer: Tokenizer) -> int:
-    """The id of the end-of-text token, which every tokenizer of a model has."""
-    return tokenizer.encode(END_OF_TEXT).ids[0]
+    """The id of the token that ends a text; `load_tokenizer` has set it, a tokenizer made by hand has GPT-2's."""
+    known = vars(tokenizer)
+    return int(known["end"]) if "end" in known else tokenizer.encode(END_OF_TEXT).ids[0]
+
+
+def begin_of_text(tokenizer: Tokenizer) -> int:
+    """The id of the token before a text that is to be continued: that which ends texts, unless there is another."""
+    begin = vars(tokenizer).get("begin")
+    return end_of_text(tokenizer) if begin is None else int(begin)
+
+
+def plain_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts, without the special tokens that some tokenizers put before or after every text."""
+    return [code.ids for code in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
 def copy_tokenizer(backbone: Path, folder: Path) -> None:
@@ -48,8 +75,10 @@ def copy_tokenizer(backbone: Path, folder: Path) -> None:
 
 def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     """The first token of every answer; a vocabulary in which they are the same cannot tell the answers apart."""
-    tokens = [tokenizer.encode(answer).ids[0] for answer in ANSWERS]
-    if tokens[0] == tokens[1]:
+    question = CLOZE.format("?", "?")
+    asked, *answered = plain_ids(tokenizer, [question, *(question + answer for answer in ANSWERS)])
+    tokens = [ids[len(asked)] for ids in answered if ids[: len(asked)] == asked]
+    if len(set(tokens)) < len(ANSWERS):
         problem = "params.yaml: head cloze: the backbone's tokenizer begins ' yes' and ' no' with the same token"
         raise InputError(f"{problem}; use head linear or a larger backbone.scratch.vocab_size")
     return tokens
@@ -57,9 +86,10 @@ def answer_tokens(tokenizer: Tokenizer) -> list[int]:
 
 def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
     """The tokens around the sentences of a prompt, without its quotation marks: those may join a sentence's own."""
-    template = [tokenizer.encode(text).ids for text in ("Is", " a paraphrase of", ' Answer "yes" or "no":')]
+    template = plain_ids(tokenizer, ["Is", " a paraphrase of", ' Answer "yes" or "no":'])
+    ids = tokenizer.encode(question := CLOZE.format("?", "?")).ids
+    template[0][:0] = ids[: len(ids) - len(plain_ids(tokenizer, [question])[0])]  # what begins every text, if anything
     before, between, after = template
-    ids = tokenizer.encode(CLOZE.format("?", "?")).ids
     inside = between in (ids[start : start + len(between)] for start in range(len(ids)))
     if not (ids[: len(before)] == before and inside and ids[-len(after) :] == after):
         raise InputError("params.yaml: exact_match: the backbone's tokenizer joins words of the prompt; use false")
@@ -75,7 +105,7 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -
 
 def _fit_pair(tokenizer: Tokenizer, pair: Pair, max_length: int) -> list[int]:
     """Shorten the longer sentence first until the prompt fits."""
-    first, second = (tokenizer.encode(text).ids for text in (pair.sentence1, pair.sentence2))
+    first, second = plain_ids(tokenizer, [pair.sentence1, pair.sentence2])
     budget = max_length - len(tokenizer.encode(CLOZE.format("", "")).ids)
     while budget >= 2:
         cut_first = first[: max(budget // 2, budget - len(second))]
@@ -95,9 +125,9 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of texts between two end-of-text tokens, at most `max_length`: a text that is cut has no end."""
-    end = end_of_text(tokenizer)
-    return [[end, *code.ids, end][:max_length] for code in tokenizer.encode_batch(list(texts))]
+    """Token ids of texts between the tokens that begin and end one, at most `max_length`: a cut one has no end."""
+    begin, end = begin_of_text(tokenizer), end_of_text(tokenizer)
+    return [[begin, *ids, end][:max_length] for ids in plain_ids(tokenizer, texts)]
 
 
 def pack(documents: Iterable[Sequence[int]], block: int) -> Iterator[list[int]]:

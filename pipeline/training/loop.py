@@ -28,6 +28,7 @@ from pipeline.config.data import Scratch
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 from pipeline.files import naming
+from pipeline.models.decoder import context
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.text.batches import training_batch
@@ -112,7 +113,7 @@ class Loop(Trainer):
         self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
         self.graphs: StepGraphs | None = None
         if self.args.device.type == "cuda" and world() == 1:
-            self.graphs = StepGraphs(self.loss_and_parts, model.parameters(), model.config.n_positions)
+            self.graphs = StepGraphs(self.loss_and_parts, model.parameters(), context(model))
             if arguments.max_steps >= WORTH_COMPILING and not hasattr(model, "peft_config"):
                 use_compiled_blocks(model)  # not with adapters: peft's DoRA cannot be traced
 

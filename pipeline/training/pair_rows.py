@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from pipeline.config.tasks import CLASSES, Paraphrase
 from pipeline.models.adapters import add_adapter
-from pipeline.models.classifier import GPT2Classifier, build_classifier
+from pipeline.models.classifier import Classifier, build_classifier
 from pipeline.models.mtan import MtanClassifier, build_mtan
 from pipeline.text.prepared import PREPARED, read_pairs, read_sentences
 from pipeline.text.prompts import View, answer_tokens, cloze_template, encode_pairs, encode_texts, encode_views
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 
-def new_classifier(
-    start: Path, tokenizer: Tokenizer, settings: Paraphrase
-) -> GPT2Classifier | MtanClassifier | PeftModel:
+def new_classifier(start: Path, tokenizer: Tokenizer, settings: Paraphrase) -> Classifier | MtanClassifier | PeftModel:
     """A fresh classifier of pairs on the backbone in `start`: with an adapter, with other tasks, or plain."""
     dropouts = settings.dropout, settings.head_dropout
     if settings.tasks:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
+from pipeline.models import output as module
 from pipeline.models.output import linear_cross_entropy, negative_log_likelihoods
-from pipeline.objectives import terms as module
 
 
 def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -23,7 +23,8 @@ from pipeline.text.prompts import context_of
 
 ATTENTION, MLP = ("attn", "self_attn", "attention", "self_attention"), ("mlp", "feed_forward")
 # Keys of a config, of architectures that have dropout where GPT-2 has it: after attention and MLP, not only inside.
-RESIDUAL, OTHERS = ("resid_pdrop", "hidden_dropout"), ("embd_pdrop", "attn_pdrop", "attention_dropout")
+RESIDUAL = ("resid_pdrop", "resid_dropout", "hidden_dropout")
+OTHERS = ("embd_pdrop", "embed_dropout", "attn_pdrop", "attention_dropout")
 ROLES = ("attention", "output", "mlp")
 
 

@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
-.PHONY: repro test lint plots profile search compare docs clean
+.PHONY: repro test lint plots profile demo search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS))
@@ -28,6 +28,11 @@ plots: $(VENV)/.installed  ## the page of all DVC plots, which works offline
 profile:  ## make profile NAME=laptop: put a complete parameter file in place
 	@test -f "profiles/$(NAME).yaml" || { echo "usage: make profile NAME=$$(ls profiles | sed 's/.yaml//' | paste -sd'|')"; exit 1; }
 	cp "profiles/$(NAME).yaml" params.yaml
+
+demo: $(VENV)/.installed  ## a pre-trained model on a part of the sample, in the folder demo/: ten pairs and a sonnet
+	@test -d demo || git clone --quiet . demo
+	@cp profiles/demo.yaml demo/params.yaml
+	@cd demo && python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) && python -m pipeline demo
 
 search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
 	@python -m pipeline search $(ROW) $(TRIALS)
@@ -53,4 +58,4 @@ $(VENV)/.params-checked: $(VENV)/.installed params.yaml $(wildcard pipeline/conf
 	@touch $@
 
 clean:  ## delete everything that can be made again
-	rm -rf checkpoints models predictions data/raw data/prepared
+	rm -rf checkpoints demo models predictions data/raw data/prepared

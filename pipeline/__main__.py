@@ -15,6 +15,7 @@ from pipeline.errors import stage_main
 COMMANDS = {
     "predict": "classes of your own texts",
     "sonnet": "a poem from its first three lines",
+    "demo": "what `make demo` has trained",
     "rows": "the rows of all tables, and which are up to date",
     "results": "the results of all rows, as of the last run",
     "compare": "what changed in metrics/ against a commit",

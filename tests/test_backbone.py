@@ -1,21 +1,20 @@
-"""The three sources of the backbone: each ends in a folder that transformers loads, or in one clear line."""
+"""The sources `path` and `scratch` of the backbone: a folder that transformers loads, or one clear line."""
 
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from huggingface_hub import constants
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_project import REPOSITORY
-from tiny import END, TEXT, tiny_model, tiny_tokenizer, write_backbone, write_prepared
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from test_checkpoints import adopted, change_json, gpt2, same_logits, write
+from tiny import END, TEXT, write_backbone, write_prepared
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from pipeline.config.data import Hub, Scratch
-from pipeline.errors import InputError, one_line
-from pipeline.models.backbone import from_hub, from_path, save
+from pipeline.config.data import Scratch
+from pipeline.errors import InputError
+from pipeline.models.backbone import save
 from pipeline.text.prompts import copy_tokenizer, end_of_text, load_tokenizer
 from pipeline.training.pretrain import corpus_texts, from_scratch, train_tokenizer
 from pipeline.training.run import Run
@@ -44,12 +43,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_prepared(tmp_path_factory.mktemp("data") / "prepared")
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    return write_backbone(tmp_path / "mine")
-
-
-def check_folder(folder: Path) -> GPT2LMHeadModel:
+def check_folder(folder: Path) -> PreTrainedModel:
     """The folder is one that users and later stages can load."""
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     end = tokenizer.convert_tokens_to_ids(END)
@@ -75,66 +69,29 @@ def test_prompts_that_the_model_has_no_positions_for_are_refused(tmp_path: Path)
 def problem(function: Callable[[], None]) -> str:
     with pytest.raises(InputError) as caught:
         function()
-    return one_line(caught.value)
+    return str(caught.value)
 
 
-def test_a_local_folder_is_copied(saved: Path, tmp_path: Path) -> None:
-    from_path(saved, tmp_path / "out")
-    copy, original = check_folder(tmp_path / "out"), GPT2LMHeadModel.from_pretrained(saved)
-    for name, value in original.state_dict().items():
-        assert torch.equal(value, copy.state_dict()[name]), name
+@pytest.mark.parametrize(("named", "end"), [(END, None), (None, 50256), (None, 0)])
+def test_a_local_folder_is_adopted(tmp_path: Path, named: str | None, end: int | None) -> None:
+    """The end of a text is the tokenizer's, whatever config.json says: 50256 stands there for want of another."""
+    folder = write(gpt2(), tmp_path / "mine")
+    change_json(folder / "config.json", bos_token_id=end, eos_token_id=end)
+    change_json(folder / "tokenizer_config.json", eos_token=named)
+    adopted(folder, tmp_path / "out")
+    same_logits(check_folder(tmp_path / "out"), gpt2())
 
 
-@pytest.mark.parametrize("missing", [FILES[:1], FILES[1:2], FILES[2:], FILES])
-def test_missing_files_are_named(saved: Path, tmp_path: Path, missing: tuple[str, ...]) -> None:
-    for name in missing:
-        (saved / name).unlink()
-    message = problem(lambda: from_path(saved, tmp_path / "out"))
-    assert message == f"params.yaml: backbone.path: {saved} has no {', '.join(missing)}; expected a saved GPT-2"
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_broken_file_is_one_line(saved: Path, tmp_path: Path, name: str) -> None:
-    (saved / name).write_text("not what it should be")
-    message = problem(lambda: from_path(saved, tmp_path / "out"))
-    assert str(saved) in message and "that can be loaded: " in message
-
-
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    assert "nowhere has no config.json" in problem(lambda: from_path(tmp_path / "nowhere", tmp_path / "out"))
-
-
-def test_a_tokenizer_without_an_end_of_text_token(saved: Path, tmp_path: Path) -> None:
-    text = (saved / "tokenizer.json").read_text(encoding="utf-8")
-    (saved / "tokenizer.json").write_text(text.replace(END, "[end]"), encoding="utf-8")
-    assert f"no {END}" in problem(lambda: from_path(saved, tmp_path / "out"))
-
-
-def test_a_model_whose_config_names_another_end_token(tmp_path: Path) -> None:
-    # GPT2Config's own default is 50256, whatever the vocabulary: the tokenizer knows better.
-    tokenizer = tiny_tokenizer()
-    config = GPT2Config(vocab_size=tokenizer.get_vocab_size(), n_positions=64, n_embd=16, n_layer=1, n_head=2)
-    GPT2LMHeadModel(config).save_pretrained(tmp_path / "mine")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path / "mine")
-    from_path(tmp_path / "mine", tmp_path / "out")
-    check_folder(tmp_path / "out")
-
-
-def test_a_tokenizer_of_a_larger_model(saved: Path, tmp_path: Path) -> None:
-    train_tokenizer(TEXT * 3, 500).save(str(saved / "tokenizer.json"))
-    tiny_model(300, end=0).save_pretrained(saved)
-    assert "backbone.path" in problem(lambda: from_path(saved, tmp_path / "out"))
-
-
-def test_no_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    hub = Hub(name="nobody/no-such-model", revision="0" * 40)
-    message = problem(lambda: from_hub(hub, tmp_path / "out"))
-    assert message.startswith("params.yaml: backbone.hub: cannot load nobody/no-such-model at 000000000000 (")
-    assert message.endswith("check the network, or set backbone.source to path or scratch")
-    assert not (tmp_path / "out").exists()
+def test_an_end_of_text_of_another_name(tmp_path: Path) -> None:
+    folder = write(gpt2(), tmp_path / "mine")
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (folder / "tokenizer.json").write_text(text.replace(END, "[end]"), encoding="utf-8")
+    change_json(folder / "tokenizer_config.json", eos_token=None)
+    adopted(folder, out := tmp_path / "out")
+    assert AutoTokenizer.from_pretrained(out).eos_token == "[end]" and end_of_text(load_tokenizer(out)) == 0
+    change_json(folder / "config.json", eos_token_id=None)
+    message = problem(lambda: adopted(folder, tmp_path / "none"))
+    assert message.endswith("its tokenizer has no token that ends a text (eos_token); name one there")
 
 
 def run_in(folder: Path, settings: Scratch, monkeypatch: pytest.MonkeyPatch) -> Run:

@@ -76,6 +76,20 @@ def test_copying_by_hand() -> None:
     assert scores["distinct_1"] == pytest.approx(5 / 6)
 
 
+def test_runs_shared_with_the_real_poem_and_with_another_by_hand() -> None:
+    real = {
+        1: Poem(1, "First", "First\nNow is the winter of our discontent"),
+        2: Poem(2, "Second", "Second\nAll that glisters"),
+    }
+    draws = {
+        0: [Generated(1, 0, "First", "First\nnow is the SUMMER, all that"), Generated(2, 0, "Second", "Second\nzzz")]
+    }
+    found = generation.shared_with_real(draws, real)
+    assert found == {"longest_shared_with_real": 1.5, "longest_shared_with_another": 1.0}
+    prompt = {0: [Generated(number, 0, real[number].prompt, f"{real[number].prompt}\nFirst Second") for number in real]}
+    assert set(generation.shared_with_real(prompt, real).values()) == {0.0}  # the given lines do not count
+
+
 def test_a_poem_without_new_lines_is_scored() -> None:
     scores = generation.text_scores({0: [poem("")]}, Copying([REAL]))
     assert scores["copied_line_share"] == scores["distinct_2"] == scores["longest_shared_words"] == 0

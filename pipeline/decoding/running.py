@@ -77,21 +77,33 @@ class Reader:
         for layer, learnt in zip(self.cache.layers, prefix.layers if prefix else (), strict=prefix is not None):
             layer.update(learnt.keys, learnt.values)
         self._read = partial(base_of(model), past_key_values=self.cache, use_cache=True)
+        # In transformers' own masks padding fills sliding windows; and of what sees nothing, as padding does, "eager"
+        # attention makes NaN in float64: to its softmax, in float32, the mask's lowest number is infinite.
+        config = model.config
+        self.own_mask = bool(getattr(config, "sliding_window", None)) or config._attn_implementation == "eager"
 
     def states(self) -> Tensor:
         """Read the tokens that were not read yet: their last hidden states (rows, tokens, width); of padding, noise."""
         positions = (self.mask.cumsum(1) - 1).clamp(0, context(self.model) - 1)[:, -self.ids.shape[1] :]
-        return self._read(self.ids, attention_mask=self.mask, position_ids=positions).last_hidden_state
+        mask = self.mask
+        if self.own_mask:
+            tokens = torch.arange(mask.shape[1], device=mask.device)
+            before = tokens <= tokens[-self.ids.shape[1] :, None]
+            mask = self._bias(before & mask.bool()[:, None, None])
+        return self._read(self.ids, attention_mask=mask, position_ids=positions).last_hidden_state
 
     def siblings(self, tokens: Tensor) -> Tensor:
         """Hidden states (rows, k, width) of k next tokens (rows, k), blind to each other; `keep_sibling` comes next."""
         rows, k = tokens.shape
         past = self.mask.bool()[:, None].expand(rows, k, -1)
         itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
-        seen = torch.cat([past, itself], 2)[:, None]
-        bias = (~seen).to(self.model.dtype) * torch.finfo(self.model.dtype).min
+        bias = self._bias(torch.cat([past, itself], 2)[:, None])
         positions = self.mask.sum(1, keepdim=True).expand(rows, k)
         return self._read(tokens, attention_mask=bias, position_ids=positions).last_hidden_state
+
+    def _bias(self, seen: Tensor) -> Tensor:
+        """What attention adds to its scores: 0 where a token is seen, elsewhere float32's lowest number."""
+        return (~seen).to(self.model.dtype) * torch.finfo(torch.float32).min
 
     def keep_sibling(self, best: Tensor, count: int) -> None:
         """Of the last `count` tokens of each row only the one at `best` (rows,) stays in the cache."""

@@ -125,6 +125,20 @@ class Copying:
             yield end - start
 
 
+def shared_with_real(draws: Draws, real: Mapping[int, Poem]) -> dict[str, float]:
+    """Words in the longest run that a completion shares with the real one, and with that of the next poem: means.
+
+    If the first is the longer one, the model may have read the dev poems before, as a pre-trained one can.
+    """
+    ids = sorted(real)
+    ends = {number: Copying([Poem(number, "", tail(real[number]))]) for number in ids}
+    other = dict(zip(ids, [*ids[1:], ids[0]], strict=True))
+    poems = [poem for members in draws.values() for poem in members]
+    own = [ends[poem.id].longest_shared(poem.completion) for poem in poems]
+    next_one = [ends[other[poem.id]].longest_shared(poem.completion) for poem in poems]
+    return {"longest_shared_with_real": float(np.mean(own)), "longest_shared_with_another": float(np.mean(next_one))}
+
+
 def text_scores(draws: Draws, copying: Copying) -> dict[str, float]:
     """Length, variety, copying, perplexity (of the mean log-likelihood): means over poems, of distinct-n over draws."""
     poems = [poem for members in draws.values() for poem in members]

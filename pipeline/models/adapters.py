@@ -11,8 +11,9 @@ from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.training import Lora, Prefix
+from pipeline.errors import InputError
 from pipeline.models.backbone import load_backbone
-from pipeline.models.decoder import context, matrices
+from pipeline.models.decoder import base_of, context, matrices
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -30,11 +31,23 @@ def add_adapter(model: PreTrainedModel, adapter: Lora | Prefix, heads: Sequence[
     if isinstance(adapter, Prefix):
         prefix = PrefixTuningConfig(task_type=task, num_virtual_tokens=adapter.tokens)
         prefix.prefix_projection = adapter.projection
-        return get_peft_model(model, prefix)
+        peft = get_peft_model(model, prefix)
+        check_prefix(peft)
+        return peft
     lora = LoraConfig(r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, use_dora=adapter.dora)
     lora.task_type, lora.modules_to_save = task, list(heads) or None
     lora.target_modules, lora.fan_in_fan_out = matrices(model, adapter.targets)
     return get_peft_model(model, lora)
+
+
+@torch.inference_mode()
+def check_prefix(model: PeftModel) -> None:
+    """Refuse a prefix whose keys have not the heads and the width of the model's own, as that of multi-query Falcon."""
+    own = base_of(model)(torch.zeros(1, 1, dtype=torch.int64, device=model.device), use_cache=True).past_key_values
+    for learnt, layer in zip(model.get_prompt(batch_size=1).layers, own.layers, strict=True):
+        if learnt.keys[:, :, 0].shape != layer.keys[:, :, 0].shape:
+            kind = model.config.model_type
+            raise InputError(f"params.yaml: adapter: peft has no prefix for a model of the type {kind!r}; use lora")
 
 
 def load_language_model(folder: Path, backbone: Path) -> PreTrainedModel | PeftModel:

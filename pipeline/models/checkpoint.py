@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import AutoConfig
 from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
@@ -22,7 +24,7 @@ from pipeline.errors import InputError
 from pipeline.models.decoder import add_dropout, dropout_rates
 
 WEIGHTS, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin"
-WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DataParallel put before the names of weights
+WRAPPERS = r"_orig_mod\.|module\."  # what torch.compile and DataParallel put before the names of weights
 GET_IT_AGAIN = "get it again"
 LFS = b"version https://git-lfs"
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -48,19 +50,24 @@ def load(
     """
     where = where or str(folder)
     raw, files = _raw_config(folder, where), _weight_files(folder, where)
-    with _quietly(), told(where):
+    with told(where):
         config = AutoConfig.from_pretrained(folder)
         config.update({**(changes or {}), **({} if dropout is None else dropout_rates(config, dropout))})
         try:
             kind = kind_of(type(config))
         except KeyError:
-            raise InputError(f"{where}: a model of the type {raw.get('model_type')!r} cannot do this") from None
-        renamed = _mended_names(files, kind.base_model_prefix, where)
+            problem = f"a model of the type {raw.get('model_type')!r} cannot do this; choose another"
+            raise InputError(f"{where}: {problem}") from None
+        weights = _weights(files, kind.base_model_prefix, where)  # `save_pretrained` would undo a `key_mapping`
         model, report = kind.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=torch.get_default_dtype(),
-            output_loading_info=True, ignore_mismatched_sizes=True, key_mapping=renamed or None,
+            None, config=config, state_dict=weights, dtype=torch.get_default_dtype(),
+            output_loading_info=True, ignore_mismatched_sizes=True,
         )  # fmt: skip
-    _check(report, kind.base_model_prefix, fresh, where)
+        model.name_or_path = str(folder)  # which peft writes into an adapter
+    check(report, kind.base_model_prefix, fresh, where)
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not model.get_input_embeddings().weight:
+        model.config.tie_word_embeddings = False  # else `resize_token_embeddings` would tie them
     for name in report["missing_keys"]:
         if "." not in name:  # `from_pretrained` leaves it as it finds it in memory
             torch.nn.init.zeros_(getattr(model, name))
@@ -71,7 +78,7 @@ def load(
     return model.eval()
 
 
-def _check(report: Mapping[str, Any], base: str, fresh: bool, where: str) -> None:
+def check(report: Mapping[str, Any], base: str, fresh: bool, where: str) -> None:
     """Refuse a model of which weights are missing, have other sizes or belong to layers that config.json has not."""
     if sizes := {name: shapes for name, *shapes in report["mismatched_keys"]}:
         name, (there, here) = min(sizes.items())
@@ -93,12 +100,13 @@ def _raw_config(folder: Path, where: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{where}: has no config.json; expected a model saved by `save_pretrained`") from None
     except ValueError as error:
-        problem = "is a pointer of git-LFS; run `git lfs pull` there" if _is_pointer(path) else f"is not JSON ({error})"
-        raise InputError(f"{where}: config.json {problem}") from None
+        pointer, broken = "is a pointer of git-LFS; run `git lfs pull` there", f"is not JSON ({error}); {GET_IT_AGAIN}"
+        raise InputError(f"{where}: config.json {pointer if _is_pointer(path) else broken}") from None
     if not isinstance(config, dict):
         raise InputError(f"{where}: config.json holds no mapping; expected a model saved by `save_pretrained`")
     if "auto_map" in config:
-        raise InputError(f"{where}: wants to run code of its own (auto_map in config.json), which is never done here")
+        problem = "wants to run code of its own (auto_map in config.json), which is never done; choose another"
+        raise InputError(f"{where}: {problem}")
     if "quantization_config" in config:
         raise InputError(f"{where}: its weights are quantised (quantization_config in config.json); get the full ones")
     if 0 in (config.get("n_layer"), config.get("num_hidden_layers")):
@@ -107,11 +115,11 @@ def _raw_config(folder: Path, where: str) -> dict[str, Any]:
 
 
 def _weight_files(folder: Path, where: str) -> list[Path]:
-    """The folder's safetensors, all of them there."""
+    """The folder's safetensors, all of them there: one, or those that the index names."""
     names = [WEIGHTS]
-    if (index := folder / INDEX).is_file():
+    if (index := folder / INDEX).is_file() and not (folder / WEIGHTS).is_file():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{where}: {INDEX} cannot be read ({error}); {GET_IT_AGAIN}") from None
     for name in names:
@@ -131,46 +139,33 @@ def _is_pointer(file: Path) -> bool:
         return content.read(len(LFS)) == LFS
 
 
-def _mended_names(files: list[Path], base: str, where: str) -> dict[str, str]:
-    """Patterns of what tools have put before the names of weights, with what they become; empty if there is nothing."""
-    names: set[str] = set()
+def _weights(files: list[Path], base: str, where: str) -> dict[str, Tensor]:
+    """The weights in all files, without what tools have put before their names."""
+    found: dict[str, Tensor] = {}
     for file in files:
         try:
-            with safe_open(file, "pt") as weights:
-                names |= set(weights.keys())
+            found |= load_file(file)
         except (SafetensorError, OSError) as error:
             raise InputError(f"{where}: {file.name} is cut off or broken ({error}); {GET_IT_AGAIN}") from None
-    wrapped = [wrapper for wrapper in WRAPPERS if any(name.startswith(wrapper) for name in names)]
-    patterns = {"^" + re.escape(wrapper): "" for wrapper in wrapped}
-    doubled = f"{base}.{base}."
-    if any(doubled in name for name in names):
-        patterns["^" + re.escape(doubled)] = f"{base}."
-        wrapped.append(doubled)
-    if wrapped:
-        print(f"{where}: the names of its weights begin with {', '.join(wrapped)}, which is mended", flush=True)
-    return patterns
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without transformers' warnings about weights: `_check` reads its report."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
+    mended = {re.sub(rf"^({WRAPPERS})*({base}\.(?={base}\.))*", "", name): weight for name, weight in found.items()}
+    if changed := sorted(found.keys() - mended.keys()):
+        print(f"{where}: what tools have put before the names of its weights is taken off: {changed[0]}", flush=True)
+    return mended
 
 
 @contextmanager
 def told(where: str) -> Iterator[None]:
-    """Turn whatever transformers raises for a model that is not whole or not that kind into one line."""
+    """Without transformers' warnings; whatever it raises for a model that is not whole or not that kind is one line."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # `check` reads its report
     try:
         yield
     except InputError:
         raise
-    except (OSError, LookupError, TypeError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+    except Exception as error:  # the libraries raise nothing narrower
         if isinstance(error, OSError) and error.errno:  # of the disk
             raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
         raise InputError(f"{where}: cannot be loaded ({reason}); {GET_IT_AGAIN}") from None
+    finally:
+        logging.set_verbosity(verbosity)

@@ -16,12 +16,14 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 from transformers.pytorch_utils import Conv1D
 
+from pipeline.errors import InputError
 from pipeline.models import trunk
 from pipeline.models.dropout import dropout
 from pipeline.models.output import logits
 from pipeline.text.prompts import context_of
 
 ATTENTION, MLP = ("attn", "self_attn", "attention", "self_attention"), ("mlp", "feed_forward")
+MIXES = {"c_proj", "o_proj", "out_proj", "dense"}  # what an attention calls the matrix that mixes its heads
 # Keys of a config, of architectures that have dropout where GPT-2 has it: after attention and MLP, not only inside.
 RESIDUAL = ("resid_pdrop", "resid_dropout", "hidden_dropout")
 OTHERS = ("embd_pdrop", "embed_dropout", "attn_pdrop", "attention_dropout")
@@ -30,7 +32,8 @@ ROLES = ("attention", "output", "mlp")
 
 def base_of(model: PreTrainedModel) -> PreTrainedModel:
     """The model without its head; of a peft model, the one below the adapter."""
-    return cast(PreTrainedModel, getattr(model, model.base_model_prefix))
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return cast(PreTrainedModel, getattr(whole, whole.base_model_prefix))
 
 
 def context(model: PreTrainedModel) -> int:
@@ -56,6 +59,10 @@ def states(base: PreTrainedModel, ids: Tensor, read: Tensor | None = None, added
     """
     if isinstance(base, GPT2Model):
         return trunk.states(base, ids, read, added)
+    # On the CPU the backward pass of SDPA takes three times that of plain products.
+    attention = "eager" if torch.is_grad_enabled() and not ids.is_cuda else "sdpa"
+    if base._supports_sdpa and base.config._attn_implementation != attention:
+        base.set_attn_implementation(attention)
     embedded = base.get_input_embeddings()(ids)
     embedded = embedded if added is None else embedded + added
     found = list(base(inputs_embeds=embedded, output_hidden_states=True, use_cache=False).hidden_states)
@@ -102,27 +109,45 @@ def matrices(model: PreTrainedModel, roles: Sequence[str]) -> tuple[str, bool]:
         prefix = next(name for name, module in first.named_children() if module is part)
         names[role] = [f"{prefix}.{name}" for name, module in part.named_modules() if isinstance(module, kinds)]
         transposed |= any(isinstance(module, Conv1D) for module in part.modules())
-    names["output"] = [names["attention"].pop()]
+    names["output"] = [name for name in names["attention"] if not MIXES.isdisjoint(name.split("."))]
+    names["attention"] = [name for name in names["attention"] if name not in names["output"]]
+    if empty := [role for role in roles if not names[role]]:
+        problem = f"a model of the type {model.config.model_type!r} has no such matrices; leave it out"
+        raise InputError(f"params.yaml: targets: {empty[0]}: {problem}")
     wanted = "|".join(re.escape(name) for role in ROLES if role in roles for name in names[role])
     return rf".*\.\d+\.({wanted})", transposed
 
 
-@torch.inference_mode()
 def probe(model: PreTrainedModel) -> str | None:
-    """What makes a causal language model, in evaluation mode, one that this project cannot work with; None if nothing.
-
-    It reads a few tokens: `logits` and `states` must be the model's own, and no token may see a later one.
-    """
+    """Why this project cannot work with a causal language model, given in evaluation mode; None if it can."""
     try:
-        matrices(model, ROLES)
-    except (StopIteration, IndexError):
+        for block in blocks_of(base_of(model)):
+            part_of(block, ATTENTION), part_of(block, MLP)
+    except (StopIteration, AttributeError):
         return "its blocks are not of an attention and an MLP"
-    ids = torch.arange(24, device=model.device)[None] % model.config.vocab_size
-    expected = model(ids).logits
+    try:
+        ids = torch.arange(min(24, context(model)), device=model.device)[None] % model.config.vocab_size
+    except KeyError:
+        return "its config.json does not say how many tokens it takes (max_position_embeddings)"
+    try:
+        return _misfit(model, ids)
+    except Exception as error:  # whatever a model that is unlike the others raises
+        return f"reading a few tokens fails ({next(iter(str(error).splitlines()), type(error).__name__)})"
+
+
+@torch.inference_mode()
+def _misfit(model: PreTrainedModel, ids: Tensor) -> str | None:
+    """What of a model that reads ids (1, tokens) is not as decoders, `logits` and `states` take it; None if nothing."""
+    output = model(ids, use_cache=True)
+    layers = getattr(output.get("past_key_values"), "layers", [])
+    kept = [[getattr(getattr(layer, name, None), "shape", None) for name in ("keys", "values")] for layer in layers]
+    if not kept or any(keys is None or keys != values for keys, values in kept):
+        return "it does not keep keys and values of one shape for the tokens that it has read"
     # Other kernels add up in another order: a hundredth of the logits' spread is far more than that.
-    close = partial(torch.allclose, rtol=0, atol=0.01 * expected.std().item() + 1e-6)
-    if not close(logits(model, states(base_of(model), ids)[-1]), expected):
+    close = partial(torch.allclose, rtol=0, atol=0.01 * output.logits.std().item() + 1e-6)
+    if not close(logits(model, states(base_of(model), ids)[-1]), output.logits):
         return "its output layer does more than multiply, scale and cap"
-    if not close(model(ids[:, :12]).logits, expected[:, :12]):
+    half = ids.shape[1] // 2
+    if not close(model(ids[:, :half]).logits, output.logits[:, :half]):
         return "its tokens see later ones: it is an encoder"
     return None

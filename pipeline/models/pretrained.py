@@ -104,32 +104,13 @@ def held_out_loss(model: PreTrainedModel, folder: Path, documents: Sequence[str]
 
 def hub_folder(hub: Hub, label: str) -> Path:
     """The model's files of that commit, downloaded unless the hub's cache has them, the large ones as hashed there."""
-    where, kept = f"{label}: {hub.name} at {hub.revision[:12]}", "whole files are kept"
+    where = f"{label}: {hub.name} at {hub.revision[:12]}"
     try:
         folder = Path(snapshot_download(hub.name, revision=hub.revision, allow_patterns=FILES, ignore_patterns="*/*"))
     except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:  # the last is what hf_xet raises
         if isinstance(error, OSError) and error.errno:  # of the disk
             raise
-        absent = isinstance(error, errors.LocalEntryNotFoundError)  # its cause says more
-        cause = error.__cause__ if absent and error.__cause__ else error
-        status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
-        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
-        if isinstance(cause, errors.GatedRepoError):
-            problem = "is gated: accept its licence on its page and set HF_TOKEN to a token of your account"
-        elif isinstance(cause, errors.RevisionNotFoundError):
-            problem = "has no such revision; see its list of commits"
-        elif isinstance(cause, errors.RepositoryNotFoundError):
-            problem = "is not there, or private: check the name, or set HF_TOKEN to a token that may read it"
-        elif isinstance(cause, errors.HFValidationError):
-            problem = f"is no name of a model ({reason}); expected organisation/model"
-        elif status in (401, 403):
-            problem = f"the hub refuses it ({status}): HF_TOKEN must be a valid token that may read it, or not be set"
-        elif status == 429 or status >= 500:
-            problem = f"the hub answers {status}: try again later, {kept}"
-        else:
-            remedy = f"check the network ({kept}), or set backbone.source to package, gguf, path or scratch"
-            problem = f"cannot be had ({reason}); {remedy}"
-        raise InputError(f"{where}: {problem}") from None
+        raise InputError(f"{where}: {hub_problem(error)}") from None
     if not any(folder.glob("*.safetensors")):
         problem = "has no *.safetensors (pickled weights are never loaded); choose another model or revision"
         raise InputError(f"{where}: {problem}")
@@ -137,6 +118,29 @@ def hub_folder(hub: Hub, label: str) -> Path:
         for file in folder.glob(pattern):
             verify(file, where)
     return folder
+
+
+def hub_problem(error: Exception) -> str:
+    """What went wrong with the hub, and the cure."""
+    absent = isinstance(error, errors.LocalEntryNotFoundError)  # its cause says more
+    cause = error.__cause__ if absent and error.__cause__ else error
+    status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
+    reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    if isinstance(cause, errors.GatedRepoError):
+        return "is gated: accept its licence on its page and set HF_TOKEN to a token of your account"
+    if isinstance(cause, errors.RevisionNotFoundError):
+        return "has no such revision; see its list of commits"
+    if isinstance(cause, errors.RepositoryNotFoundError):
+        return "is not there, or private: check the name, or set HF_TOKEN to a token that may read it"
+    if isinstance(cause, errors.HFValidationError):
+        return f"is no name of a model ({reason}); expected organisation/model"
+    if status in (401, 403):
+        return f"the hub refuses it ({status}): HF_TOKEN must be a valid token that may read it, or not be set"
+    kept = "whole files are kept"
+    if status == 429 or status >= 500:
+        return f"the hub answers {status}: try again later, {kept}"
+    remedy = f"check the network ({kept}), or set backbone.source to package, gguf, path or scratch"
+    return f"cannot be had ({reason}); {remedy}"
 
 
 def verify(file: Path, where: str) -> None:

@@ -24,6 +24,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gpt_neox": {"rotary_pct": 0.5, "hidden_dropout": 0.0, "attention_dropout": 0.0},
     "cohere": {"num_key_value_heads": 2, "logit_scale": 0.4},
 }
+EXPERTS = {"mixtral": {"num_key_value_heads": 2, "num_local_experts": 2}}  # which torch cannot run in float64
 
 
 def config_of(architecture: str, **changes: object) -> Any:  # noqa: ANN401 - of the architecture's own class
@@ -31,7 +32,7 @@ def config_of(architecture: str, **changes: object) -> Any:  # noqa: ANN401 - of
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40}
     sizes |= {} if architecture == "gpt2" else {"intermediate_size": 48}
     sizes |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
-    return AutoConfig.for_model(architecture, **(sizes | CONFIGS.get(architecture, {}) | changes))
+    return AutoConfig.for_model(architecture, **(sizes | (CONFIGS | EXPERTS).get(architecture, {}) | changes))
 
 
 def model_of(
@@ -39,7 +40,7 @@ def model_of(
 ) -> PreTrainedModel:
     """A model that takes `positions` tokens, with random weights, those of norms and biases included."""
     sizes = {"max_position_embeddings": positions, "vocab_size": vocabulary}
-    if "layer_types" in CONFIGS[architecture]:  # what a text may have is the window's size, not the number of positions
+    if architecture.startswith("gemma"):  # what a text may have is the window's size, not the number of positions
         sizes |= {"max_position_embeddings": 2 * positions, "sliding_window": positions}
     model = AutoModelForCausalLM.from_config(config_of(architecture, **sizes))
     generator = torch.Generator().manual_seed(seed)

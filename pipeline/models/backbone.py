@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 from transformers.configuration_utils import PretrainedConfig
@@ -67,4 +66,5 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
 
         set_peft_model_state_dict(model, load_peft_weights(str(folder), device=str(model.device)))
     else:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        # Not the file as it is: transformers saves the weights of some architectures under other names.
+        model.load_state_dict(load(lambda _: type(model), folder).state_dict())

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
@@ -47,14 +48,22 @@ class Checkpoints(TrainerCallback):
         if rank() > 0:
             return
         newest = Path(str(args.output_dir), f"checkpoint-{state.global_step}")
-        if not isinstance(model, PreTrainedModel):
-            # peft saves what an adapter comes to, a prefix after its projection; the Trainer goes on from this file.
+        weights, names = newest / "model.safetensors", set(model.state_dict())
+        if not isinstance(model, PreTrainedModel) or not names_in(weights) <= names:
+            # peft saves what an adapter comes to, a prefix after its projection, and transformers gives the weights of
+            # some architectures their old names; the Trainer goes on from this file and leaves out what it cannot find.
             trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
-            save_file(trained, newest / "model.safetensors")
+            save_file(trained | {name: value for name, value in model.named_buffers() if name in names}, weights)
         write_text(newest / COMPLETE, "")
         for other in newest.parent.glob("checkpoint-*"):
             if other != newest:
                 shutil.rmtree(other)
+
+
+def names_in(file: Path) -> set[str]:
+    """The names of the weights in a file."""
+    with safe_open(file, "pt") as weights:
+        return set(weights.keys())
 
 
 def newest_complete(scratch: Path) -> str | None:

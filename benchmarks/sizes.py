@@ -22,5 +22,6 @@ def config(size: str, dropout: float = 0.1, positions: int = 1024) -> GPT2Config
         activation_function="gelu_pytorch_tanh",
         pad_token_id=0,
     )
-    made.num_labels, made.pooling, made.head_dropout, made.freeze_backbone = 2, "last", 0.0, False
+    made.num_labels, made.pooling, made.head_dropout = 2, "last", 0.0
+    made.freeze_backbone, made.exact_match = False, None
     return made

@@ -56,7 +56,8 @@ def classifiers(vocabulary: int, positions: int) -> tuple[Classifier, CourseMode
         bos_token_id=0,
         eos_token_id=0,
     )
-    config.num_labels, config.pooling, config.head_dropout, config.freeze_backbone = 2, "last", 0.0, False
+    config.num_labels, config.pooling, config.head_dropout = 2, "last", 0.0
+    config.freeze_backbone, config.exact_match = False, None
     torch.manual_seed(0)
     ours, course = classifier_of(GPT2Config)(config).double().train(), CourseModel(config).double().train()
     nn.init.normal_(ours.score.weight, std=0.5)

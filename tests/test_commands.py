@@ -113,7 +113,7 @@ def test_only_what_differs_from_the_defaults_is_shown() -> None:
     ("words", "code", "says"),
     [
         ([], 2, "arguments are required: COMMAND"),
-        (["forecast"], 2, "invalid choice: 'forecast' (choose from 'predict', 'sonnet', 'rows', "),
+        (["forecast"], 2, "invalid choice: 'forecast' (choose from 'predict', 'sonnet', 'demo', "),
         (["sonnet", "a/b/c"], 2, "arguments are required: --system"),
         (["--help"], 0, ""),
     ],

@@ -218,5 +218,7 @@ def test_parameters_that_are_not_those_of_the_profile(params: dict) -> None:
 
 @pytest.mark.parametrize("name", ["mine", "../params", "results"])
 def test_an_unknown_profile_is_one_line(params: dict, name: str) -> None:
-    with pytest.raises(InputError, match=r"^params.yaml: profile: '.*' has no file in profiles/; expected one of demo, gpt2"):
+    with pytest.raises(
+        InputError, match=r"^params.yaml: profile: '.*' has no file in profiles/; expected one of demo, gpt2"
+    ):
         changed_parameters(params | {"profile": name})

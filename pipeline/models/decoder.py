@@ -59,7 +59,7 @@ def states(base: PreTrainedModel, ids: Tensor, read: Tensor | None = None, added
     """
     if isinstance(base, GPT2Model):
         return trunk.states(base, ids, read, added)
-    # On the CPU SDPA's backward pass is slow: with it, a training step of SmolLM2-135M takes a quarter longer.
+    # On the CPU SDPA's backward pass takes longer than that of plain products.
     attention = "eager" if torch.is_grad_enabled() and not ids.is_cuda else "sdpa"
     if base._supports_sdpa and base.config._attn_implementation != attention:
         base.set_attn_implementation(attention)

@@ -30,7 +30,7 @@ profile:  ## make profile NAME=laptop: put a complete parameter file in place
 	cp "profiles/$(NAME).yaml" params.yaml
 
 demo: $(VENV)/.installed  ## a pre-trained model on a part of the sample, in the folder demo/: ten pairs and a sonnet
-	@test -d demo || git clone --quiet . demo
+	@test -d demo || (git clone --quiet . demo && rm -r demo/dvc.lock demo/metrics demo/plots)
 	@cp profiles/demo.yaml demo/params.yaml
 	@cd demo && python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) && python -m pipeline demo
 

@@ -27,7 +27,7 @@ def test_ten_pairs_before_and_after_and_a_poem(
     train_tokenizer([" no yes", *TEXT] * 9, 400).save(str(backbone / "tokenizer.json"))  # with both answers as tokens
     pairs = read_pairs(prepared / "paraphrase/dev.csv")
     tuned = np.random.default_rng(0).dirichlet([1, 1], len(pairs))
-    table = Path("predictions/paraphrase/cloze_lora")
+    table = Path("predictions/paraphrase/cloze_head")
     write_predictions(table, "dev", [pair.id for pair in pairs], [pair.label for pair in pairs], tuned, "Answer")
     poem = f"{TEXT[3]}\nAnd so it ends"
     write_jsonl(

@@ -18,7 +18,7 @@ from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import answer_tokens, encode_pairs, load_tokenizer
 from pipeline.training.predict import predict
 
-ROW, SYSTEM, BACKBONE = "cloze_lora", "verse", Path("models/backbone")
+ROW, SYSTEM, BACKBONE = "cloze_head", "verse", Path("models/backbone")
 SHOWN = 10
 
 

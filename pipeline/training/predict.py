@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import shared
 from pipeline.compute.reproducible import autocast
 from pipeline.text.batches import batches_by_length, collate, to_device
+
+SHORT = 10  # seconds; what takes longer shows a progress bar
 
 
 def predict(model: PreTrainedModel, prompts: Sequence[list[int]], precision: str = "fp32") -> np.ndarray:
@@ -27,7 +30,7 @@ def predict(model: PreTrainedModel, prompts: Sequence[list[int]], precision: str
     def probabilities(batches: Sequence[list[int]]) -> list[np.ndarray]:
         found = []
         with torch.inference_mode(), autocast(precision, model.device):
-            for batch in batches:
+            for batch in tqdm(batches, "predict", unit="batch", leave=False, delay=SHORT):
                 inputs = collate([{"input_ids": prompts[index]} for index in batch])
                 logits = model(**{name: to_device(value, model.device) for name, value in inputs.items()})
                 found.append(logits.double().softmax(-1))

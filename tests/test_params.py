@@ -1,6 +1,5 @@
 """Parameters: the profiles agree with each other, and every bad edit is one line that names its key."""
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,11 @@ from ruamel.yaml import YAML
 
 from pipeline.checks import __main__ as checks
 from pipeline.config.base import entry
-from pipeline.config.params import check_methods, load_params
+from pipeline.config.params import load_params
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError, stage_main
 
 REPOSITORY = Path(__file__).parents[1]
-PROFILES = sorted((REPOSITORY / "profiles").glob("*.yaml"))
 SAMPLE = REPOSITORY / "profiles/sample.yaml"
 NOTHING = object()
 Edit = Callable[[Path], object]
@@ -24,33 +22,6 @@ Edit = Callable[[Path], object]
 
 def read(path: Path) -> dict[str, Any]:
     return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-
-
-def keys(tree: object, above: str = "") -> list[str]:
-    """Every nested key, in the order of the file."""
-    if not isinstance(tree, dict):
-        return []
-    return [name for key, value in tree.items() for name in (f"{above}{key}", *keys(value, f"{above}{key}."))]
-
-
-def outside_tables(names: list[str]) -> list[str]:
-    """Keys that are no rows, nor in a row."""
-    tables = r"training_sets|(sentiment|paraphrase|sonnet)\.(methods|first_stages|search|ensembles|systems)"
-    return [name for name in names if not re.match(rf"({tables})\.", name)]
-
-
-@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> None:
-    check_methods(load_params(path), path)
-    found, expected = keys(read(path)), keys(read(SAMPLE))
-    if path.stem in ("demo", "smollm2"):  # parts of the table
-        found, expected = outside_tables(found), outside_tables(expected)
-    assert found == expected
-    assert read(path)["profile"] == path.stem
-
-
-def test_there_are_five_profiles() -> None:
-    assert [path.stem for path in PROFILES] == ["demo", "gpt2", "laptop", "sample", "smollm2"]
 
 
 def edit(key: str, value: object = NOTHING) -> Edit:

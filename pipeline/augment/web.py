@@ -85,7 +85,7 @@ class WebTranslator:
         def work() -> None:
             try:
                 future.set_result(self.ask(text, source, target))
-            except BaseException as error:
+            except BaseException as error:  # whatever it is, `result` below raises it in the caller's thread
                 future.set_exception(error)
 
         threading.Thread(target=work, daemon=True).start()  # one that hangs is left behind and ends with the process

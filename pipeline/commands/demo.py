@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from pipeline.commands.terminal import print_table
 from pipeline.compute.reproducible import make_deterministic
+from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.evaluation.generation import read_generated
 from pipeline.evaluation.predictions import PARAPHRASE, SONNETS, read_predictions
@@ -34,14 +35,15 @@ def run(options: argparse.Namespace) -> None:
     tokenizer, pairs = load_tokenizer(BACKBONE), read_pairs(PREPARED / "paraphrase/dev.csv")[:SHOWN]
     # Its head is the language model's rows of " no" and " yes": before training, what the model itself would answer.
     untuned = build_classifier(BACKBONE, 2, "last", 0.0, 0.0, answers=answer_tokens(tokenizer))
-    before = predict(untuned, encode_pairs(tokenizer, pairs, 128), params.compute.precision)
-    tuned = read_predictions(PARAPHRASE / ROW / "dev.csv").probabilities
+    longest = entry(params.paraphrase.methods, ROW, "paraphrase.methods").max_length
+    before = predict(untuned, encode_pairs(tokenizer, pairs, longest), params.compute.precision)
+    tuned = read_predictions(PARAPHRASE / ROW / "dev.csv").probabilities[:SHOWN]
     answers, rows = ("no", "yes"), []
-    for pair, first, second in zip(pairs, before, tuned, strict=False):
+    for pair, first, second in zip(pairs, before, tuned, strict=True):
         truth = answers[pair.label or 0]
         rows.append([f"{first[1]:.2f}", f"{second[1]:.2f}", truth, pair.sentence1, pair.sentence2])
     print(f"\nThe first {SHOWN} pairs of dev, P(yes) of the model as it came and after fine-tuning:\n")
     print_table(["Before", "After", "Truth", "Sentence 1", "Sentence 2"], rows)
     poem = read_generated(SONNETS / SYSTEM / "dev.jsonl")[0][0]
     print(f"\nA sonnet from its first three lines, by the system {SYSTEM}:\n\n{poem.text}\n")
-    print("All results, with curves and poems: demo/plots/report.html")
+    print(f"All results, with curves and poems: {Path('plots/report.html').absolute()}")

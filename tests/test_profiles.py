@@ -1,0 +1,45 @@
+"""Every committed profile is a complete and valid parameter file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.config.params import check_methods, load_params
+
+FOLDER = Path(__file__).parents[1] / "profiles"
+PROFILES = sorted(FOLDER.glob("*.yaml"))
+SAMPLE = FOLDER / "sample.yaml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+
+
+def keys(tree: object, above: str = "") -> list[str]:
+    """Every nested key, in the order of the file."""
+    if not isinstance(tree, dict):
+        return []
+    return [name for key, value in tree.items() for name in (f"{above}{key}", *keys(value, f"{above}{key}."))]
+
+
+def outside_tables(names: list[str]) -> list[str]:
+    """Keys that are no rows, nor in a row."""
+    tables = r"training_sets|(sentiment|paraphrase|sonnet)\.(methods|first_stages|search|ensembles|systems)"
+    return [name for name in names if not re.match(rf"({tables})\.", name)]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> None:
+    check_methods(load_params(path), path)
+    found, expected = keys(read(path)), keys(read(SAMPLE))
+    if path.stem in ("demo", "smollm2"):  # parts of the table
+        found, expected = outside_tables(found), outside_tables(expected)
+    assert found == expected
+    assert read(path)["profile"] == path.stem
+
+
+def test_there_are_five_profiles() -> None:
+    assert [path.stem for path in PROFILES] == ["demo", "gpt2", "laptop", "sample", "smollm2"]

@@ -75,6 +75,9 @@ def test_a_poem_depends_on_its_own_prompt_alone(model: GPT2LMHeadModel, tokenize
     together = write(model, tokenizer, POEMS)
     assert together == [write(model, tokenizer, [poem])[0] for poem in POEMS]
     assert together[::-1] == write(model, tokenizer, POEMS[::-1])
+    system = options("verse", candidates=200, exact_lines=True, line_length=True)  # one poem at a time
+    alone = system.module.write(Writer(model, tokenizer, 1), POEMS[:1], system).poems
+    assert system.module.write(Writer(model, tokenizer, 1), POEMS, system).poems[:1] == alone
 
 
 def test_forbidden_lines_are_not_used(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
@@ -84,9 +87,10 @@ def test_forbidden_lines_are_not_used(model: GPT2LMHeadModel, tokenizer: Tokeniz
 
 
 def test_likelihoods_are_those_of_a_pass_without_a_cache(model: GPT2LMHeadModel, tokenizer: Tokenizer) -> None:
-    prompt, texts = [0, 7, 90, 33], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
-    sums, following = Critic(Writer(model, tokenizer, 5)).read(prompt, texts)
-    for text, total, last in zip(texts, sums, following, strict=True):
+    prompts, rows, texts = [[0, 7, 90, 33], [0, 12]], [0, 1, 0, 1], [[5, 8, 260], [], [301], [4, 4, 4, 9, 17]]
+    sums, following = Critic(Writer(model, tokenizer, 5)).read(prompts, rows, texts)
+    for row, text, total, last in zip(rows, texts, sums, following, strict=True):
+        prompt = prompts[row]
         with torch.inference_mode():
             plain = model(torch.tensor([prompt + text])).logits[0].log_softmax(-1)
         expected = sum(plain[len(prompt) - 1 + place, token].item() for place, token in enumerate(text))

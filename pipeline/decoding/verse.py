@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import visible
-from pipeline.decoding.running import Reader, sample
+from pipeline.decoding.running import ROWS_PER_BATCH, Reader, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer, Written, stream_seed
 from pipeline.evaluation.metre import RHYME_PAIRS, rhyming_parts, syllables
@@ -43,7 +44,13 @@ class Options(System):
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
     """One poem for each prompt that has no line of a training poem."""
-    texts = shared(poems, lambda own: verse(writer, own, options))
+    together = max(1, ROWS_PER_BATCH // options.candidates)
+
+    def grouped(own: Sequence[Poem]) -> list[str]:
+        groups = (own[first : first + together] for first in range(0, len(own), together))
+        return list(chain.from_iterable(verse(writer, group, options) for group in groups))
+
+    texts = shared(poems, grouped)
     return Written([Generated(poem.id, 0, poem.prompt, text) for poem, text in zip(poems, texts, strict=True)])
 
 
@@ -69,11 +76,11 @@ def verse(writer: Writer, poems: Sequence[Poem], options: Options) -> list[str]:
         seeds = [stream_seed(writer.seed, poems[number].id, place * options.candidates + draw) for number, draw in jobs]
         rows = [prompts[number] for number, _ in jobs]
         sampled = sample(writer.model, rows, seeds, choose, replace(limits, lines=place + 1))
-        for offset, number in enumerate(active):
-            written = [visible(writer.tokenizer.decode(tokens)) for tokens in sampled[offset :: len(active)]]
-            lines = [line for text in written if (line := split(text.split("\n")[0].strip()))]
-            if best := critic.best(prompts[number], lines, texts[number]):
-                texts[number].append(best)
+        written = [visible(writer.tokenizer.decode(tokens)).split("\n")[0].strip() for tokens in sampled]
+        lines = [list(filter(None, map(split, written[offset :: len(active)]))) for offset in range(len(active))]
+        best = critic.best([prompts[number] for number in active], lines, [texts[number] for number in active])
+        for number, line in zip(active, best, strict=True):
+            texts[number] += [line] if line else []
         active = [number for number in active if len(texts[number]) > place]
     return ["\n".join(lines) for lines in texts]
 
@@ -97,36 +104,49 @@ class Critic:
         found = {token for part in rhyming_parts(word.lower()) for token in self.rhyming[part]}
         return sorted(token for token in found if self.words[token] != word.lower())
 
-    def best(self, prompt: list[int], lines: Sequence[Line], poem: Sequence[str]) -> str | None:
-        """The next line of `poem`, of candidates whose last word becomes one that rhymes; None if none can be used."""
-        if not lines:
-            return None
-        place = len(poem)
-        partner = split(poem[PARTNERS[place]]) if place in PARTNERS else None
-        wanted = self.rhymes(partner[1]) if partner else []
-        starts = [line[0].rstrip() if wanted else "".join(line) for line in lines]
+    def best(
+        self, prompts: Sequence[list[int]], candidates: Sequence[Sequence[Line]], poems: Sequence[Sequence[str]]
+    ) -> list[str | None]:
+        """The next line of each poem, of candidates, with a last word that rhymes; None if none can be used."""
+        rows, lines = [row for row, own in enumerate(candidates) for _ in own], [*chain.from_iterable(candidates)]
+        wanted = [self._wanted(poem) for poem in poems]
+        starts = [line[0].rstrip() if wanted[row] else "".join(line) for row, line in zip(rows, lines, strict=True)]
         tokens = plain_ids(self.tokenizer, starts)
-        sums, following = self.read(prompt, tokens)
-        if wanted:
-            scores, places = (found.tolist() for found in following[:, wanted].max(1))
-            ends = zip(starts, places, lines, strict=True)
-            lines = [(f"{start} ".lstrip(), self.words[wanted[place]], line[2]) for start, place, line in ends]
-            sums = [total + last for total, last in zip(sums, scores, strict=True)]
-        # Rounded: the last bits depend on the batch.
-        means = [round(total / (len(ids) + bool(wanted)), 4) for total, ids in zip(sums, tokens, strict=True)]
-        usable = [item for item in zip(lines, means, strict=True) if "".join(item[0]) not in {*self.forbidden, *poem}]
-        if place in PARTNERS.values():
+        found: list[list[tuple[Line, float]]] = [[] for _ in poems]
+        for row, line, start, ids, total, following in zip(
+            rows, lines, starts, tokens, *self.read(prompts, rows, tokens), strict=True
+        ):
+            if words := wanted[row]:
+                likeliest = following[words].max(0)
+                line = (f"{start} ".lstrip(), self.words[words[likeliest.indices.item()]], line[2])
+                total += likeliest.values.item()
+            # Rounded: the last bits depend on the batch.
+            found[row].append((line, round(total / (len(ids) + bool(words)), 4)))
+        return [self._best(scored, poem) for scored, poem in zip(found, poems, strict=True)]
+
+    def _wanted(self, poem: Sequence[str]) -> list[int]:
+        """The tokens of words that rhyme with the line that the next one must rhyme with."""
+        partner = split(poem[PARTNERS[len(poem)]]) if len(poem) in PARTNERS else None
+        return self.rhymes(partner[1]) if partner else []
+
+    def _best(self, scored: Sequence[tuple[Line, float]], poem: Sequence[str]) -> str | None:
+        usable = [item for item in scored if "".join(item[0]) not in {*self.forbidden, *poem}]
+        if len(poem) in PARTNERS.values():
             usable = [item for item in usable if self.rhymes(item[0][1])] or usable
         # A line in iambic pentameter has 10 syllables.
         best = min(usable, key=lambda item: (abs(syllables("".join(item[0])) - 10), -item[1]), default=None)
         return "".join(best[0]) if best else None
 
-    def read(self, prompt: list[int], texts: Sequence[list[int]]) -> tuple[list[float], Tensor]:
-        """The log-probability of each text after the prompt, and those of its next token, (texts, vocabulary)."""
-        reader, lengths = Reader(self.model, [prompt]), [len(text) for text in texts]
-        opening = reader.states()[:, -1:].expand(len(texts), -1, -1)
+    def read(
+        self, prompts: Sequence[list[int]], rows: list[int], texts: Sequence[list[int]]
+    ) -> tuple[list[float], Tensor]:
+        """The log-probability of each text after prompts[rows[i]], and those of its next token, (texts, vocabulary)."""
+        if not texts:
+            return [], torch.empty(0)
+        reader, lengths = Reader(self.model, prompts), [len(text) for text in texts]
+        opening = reader.states()[rows, -1:]
         tokens = pad([text or [0] for text in texts])[0].to(opening.device)
-        reader.go_on(tokens, [0] * len(texts))
+        reader.go_on(tokens, rows)
         hidden = torch.cat([opening, reader.states()], 1)
         real = torch.arange(tokens.shape[1]) < torch.tensor(lengths)[:, None]
         losses = surprisals(self.model, hidden[:, :-1][real], tokens[real]).double()

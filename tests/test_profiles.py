@@ -37,6 +37,8 @@ def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> No
     found, expected = keys(read(path)), keys(read(SAMPLE))
     if path.stem in ("demo", "smollm2"):  # parts of the table
         found, expected = outside_tables(found), outside_tables(expected)
+    if path.stem == "gpt2":  # has more of the rows that were reported
+        found = [name for name in found if name in expected or "_as_reported" not in name]
     assert found == expected
     assert read(path)["profile"] == path.stem
 

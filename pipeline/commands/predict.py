@@ -147,7 +147,7 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
     else:
         pairs = [Pair("", first, second, None) for first, second in texts]
         orders = [pairs, swap(pairs)] if settings.orders == "both" else [pairs]
-        prompts = [encode_pairs(tokenizer, order, settings.max_length) for order in orders]
+        prompts = [encode_pairs(tokenizer, order, settings.max_length, settings.prompt) for order in orders]
     return np.mean([predict(model, order, params.compute.precision) for order in prompts], axis=0)
 
 

@@ -31,7 +31,8 @@ def main(row: str) -> None:
     files = {name: data / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": robustness / "dev.csv"}
     for name, file in files.items():
         pairs = read_pairs(file)
-        prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
+        encode = partial(encode_pairs, tokenizer, max_length=settings.max_length, prompt=settings.prompt)
+        prompts, swapped = (encode(order) for order in (pairs, swap(pairs)))
         splits[name] = Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs], swapped)
     classifier = Classifier(
         task="paraphrase",
@@ -45,5 +46,6 @@ def main(row: str) -> None:
         inputs=[Path("data") / settings.train, data, robustness, *(PREPARED / task for task in settings.tasks)],
         submission_header=PARAPHRASE_HEADER,
         both_orders=settings.orders == "both",
+        select_on=settings.select_on,
     )
     fine_tune(classifier, settings.seeds)

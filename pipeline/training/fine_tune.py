@@ -39,12 +39,13 @@ class Classifier:
     settings: Training
     new_model: Callable[[], PreTrainedModel]  # drawn from torch's generator
     rows: Rows  # to train on
-    splits: Mapping[str, Split]  # to predict; the model is selected on `select`
+    splits: Mapping[str, Split]  # to predict
     objective: Objective
     start: Path  # folder of the backbone that the model is built on
     inputs: Sequence[Path]  # folders that rows and splits were read from
     submission_header: str  # of the predictions, in the course's format
     both_orders: bool = False  # predictions are the mean over both orders of a pair
+    select_on: str = "select"  # the split on which the best model is chosen
 
     def run(self, seed: int | None = None) -> Run:
         """A run of the row with the seed of params.yaml, or with another one."""
@@ -52,7 +53,7 @@ class Classifier:
 
     def trained(self, run: Run) -> tuple[PreTrainedModel, Path]:
         """The best model of a run, and the folder where it was kept."""
-        evaluate = select_scores(self.splits["select"], run.compute.precision, self.both_orders)
+        evaluate = select_scores(self.splits[self.select_on], run.compute.precision, self.both_orders)
         model = self.new_model()
         best = run.train(model, self.rows, self.objective, evaluate)[0]
         load_weights(model, best)
@@ -116,7 +117,7 @@ def probabilities(
 
 
 def select_scores(select: Split, precision: str, both_orders: bool) -> Evaluator:
-    """An evaluator that gives loss and accuracy on the `select` split."""
+    """An evaluator that gives loss and accuracy on the split that the model is selected on."""
     labels = np.array(select.labels)
 
     def evaluate(model: PreTrainedModel) -> dict[str, float]:

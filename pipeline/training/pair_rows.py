@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,10 @@ def new_classifier(start: Path, tokenizer: Tokenizer, settings: Paraphrase) -> C
     return add_adapter(model, lora, heads=["score"]) if (lora := settings.lora()) else model
 
 
-def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View]) -> Rows:
-    """The pairs of `settings.train` with the views that the objective needs, and the rows of the other tasks."""
-    pairs = read_pairs(Path("data") / settings.train / "train.csv")
+def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View], also: Sequence[Path] = ()) -> Rows:
+    """The pairs of `settings.train` and `also`, with the views of the objective, and the rows of the other tasks."""
+    files = [Path("data") / settings.train / "train.csv", *also]
+    pairs = list(chain.from_iterable(map(read_pairs, files)))
     longest, prompt = settings.max_length, settings.prompt
     prompts = encode_pairs(tokenizer, pairs, longest, prompt)
     labels = [pair.label for pair in pairs]

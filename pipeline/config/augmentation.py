@@ -81,7 +81,7 @@ class Checkpoint(Block):
 
 
 class Generator(Block):
-    kind: Literal["lm", "seq2seq"]  # what writes candidates
+    kind: Literal["lm", "seq2seq", "backbone"]  # what writes candidates; backbone: as it is, without training
     lm: Training  # of the backbone, on the positive pairs
     seq2seq: Checkpoint  # a sequence-to-sequence paraphraser
 

@@ -43,6 +43,8 @@ def main() -> None:
         if trains:
             shutil.copytree(best, folder, dirs_exist_ok=True)
             copy_tokenizer(BACKBONE, folder)
+        elif settings.kind == "backbone":
+            shutil.copytree(BACKBONE, folder, dirs_exist_ok=True)
         else:
             fetch_seq2seq(settings.seq2seq, folder)
 

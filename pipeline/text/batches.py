@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 HOST = "host"
-TOKENS_PER_BATCH = 8192
+TOKENS_PER_BATCH = 4096
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:

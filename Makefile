@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
-.PHONY: repro test lint plots profile demo search compare docs clean
+.PHONY: repro test lint plots profile demo rehearsal search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS))
@@ -33,6 +33,9 @@ demo: $(VENV)/.installed  ## a pre-trained model on a part of the sample, in the
 	@test -d demo || (git clone --quiet . demo && rm -r demo/dvc.lock demo/metrics demo/plots)
 	@cp profiles/demo.yaml demo/params.yaml
 	@cd demo && python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) && python -m pipeline demo
+
+rehearsal: $(VENV)/.installed-dev  ## the profile gpt2 from download to report, with tiny models from a hub on this machine
+	@python -m pytest tests/test_rehearsal.py -rA
 
 search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
 	@python -m pipeline search $(ROW) $(TRIALS)

@@ -37,8 +37,9 @@ def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> No
     found, expected = keys(read(path)), keys(read(SAMPLE))
     depth = 1 if path.stem in ("demo", "gpt2_headline", "smollm2") else 2  # these are parts of the table
     found, expected = without(found, depth), without(expected, depth)
-    if path.stem == "gpt2":  # has more of the rows that were reported
+    if path.stem == "gpt2":  # has more of the rows that were reported, and none that wants AP_H
         found = [name for name in found if name in expected or "_as_reported" not in name]
+        expected = [name for name in expected if not name.endswith(".apt_human")]
     assert found == expected
     assert read(path)["profile"] == path.stem
 

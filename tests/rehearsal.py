@@ -152,8 +152,8 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
     translation["selection"]["pairs"], translation["translator"]["marian"]["beams"] = 20, 1
     translation["checks"] = {"near_copy": 1.0, "length_ratio": 99.0, "similarity": None}
     adversarial["questions"] = 12
-    adversarial["sampling"] |= {"candidates": 3, "retries": 1, "max_new_tokens": 12}
-    adversarial["meaning"]["threshold"], adversarial["surface"]["threshold"] = 0.3, 0.0
+    adversarial["sampling"] |= {"candidates": 3, "retries": 1, "max_new_tokens": 24}
+    adversarial["meaning"]["threshold"], adversarial["surface"]["threshold"] = 0.02, -1.9
     tables = params["sentiment"], params["paraphrase"], params["sonnet"]
     rows = [row for table in tables for row in (table["defaults"], *table["methods"].values())]
     for row in (*rows, *params["paraphrase"]["first_stages"].values()):

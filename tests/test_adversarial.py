@@ -253,10 +253,8 @@ def test_the_backbone_as_it_is_writes_without_a_training(tmp_path: Path, monkeyp
         YAML(typ="safe").dump(params, file)
     write_backbone(Path("models/backbone"))
     generator_stage.main()
-    names = [
-        {file.name: file.read_bytes() for file in Path("models", name).iterdir()} for name in ("backbone", "generator")
-    ]
-    assert names[0] == names[1] and not list(Path("plots/curves/generator").iterdir())
+    assert contents(Path("models/backbone")) == contents(Path("models/generator"))
+    assert not list(Path("plots/curves/generator").iterdir())
     found = open_generator(Path("models/generator")).paraphrase(["how do i repair the engine"], SAMPLING, 0, seed=5)
     assert [len(texts) for texts in found] == [SAMPLING.candidates]
 

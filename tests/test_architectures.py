@@ -180,9 +180,11 @@ def test_decoders_equal_slow_ones_without_cache_batch_and_padding(model: Any) ->
 @torch.no_grad()
 def test_the_critic_of_verse_reads_what_a_plain_pass_gives(backbone: Path) -> None:
     theirs, writer = plain(backbone), Writer(load_backbone(backbone), text.load_tokenizer(backbone), 0)
-    prompt, *texts = PROMPTS
-    sums, following = Critic(writer).read(prompt, [*texts, []])
-    for own, total, after in zip([*texts, []], sums, following, strict=True):
+    texts, prompts = [*PROMPTS[1:], []], [PROMPTS[0], PROMPTS[0][:2]]  # one of them is padded
+    rows = [row for row in (0, 1) for _ in texts]
+    sums, following = Critic(writer).read(prompts, rows, texts * 2)
+    for row, own, total, after in zip(rows, texts * 2, sums, following, strict=True):
+        prompt = prompts[row]
         scores = theirs(torch.tensor([prompt + own])).logits[0, len(prompt) - 1 :].log_softmax(-1)
         assert total == pytest.approx(sum(scores[place, token].item() for place, token in enumerate(own)), abs=1e-3)
         close(after, scores[-1])

@@ -21,8 +21,7 @@ test: $(VENV)/.installed-dev  ## the whole test suite
 lint: $(VENV)/.installed-dev
 	ruff check . && ruff format --check . && mypy
 
-plots: $(VENV)/.installed  ## the page of all DVC plots, which works offline
-	@dvc repro --quiet plots_page
+plots: $(VENV)/.installed  ## the page of all DVC plots
 	@dvc plots show
 
 profile:  ## make profile NAME=laptop: put a complete parameter file in place

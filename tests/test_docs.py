@@ -129,7 +129,7 @@ def test_the_diagram_shows_the_stages_of_dvc_yaml_and_how_they_depend() -> None:
     edges = {(b.addressing.split("@")[0], a.addressing.split("@")[0]) for a, b in graph.edges}
     assert shown - edges == set()
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].keys()
-    assert stages - {name for edge in shown for name in edge} == {"code", "plots_page"}
+    assert stages - {name for edge in shown for name in edge} == {"code"}
 
 
 def test_the_plan_of_the_house_names_what_is_there() -> None:

@@ -42,7 +42,7 @@ if order == "backwards":
 
 import report_project
 import small_project
-from pipeline.stages import back_translate, code, download, plots_page, prepare, training_set, translate
+from pipeline.stages import back_translate, code, download, prepare, training_set, translate
 from ruamel.yaml import YAML
 
 shutil.copytree(f"{repository}/pipeline", "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
@@ -51,7 +51,7 @@ params = YAML(typ="safe").load(Path("params.yaml"))
 params["back_translation"]["checks"]["similarity"] = None  # no encoder
 YAML(typ="safe").dump(params, Path("params.yaml"))
 for stage, *arguments in (
-    (code,), (plots_page,), (download,), (prepare,), (translate, "es", "0"), (back_translate, "es"),
+    (code,), (download,), (prepare,), (translate, "es", "0"), (back_translate, "es"),
     (training_set, "back_translation"),
 ):
     stage.main(*arguments)

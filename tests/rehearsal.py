@@ -80,7 +80,7 @@ def cut(name: str) -> str:
     return (
         text
         if name.endswith(".xml")
-        else "".join(re.split(r"(?m)^(?=\d+$)", text)[: 31 if name == "sonnets.txt" else 5])
+        else "".join(re.split(r"(?m)^(?=\d+$)", text)[: 17 if name == "sonnets.txt" else 5])
     )
 
 
@@ -161,7 +161,7 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
     params["compute"] = {"precision": "fp32", "threads": 1, "processes": 1}
     params["text"]["train_rows"] = {"sst": 60, "cfimdb": 40, "paraphrase": 120}
     translation, adversarial = params["back_translation"], params["adversarial"]
-    translation["selection"]["pairs"], translation["translator"]["marian"]["beams"] = 20, 1
+    translation["selection"]["pairs"], translation["translator"]["marian"]["beams"] = 10, 1
     translation["checks"] = {"near_copy": 1.0, "length_ratio": 99.0, "similarity": None}
     adversarial["questions"] = 12
     adversarial["sampling"] |= {"candidates": 3, "retries": 1, "max_new_tokens": 24}
@@ -174,7 +174,7 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
         if row.get("options", {}).get("interval"):
             row["options"]["interval"] = 2
     params["sonnet"]["defaults"]["select_draws"] = 1
-    params["sonnet"]["system_defaults"]["max_new_tokens"] = 40
+    params["sonnet"]["system_defaults"]["max_new_tokens"] = 24
     for system in params["sonnet"]["systems"].values():
         system |= {key: least for key, least in (("draws", 2), ("samples", 4), ("candidates", 2)) if key in system}
         system |= {"max_new_tokens": None} if system["decoder"] == "verse" else {}

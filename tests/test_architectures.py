@@ -115,7 +115,8 @@ def test_an_architecture_without_a_classifier_is_refused(backbones: dict[str, Pa
 def test_dropout_is_everywhere_in_training_and_nowhere_else(backbones: dict[str, Path], name: str) -> None:
     template = [[9], [8], [10]]  # before, between and after the sentences of a pair
     prompts = [[9, 20, 21, 8, 22, second, 10] for second in (20, 30, 40)]  # the sentences of the first share a token
-    batch = collate(Rows(prompts, labels=[0, 1, 0], first=prompts))
+    others = [[9, 20, 21, 8, third, 10] for third in (23, 33, 43)]
+    batch = collate(Rows(prompts, labels=[0, 1, 0], first=prompts, second=others))
     model = build_classifier(backbones[name], 2, "last", 0.25, 0.0, answers=[7, 5], template=template)
     base, zeros = base_of(model), list[float]()
 

@@ -27,7 +27,7 @@ def test_the_profile_gpt2_runs_to_its_report(tmp_path: Path) -> None:
         params["data"]["path"] = "manifest.yaml"
         yaml.dump(params, project / "params.yaml")
         environment = os.environ | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "0"}
-        environment |= {"HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {"HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1", "STAGE_WARM": "1"}
         command = ["python", "-m", "pipeline.parallel", "--jobs", "2"]
         done = subprocess.run(command, cwd=project, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout[-6000:]

@@ -81,7 +81,7 @@ def test_stages_write_the_same_in_two_very_different_places(tmp_path: Path) -> N
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     written, others = contents(usual), contents(odd)
-    for part in ("code", "data/prepared", "data/augmented/paraphrase", "report/metrics", "report/plots", "plots"):
+    for part in ("code", "data/prepared", "data/augmented/paraphrase", "report/metrics", "report/plots"):
         assert any(name.startswith(part) for name in written), part
     assert [name for name in written.keys() | others.keys() if written.get(name) != others.get(name)] == []
 

@@ -42,6 +42,8 @@ def test_rows_and_doctor_follow_what_is_run(
     params["paraphrase"]["ensembles"] = {"both": {"members": list(methods), "weights": "equal"}}
     write_params(params)
     Path("course").mkdir()
+    for name in EXTRAS.values():
+        Path("course", name).touch()
     Path("seed.txt").write_text("seed")
     Path("dvc.yaml").write_text(PIPELINE)
     Path(".gitignore").write_text("/models/\n/report.txt\n")

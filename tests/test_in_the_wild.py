@@ -64,7 +64,7 @@ def test_poems_that_run_together_or_share_a_number_are_refused(tmp_path: Path) -
     with pytest.raises(InputError, match=r"sonnets.txt:1: sonnet 1 has 44 lines; expected a line with only its number"):
         read_poems_with_prompts(path)
     path.write_text(sonnet(1, poem(1)) + sonnet(1, poem(2)))
-    with pytest.raises(InputError, match=r"sonnets.txt:19: another sonnet 1, with other lines"):
+    with pytest.raises(InputError, match=r"sonnets.txt:18: another sonnet 1, with other lines"):
         read_poems_with_prompts(path)
     path.write_text(sonnet(1, poem(1)) * 2)
     found, counts = read_poems_with_prompts(path)

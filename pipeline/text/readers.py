@@ -95,7 +95,7 @@ def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normali
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
         expected = ", ".join(columns[1]) + (f" and {label} from 0 to {classes - 1}" if label else "")
         raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); expected rows with {expected}")
-    if len(strange) * 10 > len(table):  # another scale: what looks right in it would be wrong, too
+    if len(strange) > max(5, len(table) / 10):  # another scale: what looks right in it would be wrong, too
         example = ", ".join(list(dict.fromkeys(strange))[:3])
         wrong = f"{len(strange)} of {len(table)} rows have a {label} such as {example}"
         raise InputError(f"{path}: {wrong}; expected whole numbers from 0 to {classes - 1}: convert its scale")

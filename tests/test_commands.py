@@ -14,6 +14,7 @@ from small_project import REPOSITORY, small_params
 
 from pipeline.__main__ import main
 from pipeline.commands.rows import differing
+from pipeline.stages.prepare import EXTRAS
 
 PIPELINE = """
 stages:

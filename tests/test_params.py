@@ -68,7 +68,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "lr NaN": (edit(f"{ROW}|lr", float("nan")), "paraphrase.methods.baseline.lr"),
     "weight decay infinite": (
         edit("sonnet|defaults|weight_decay", float("inf")),
-        ".weight_decay: Input should be a finite number",
+        ".weight_decay: Input should be a",
     ),
     "dropout of one": (edit("sentiment|defaults|dropout", 1.0), ".dropout: "),
     "null": (edit(f"{ROW}|lr", None), "paraphrase.methods.baseline.lr"),

@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"row {number}: {columns[record.index('')]} is empty; expected some text")
     found = probabilities(options.task, options.row, texts)
     if options.course:
-        header = PARAPHRASE_HEADER if pairs else SENTIMENT_HEADER
-        print(submission(ids, found.argmax(1).tolist(), header), end="")
+        title = PARAPHRASE_HEADER if pairs else SENTIMENT_HEADER
+        print(submission(ids, found.argmax(1).tolist(), title), end="")
         return
     if options.json:
         for record, row in zip(records, found, strict=True):

@@ -48,7 +48,7 @@ def loss(model: "Classifier", batch: dict[str, Any], options: Options) -> tuple[
         return torch.cat([torch.where(chosen, second, first), second[different]])
 
     texts = candidates(first_ids, second_ids), candidates(first_lengths, second_lengths)
-    positives = tuple(values[: len(anchors)] for values in texts)
-    same = same_text((first_ids, first_lengths), texts) | same_text(positives, texts)
+    ids, lengths = (values[: len(anchors)] for values in texts)  # of the positives
+    same = same_text((first_ids, first_lengths), texts) | same_text((ids, lengths), texts)
     contrast = info_nce(anchors, candidates(again, second), options.temperature, same)
     return contrast, {"info_nce": contrast}

@@ -274,7 +274,8 @@ class ByLength(Sampler[int]):
         """An epoch; a batch that is not full comes last."""
         rows, size = get_length_grouped_indices(self.lengths, self.batch_size, generator=generator), self.batch_size
         full, rest = len(rows) // size, rows[len(rows) // size * size :]
-        order = torch.randperm(full, generator=generator).tolist()
+        mixed = len(set(self.lengths)) == 1  # rows of one length are in random order
+        order = range(full) if mixed else torch.randperm(full, generator=generator).tolist()
         return [*(rows[place * size : place * size + size] for place in order), *([rest] if rest else [])]
 
 

@@ -22,6 +22,7 @@ from pipeline.compute import processes
 from pipeline.config.base import PARAMS
 from pipeline.config.params import check_methods, load_params
 from pipeline.errors import InputError, one_line
+from pipeline.stages.prepare import EXTRAS, lost
 
 Lines = Iterator[tuple[bool, str]]  # whether it is fine, and what was found
 
@@ -73,6 +74,8 @@ def parameters() -> Lines:
     elif closed:
         path, text = closed[0], f"cannot be read ({len(closed)} in all); check its permissions"
     yield not closed, f"data.path: {path} {text}"
+    absent = [name for name, file in EXTRAS.items() if path.is_dir() and not (path / file).exists()]
+    yield from ((False, line) for line in lost(load_params(), absent))
 
 
 def dvc() -> Lines:

@@ -71,7 +71,9 @@ def check(values: Any, block: type[AnyBlock], key: str, path: Path = PARAMS) -> 
     try:
         return block.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{path}: {'; '.join(_told(item, key) for item in error.errors())}") from None
+        told = [_told(item, key) for item in error.errors()]
+        more = [f"and {len(told) - 3} more; see the profile of this name in profiles"] if len(told) > 3 else []
+        raise InputError(f"{path}: {'; '.join([*told[:3], *more])}") from None
 
 
 def _told(error: ErrorDetails, key: str) -> str:

@@ -18,7 +18,7 @@ from pipeline.config.data import Text
 from pipeline.config.tasks import CLASSES
 from pipeline.errors import InputError
 from pipeline.text import readers
-from pipeline.text.normalise import STYLES, Normalise
+from pipeline.text.normalise import STYLES, Normalise, alike
 from pipeline.text.prepared import Pair, Poem, Sentence, jaccard
 from pipeline.text.readers import Counts
 
@@ -77,8 +77,8 @@ def sonnets(raw: Path, text: Text, seed: int) -> Corpus[Poem]:
     prompts, counts["dev"] = readers.read_prompts(raw / "sonnets_held_out_dev.txt")
     dev = readers.join_poems(prompts, raw / "TRUE_sonnets_held_out_dev.txt")
     test, counts["test"] = readers.read_prompts(raw / "sonnets_held_out.txt")
-    beginnings = {poem.prompt.casefold() for poem in [*dev, *test]}
-    poems = drop(poems, lambda poem: poem.prompt.casefold(), beginnings, "leak", counts["train"])
+    beginnings = {alike(poem.prompt) for poem in [*dev, *test]}
+    poems = drop(poems, lambda poem: alike(poem.prompt), beginnings, "leak", counts["train"])
     train, select = carve_by_label(poems, text.select.sonnets, random.Random(f"{seed} sonnets"))
     rows = {"train": train, "select": select, "dev": dev, "test": test}
     return described(rows, counts, lambda poem: [poem.text or poem.prompt])
@@ -156,8 +156,8 @@ def texts(row: Sentence | Pair) -> tuple[str, ...]:
 
 
 def questions(row: Sentence | Pair) -> tuple[str, ...]:
-    """The texts as they are compared between splits: in no order, and without regard to case."""
-    return tuple(sorted(text.casefold() for text in texts(row)))
+    """The texts as they are compared between splits: in no order, and without regard to case and typography."""
+    return tuple(sorted(map(alike, texts(row))))
 
 
 def conflicting(rows: Iterable[Sentence | Pair]) -> set[tuple[str, ...]]:

@@ -17,6 +17,7 @@ Normalise = Callable[[str], str]
 
 # str.split() counts these control characters as white space; the others disappear.
 _CONTROLS = {code: (" " if chr(code).isspace() else None) for code in (*range(0x20), *range(0x7F, 0xA0))}
+_PLAIN = str.maketrans("‘’‚‛′`´“”„‟″‐‑‒–—―−", "'" * 7 + '"' * 5 + "-" * 7)
 _QUOTE_RUN = re.compile(r'"(?: ?")+')
 _QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
 
@@ -49,6 +50,11 @@ def _one_quote(run: re.Match[str]) -> str:
 def course(text: str) -> str:
     """`cased` text in lower case with `. ? , '` split off."""
     return " ".join(re.sub(r"([.?,'])", r" \1", cased(text.lower())).split())
+
+
+def alike(text: str) -> str:
+    """What is equal for texts that differ only in case, spaces, and ways to write quotes, dashes or joined letters."""
+    return " ".join(unicodedata.normalize("NFKC", text.translate(_PLAIN)).casefold().split())
 
 
 STYLES: dict[str, Normalise] = {"cased": cased, "course": course}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from course_files import sonnet, write_course_folder, write_table
+from course_files import sonnet, write_table
 from ruamel.yaml import YAML
-from test_prepare import QUORA, REPOSITORY, write_params
+from test_prepare import QUORA, REPOSITORY, project
 
 from pipeline.commands.predict import read_records
 from pipeline.config.params import load_params
@@ -19,19 +19,12 @@ from pipeline.stages import prepare
 from pipeline.text.normalise import alike, cased
 from pipeline.text.readers import from_roman, read_etpc, read_poems_with_prompts, read_qqp, read_sentiment
 
+__all__ = ["project"]  # the fixture of all tests here: a folder with the course's files and params.yaml
 RAW = Path("data/raw")
 ETPC = (
     "<text_pair><pair_id>1</pair_id><sent1_raw>Café “x”</sent1_raw><sent2_raw>b</sent2_raw>"
     "<etpc_label>1</etpc_label></text_pair>"
 )
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_course_folder(RAW)
-    write_params()
-    return tmp_path
 
 
 @pytest.mark.parametrize("encoding", ["ISO-8859-1", "utf8", "UTF-16", "no-such-encoding"])
@@ -160,8 +153,10 @@ def test_predict_reads_the_files_of_the_course(name: str) -> None:
     assert len(found) == 20 and all(text.strip().startswith("The") for text, _ in found)
 
 
-def test_a_copy_without_git_is_told_what_to_do(project: Path) -> None:
-    subprocess.run(["cp", "-r", *(REPOSITORY / name for name in ("dvc.yaml", "pipeline", ".dvc")), project], check=True)
+def test_a_copy_without_git_is_told_what_to_do(tmp_path: Path) -> None:
+    subprocess.run(
+        ["cp", "-r", *(REPOSITORY / name for name in ("dvc.yaml", "pipeline", ".dvc")), tmp_path], check=True
+    )
     command: Callable[[], subprocess.CompletedProcess[str]] = lambda: subprocess.run(  # noqa: E731
         [sys.executable, "-m", "pipeline", "rows"], capture_output=True, text=True
     )

@@ -267,3 +267,17 @@ def test_a_poem_begins_with_its_lines_and_repeats(capsys: pytest.CaptureFixture[
 def test_what_cannot_be_written_is_one_line(system: str, text: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         main(["sonnet", "--system", system, text])
+
+
+def test_the_file_of_the_course_gives_its_submission(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "quora-test-student.csv"
+    rows = [["", "id", *PAIR], *([number, f"q{number}", *pair] for number, pair in enumerate(PAIRS))]
+    with open(file, "w", encoding="utf-8", newline="") as out:
+        csv.writer(out, delimiter="\t").writerows(rows)
+    main(["predict", "paraphrase", "--row", "baseline", "--file", str(file), "--json"])
+    classes = [json.loads(line)["class"] for line in capsys.readouterr().out.splitlines()]
+    main(["predict", "paraphrase", "--row", "baseline", "--file", str(file), "--course"])
+    expected = [f"q{number}, {found} " for number, found in enumerate(classes)]
+    assert capsys.readouterr().out.splitlines() == ["id \t Predicted_Is_Paraphrase ", *expected]
+    with pytest.raises(InputError, match="--course wants ids"):
+        main(["predict", "paraphrase", "--row", "baseline", "--course", *PAIRS[0]])

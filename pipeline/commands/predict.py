@@ -3,6 +3,7 @@
     python -m pipeline predict paraphrase --row symmetric "How old is it?" "What is its age?"
     python -m pipeline predict paraphrase --row ensemble --file pairs.csv --json
     python -m pipeline predict sentiment --row sst_full < texts.jsonl
+    python -m pipeline predict paraphrase --row symmetric --file quora-test-student.csv --course > submission.csv
 
     python -m pipeline predict paraphrase --row symmetric --file quora-test-student.csv --course > submission.csv
 

@@ -5,8 +5,6 @@
     python -m pipeline predict sentiment --row sst_full < texts.jsonl
     python -m pipeline predict paraphrase --row symmetric --file quora-test-student.csv --course > submission.csv
 
-    python -m pipeline predict paraphrase --row symmetric --file quora-test-student.csv --course > submission.csv
-
 Texts are normalised as in `prepare`, so a pair of dev gets the probabilities that predictions/ holds. Files are CSV
 with a header (separated by commas or, as the course's, by tabs), or JSON lines: sentence1 and sentence2 for pairs, text
 or sentence for sentiment.

@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
-.PHONY: repro test lint plots profile demo rehearsal search compare docs clean
+.PHONY: repro test lint plots profile demo rehearsal fuzz torture search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS))
@@ -35,6 +35,12 @@ demo: $(VENV)/.installed  ## a pre-trained model on a part of the sample, in the
 
 rehearsal: $(VENV)/.installed-dev  ## the profile gpt2 from download to report, with tiny models from a hub on this machine
 	@python -m pytest tests/test_rehearsal.py -rA
+
+fuzz: $(VENV)/.installed-dev  ## make fuzz N=10000: so many broken files and settings, each used or refused in one line
+	@FUZZ=$(or $(N),500) python -m pytest tests/fuzz.py -n 0
+
+torture: $(VENV)/.installed-dev  ## make torture N=50: end the sample by force so often, then compare with what is committed
+	@python tests/torture.py $(or $(N),50)
 
 search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
 	@python -m pipeline search $(ROW) $(TRIALS)

@@ -13,6 +13,7 @@ class InputError(Exception):
     """Input that cannot be used: the message names the file, key or row, what was expected and what to do."""
 
 
+LONGEST = 300  # characters of a message
 _HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: free some space and run again to go on"),
     errno.EROFS: "the file system is read-only: choose a writable folder",
@@ -24,10 +25,11 @@ _HINTS = {
 
 
 def one_line(error: Exception) -> str:
-    """The message of an expected failure, on one line."""
+    """The message of an expected failure, on one line; of a longer one than LONGEST, its beginning and its end."""
     if isinstance(error, OSError) and error.errno in _HINTS:  # of a copy or a rename, the destination counts
         return f"{error.filename2 or error.filename or 'output'}: {_HINTS[error.errno]}"
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[: 2 * LONGEST // 3]} ... {text[5 - LONGEST // 3 :]}"
 
 
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:

@@ -31,7 +31,7 @@ from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE_HEADER, SENTIM
 from pipeline.files import read_json
 from pipeline.text.normalise import STYLES
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs, encode_texts, load_tokenizer, swap
+from pipeline.text.prompts import context_of, encode_pairs, encode_texts, load_tokenizer, swap
 
 if TYPE_CHECKING:  # with torch, which takes seconds to import
     from tokenizers import Tokenizer
@@ -154,6 +154,8 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
             raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble@{row}`")
         return mixed(np.array([weights[member] for member in settings.members]), found)
     model, tokenizer = load_row(task, row, settings)
+    if settings.max_length > (tokens := context_of(model.config.to_dict())):
+        raise InputError(f"params.yaml: max_length {settings.max_length} of {row}: the trained model takes {tokens} tokens")
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if isinstance(settings, Sentiment):
         prompts = [encode_texts(tokenizer, [text for (text,) in texts], settings.max_length)]

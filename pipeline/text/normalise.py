@@ -13,6 +13,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from pipeline.errors import InputError
+
 Normalise = Callable[[str], str]
 
 # str.split() counts these control characters as white space; the others disappear.
@@ -24,7 +26,11 @@ _QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
 
 def clean_line(line: str) -> str:
     """A line of plain text with its indentation: no control characters, NFC, no trailing space."""
-    return unicodedata.normalize("NFC", line if line.isprintable() else line.translate(_CONTROLS)).rstrip()
+    if not line.isprintable():
+        if any("\ud800" <= character <= "\udfff" for character in line):
+            raise InputError(f"{line[:60]!a}: half a character, which is no text; give it as UTF-8")
+        line = line.translate(_CONTROLS)
+    return unicodedata.normalize("NFC", line).rstrip()
 
 
 def clean(text: str) -> str:

@@ -187,10 +187,10 @@ def read_table(path: Path, columns: Sequence[str], numeric: str | None = None) -
     if index is None:
         raise InputError(f"{path}: the file is empty; expected a header with the columns {', '.join(columns)}")
     delimiter = "\t" if "\t" in lines[index] else ","
-    header = [name.strip() for name in next(csv.reader([lines[index]], delimiter=delimiter))]
+    header = [name.strip() for name in _record([lines[index]], 0, (delimiter, 0, None))[0]]
     if missing := [name for name in columns if name not in header]:
         found = ", ".join(repr(name[:40]) for name in header[:12])
-        raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found}")
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found or 'none'}")
     layout = delimiter, len(header), header.index(numeric) if numeric else None
     rows, counts, used = [], Counter[str](), 1
     while (index := index + used) < len(lines):

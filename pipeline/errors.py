@@ -5,7 +5,7 @@ import errno
 import io
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 
@@ -14,6 +14,7 @@ class InputError(Exception):
 
 
 LONGEST = 300  # characters of a message
+SHOWN = 8  # names of a list
 _HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: free some space and run again to go on"),
     errno.EROFS: "the file system is read-only: choose a writable folder",
@@ -22,6 +23,12 @@ _HINTS = {
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder belongs: move it away"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "permission denied: make it readable or its folder writable"),
 }
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of them, and how many more there are: what is too long is not read."""
+    first = [*names]
+    return ", ".join([*first[:SHOWN], *([f"and {len(first) - SHOWN} more"] if len(first) > SHOWN else [])]) or "none"
 
 
 def one_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ run is started beside it. Then it may run to its end, and git must find no diffe
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,41 +24,44 @@ PATIENCE = 60  # seconds for a run to end after a signal that it may answer
 
 
 def main(wanted: int, seed: int) -> None:
-    folder, rng, ends = Path(mkdtemp(prefix="torture-")), random.Random(seed), Counter[str]()
-    lost = 0
-    subprocess.run(["git", "clone", "-q", ".", folder], check=True)
-    print(f"{wanted} ends, seed {seed}, in {folder}", flush=True)
-    begin = time.monotonic()
-    while sum(ends.values()) < wanted:
+    rng, ends, begin = random.Random(seed), Counter[str](), time.monotonic()
+    print(f"{wanted} ends, seed {seed}", flush=True)
+    while (left := wanted - sum(ends.values())) > 0:
+        folder = Path(mkdtemp(prefix="torture-"))
+        subprocess.run(["git", "clone", "-q", ".", folder], check=True)
+        ends += run_and_end(folder, left, rng)
+        if code := start(folder).wait():
+            raise SystemExit(f"the last run ended with exit code {code}; see {folder}.log")
+        changed = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True
+        )
+        if changed.stdout:
+            raise SystemExit(f"other results than an undisturbed run's, in {folder}:\n{changed.stdout}")
+        shutil.rmtree(folder)
+        print(f"no difference after {sum(ends.values())} ends, {time.monotonic() - begin:.0f} s", flush=True)
+    for name, count in ends.most_common():
+        print(f"{count:4} {name}")
+
+
+def run_and_end(folder: Path, most: int, rng: random.Random) -> Counter[str]:
+    """Start the run in a folder and end it, again and again, until it comes to its end; how it was ended."""
+    ends = Counter[str]()
+    while sum(ends.values()) < most:
         runs = [start(folder) for _ in range(1 + (rng.random() < 0.1))]
         end = rng.choices(["everything", "runner", "SIGTERM", "SIGINT"], [6, 2, 1, 1])[0]
         until = time.monotonic() + rng.uniform(SHORTEST, LONGEST)
         while time.monotonic() < until and all(run.poll() is None for run in runs):
             time.sleep(0.05)
+        if failed := [run for run in runs if run.poll()]:
+            raise SystemExit(f"a run ended by itself, with exit code {failed[0].returncode}; see {folder}.log")
         if any(run.poll() == 0 for run in runs):
-            print("it came to its end before that many", flush=True)
             finish(runs, "everything")
             break
-        if failed := [run for run in runs if run.poll() is not None]:
-            raise SystemExit(f"a run ended by itself, with exit code {failed[0].returncode}; see {folder}.log")
         finish(runs, end)
-        ends[f"{end}{', two runs' * (len(runs) > 1)}"] += 1
-        if rng.random() < 0.1 and (
-            cached := sorted(path for path in (folder / ".dvc/cache").rglob("*") if path.is_file())
-        ):
-            rng.choice(cached).unlink()
-            lost += 1
-        if sum(ends.values()) % 10 == 0:
-            print(f"{sum(ends.values())} ends after {time.monotonic() - begin:.0f} s", flush=True)
-    if code := start(folder).wait():
-        raise SystemExit(f"the last run ended with exit code {code}; see {folder}.log")
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True)
-    for name, count in ends.most_common():
-        print(f"{count:4} {name}")
-    print(f"{lost:4} files of the cache lost")
-    if changed.stdout:
-        raise SystemExit(f"other results than an undisturbed run's, in {folder}:\n{changed.stdout}")
-    print(f"no difference after {sum(ends.values())} ends, {time.monotonic() - begin:.0f} s")
+        ends[end + ", two runs at once" * (len(runs) > 1)] += 1
+        if rng.random() < 0.1 and (cached := [path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()]):
+            rng.choice(sorted(cached)).unlink()
+    return ends
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":

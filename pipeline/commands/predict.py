@@ -155,7 +155,9 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
         return mixed(np.array([weights[member] for member in settings.members]), found)
     model, tokenizer = load_row(task, row, settings)
     if settings.max_length > (tokens := context_of(model.config.to_dict())):
-        raise InputError(f"params.yaml: max_length {settings.max_length} of {row}: the trained model takes {tokens} tokens")
+        raise InputError(
+            f"params.yaml: max_length {settings.max_length} of {row}: the trained model takes {tokens} tokens"
+        )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if isinstance(settings, Sentiment):
         prompts = [encode_texts(tokenizer, [text for (text,) in texts], settings.max_length)]

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
 from pipeline.config.training import Lora, Target, Training
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
 Prompt = Literal["ours", "report"]
 CLASSES = {"sst": 5, "cfimdb": 2, "qqp": 2, "etpc": 2}  # labels of each data set
@@ -178,7 +178,7 @@ class ParaphraseTables(Tables):
                 yield f"{key}: paraphrase.methods has a row of that name; choose another"
             for member in ensemble.members:
                 if member not in self.methods:
-                    yield f"{key}.members: {member!r} is not a row; expected some of {', '.join(self.methods)}"
+                    yield f"{key}.members: {member!r} is not a row; expected some of {listed(self.methods)}"
 
 
 def _problems(row: Paraphrase, sets: Sequence[str], starts: Sequence[str], key: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.text.normalise import Normalise, alike, clean, clean_line
 from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Pair, Poem, Sentence
 
@@ -123,7 +123,7 @@ def join_poems(prompts: list[Poem], path: Path) -> list[Poem]:
     """`prompts` completed by the poems of the same number in `path`, which begin with them."""
     texts = {poem.id: poem.text for poem in read_poems_with_prompts(path)[0]}
     if missing := [str(prompt.id) for prompt in prompts if prompt.id not in texts]:
-        raise InputError(f"{path}: no whole poem for sonnet {', '.join(missing)}, whose prompt is in the held-out file")
+        raise InputError(f"{path}: no whole poem for sonnet {listed(missing)}, whose prompt is in the held-out file")
     for prompt in prompts:
         if not alike(texts[prompt.id] or "").startswith(alike(prompt.prompt)):
             raise InputError(

@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := true
 
-.PHONY: repro test lint plots profile demo search compare docs clean
+.PHONY: repro test lint plots profile demo rehearsal fuzz torture search compare docs clean
 
 repro: $(VENV)/.installed $(VENV)/.params-checked  ## run what is not up to date, JOBS stages side by side, then print the results
 	@python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS))
@@ -21,8 +21,7 @@ test: $(VENV)/.installed-dev  ## the whole test suite
 lint: $(VENV)/.installed-dev
 	ruff check . && ruff format --check . && mypy
 
-plots: $(VENV)/.installed  ## the page of all DVC plots, which works offline
-	@dvc repro --quiet plots_page
+plots: $(VENV)/.installed  ## the page of all DVC plots
 	@dvc plots show
 
 profile:  ## make profile NAME=laptop: put a complete parameter file in place
@@ -33,6 +32,15 @@ demo: $(VENV)/.installed  ## a pre-trained model on a part of the sample, in the
 	@test -d demo || (git clone --quiet . demo && rm -r demo/dvc.lock demo/metrics demo/plots)
 	@cp profiles/demo.yaml demo/params.yaml
 	@cd demo && python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) && python -m pipeline demo
+
+rehearsal: $(VENV)/.installed-dev  ## the profile gpt2 from download to report, with tiny models from a hub on this machine
+	@python -m pytest tests/test_rehearsal.py -rA
+
+fuzz: $(VENV)/.installed-dev  ## make fuzz N=10000: so many broken files and settings, each used or refused in one line
+	@FUZZ=$(or $(N),500) python -m pytest tests/fuzz.py -n 0
+
+torture: $(VENV)/.installed-dev  ## make torture N=50: end the sample by force so often, then compare with what is committed
+	@python tests/torture.py $(or $(N),50)
 
 search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
 	@python -m pipeline search $(ROW) $(TRIALS)

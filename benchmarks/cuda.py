@@ -237,7 +237,7 @@ def ours(
         patched(),
     ):
         arguments = trainer_arguments(settings, len(rows), Path(scratch), number, evaluates=False)
-        Loop(model, rows, OBJECTIVES["cross_entropy"], arguments, precision, None, [clock]).train()
+        Loop(model, rows, OBJECTIVES["cross_entropy"], settings, arguments, precision, None, [clock]).train()
     return TIMED * TAKEN * BATCH / (clock.times[1] - clock.times[0])
 
 

@@ -5,7 +5,7 @@ import errno
 import io
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 
@@ -13,6 +13,8 @@ class InputError(Exception):
     """Input that cannot be used: the message names the file, key or row, what was expected and what to do."""
 
 
+LONGEST = 300  # characters of a message
+SHOWN = 8  # names of a list
 _HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: free some space and run again to go on"),
     errno.EROFS: "the file system is read-only: choose a writable folder",
@@ -23,11 +25,18 @@ _HINTS = {
 }
 
 
+def listed(names: Iterable[str]) -> str:
+    """The first of them, and how many more there are: what is too long is not read."""
+    first = [*names]
+    return ", ".join([*first[:SHOWN], *([f"and {len(first) - SHOWN} more"] if len(first) > SHOWN else [])]) or "none"
+
+
 def one_line(error: Exception) -> str:
-    """The message of an expected failure, on one line."""
+    """The message of an expected failure, on one line; of a longer one than LONGEST, its beginning and its end."""
     if isinstance(error, OSError) and error.errno in _HINTS:  # of a copy or a rename, the destination counts
         return f"{error.filename2 or error.filename or 'output'}: {_HINTS[error.errno]}"
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[: 2 * LONGEST // 3]} ... {text[5 - LONGEST // 3 :]}"
 
 
 def stage_main(main: Callable[[Sequence[str]], None]) -> None:

@@ -8,7 +8,7 @@ memory. `stage.reproduce()` there does what `dvc repro` would; both may be at wo
 
 To change an entry DVC parses and prints all of dvc.lock, 2 s of CPU with the 158 stages of the sample. So this process
 lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose one.
-Exit codes: 0 done, 1 a stage failed (none was started after it), 130 interrupted.
+Exit codes: 0 done, 1 a stage failed (what depends on it was not started), 130 interrupted.
 """
 
 import argparse
@@ -109,9 +109,9 @@ class Runner:
         return int(bool(self.failed))
 
     def start_ready(self) -> None:
-        """Start what waits for no other stage; nothing more after a failure."""
+        """Start what waits for no other stage; what depends on a failed one waits for ever."""
         self.ready += self.graph.get_ready()
-        while self.ready and len(self.running) < self.jobs and not self.failed:
+        while self.ready and len(self.running) < self.jobs:
             stage = self.plan.stages[self.ready.pop(0)]
             log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"
             log.write_bytes(b"")

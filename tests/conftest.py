@@ -1,11 +1,15 @@
 """Settings of the whole suite, made before anything imports torch."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pipeline.errors import LONGEST as LONGEST_TEXT
+from pipeline.errors import InputError
 
 # Two workers side by side, each with one thread: threads that wait for each other on busy cores are slower.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -31,6 +35,20 @@ def default_type() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
+
+
+@pytest.fixture(autouse=True)
+def error_texts(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test provokes is added to errors.txt, for people to read, and is short enough to be read."""
+    texts: list[str] = []
+    monkeypatch.setattr(InputError, "__init__", lambda _, *arguments: texts.extend(map(str, arguments)), raising=False)
+    yield
+    texts = list(dict.fromkeys(" ".join(text.split()) for text in texts))
+    folder = tmp_path_factory.getbasetemp()
+    with open((folder.parent if folder.name.startswith("popen-") else folder) / "errors.txt", "a") as file:
+        file.writelines(f"{text}\n" for text in texts)
+    long = [text for text in texts if len(re.sub(r"/tmp/\S+/", "", text)) > LONGEST_TEXT]
+    assert not long
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,8 @@ def _write_optional(folder: Path, rng: random.Random) -> None:
     pairs = [(*_pair(rng, index % 2), index % 2) for index in range(12)]
     write_table(folder / "ap-h-train.csv", ["sentence1", "sentence2", "label"], pairs, delimiter=",")
     elements = "".join(
-        f"<text_pair><pair_id>{number}</pair_id><sent1_raw>{first}</sent1_raw><sent2_raw>{second}</sent2_raw>"
+        f"<text_pair><pair_id>{number}</pair_id><sent1_raw>Reported: {first}</sent1_raw>"
+        f"<sent2_raw>They say {second}</sent2_raw>"
         f"<etpc_label>{label}</etpc_label></text_pair>\n"
         for number, (first, second, label) in enumerate(pairs, 1)
     )

@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from small_project import contents
 from tiny import TEXT, tiny_tokenizer, write_backbone
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast, T5Config
@@ -37,6 +39,7 @@ from pipeline.config.base import check, parse
 from pipeline.decoding.top_k import keep_top_k
 from pipeline.errors import InputError
 from pipeline.files import write_csv, write_json, write_jsonl
+from pipeline.stages import generator as generator_stage
 from pipeline.text.prepared import PREPARED, Pair, write_pairs
 from pipeline.text.prompts import CLOZE
 
@@ -240,6 +243,20 @@ def test_a_seq2seq_paraphraser_is_fetched_and_samples(tmp_path: Path, kind: str)
     assert first == model.paraphrase(questions, SAMPLING, 0, seed=5) != model.paraphrase(questions, SAMPLING, 0, seed=6)
     assert [len(texts) for texts in first] == [3, 3]
     assert not any("<" in text for texts in first for text in texts)
+
+
+def test_the_backbone_as_it_is_writes_without_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
+    params["adversarial"]["generator"]["kind"] = "backbone"
+    with open("params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    write_backbone(Path("models/backbone"))
+    generator_stage.main()
+    assert contents(Path("models/backbone")) == contents(Path("models/generator"))
+    assert not list(Path("plots/curves/generator").iterdir())
+    found = open_generator(Path("models/generator")).paraphrase(["how do i repair the engine"], SAMPLING, 0, seed=5)
+    assert [len(texts) for texts in found] == [SAMPLING.candidates]
 
 
 def test_a_seq2seq_paraphraser_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def test_an_architecture_without_a_classifier_is_refused(backbones: dict[str, Pa
 def test_dropout_is_everywhere_in_training_and_nowhere_else(backbones: dict[str, Path], name: str) -> None:
     template = [[9], [8], [10]]  # before, between and after the sentences of a pair
     prompts = [[9, 20, 21, 8, 22, second, 10] for second in (20, 30, 40)]  # the sentences of the first share a token
-    batch = collate(Rows(prompts, labels=[0, 1, 0], first=prompts))
+    others = [[9, 20, 21, 8, third, 10] for third in (23, 33, 43)]
+    batch = collate(Rows(prompts, labels=[0, 1, 0], first=prompts, second=others))
     model = build_classifier(backbones[name], 2, "last", 0.25, 0.0, answers=[7, 5], template=template)
     base, zeros = base_of(model), list[float]()
 
@@ -180,9 +181,11 @@ def test_decoders_equal_slow_ones_without_cache_batch_and_padding(model: Any) ->
 @torch.no_grad()
 def test_the_critic_of_verse_reads_what_a_plain_pass_gives(backbone: Path) -> None:
     theirs, writer = plain(backbone), Writer(load_backbone(backbone), text.load_tokenizer(backbone), 0)
-    prompt, *texts = PROMPTS
-    sums, following = Critic(writer).read(prompt, [*texts, []])
-    for own, total, after in zip([*texts, []], sums, following, strict=True):
+    texts, prompts = [*PROMPTS[1:], []], [PROMPTS[0], PROMPTS[0][:2]]  # one of them is padded
+    rows = [row for row in (0, 1) for _ in texts]
+    sums, following = Critic(writer).read(prompts, rows, texts * 2)
+    for row, own, total, after in zip(rows, texts * 2, sums, following, strict=True):
+        prompt = prompts[row]
         scores = theirs(torch.tensor([prompt + own])).logits[0, len(prompt) - 1 :].log_softmax(-1)
         assert total == pytest.approx(sum(scores[place, token].item() for place, token in enumerate(own)), abs=1e-3)
         close(after, scores[-1])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from small_project import REPOSITORY, small_params
 
 from pipeline.__main__ import main
 from pipeline.commands.rows import differing
+from pipeline.stages.prepare import EXTRAS
 
 PIPELINE = """
 stages:
@@ -42,6 +44,8 @@ def test_rows_and_doctor_follow_what_is_run(
     params["paraphrase"]["ensembles"] = {"both": {"members": list(methods), "weights": "equal"}}
     write_params(params)
     Path("course").mkdir()
+    for name in EXTRAS.values():
+        Path("course", name).touch()
     Path("seed.txt").write_text("seed")
     Path("dvc.yaml").write_text(PIPELINE)
     Path(".gitignore").write_text("/models/\n/report.txt\n")
@@ -64,7 +68,7 @@ def test_rows_and_doctor_follow_what_is_run(
     params["compute"]["threads"] = 10_000
     write_params(params)
     Path("requirements.txt").write_text("torch==0.1\nno-such-package==2.0  # why\n")
-    Path("course").rmdir()
+    shutil.rmtree("course")
     found = states(capsys)
     assert found["mean_pooling"][0] == "stale" and found["baseline"] == ["up", "to", "date"]
     with pytest.raises(SystemExit) as ended:

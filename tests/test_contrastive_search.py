@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny import NEWLINES, QUIET, tiny_model
 from tiny import options as system
 from torch import Tensor
-from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.decoding.constraints import ban_repeated, penalised
@@ -44,12 +44,13 @@ def reference(model: GPT2LMHeadModel, prompt: list[int], options: Options, lines
     text, written = list(prompt), 0
     while len(text) < POSITIONS and sum(NEWLINES[token] for token in text) < lines:
         logits = model(torch.tensor([text])).logits
-        processors = LogitsProcessorList()
+        ids, last = torch.tensor([text]), logits[:, -1]
         if options.repetition_penalty != 1:
-            processors.append(RepetitionPenaltyLogitsProcessor(options.repetition_penalty))
+            spared = torch.tensor([token == END or bool(NEWLINES[token]) for token in range(VOCABULARY)])
+            last = last.where(spared, RepetitionPenaltyLogitsProcessor(options.repetition_penalty)(ids, last))
         if options.no_repeat_ngram:
-            processors.append(NoRepeatNGramLogitsProcessor(options.no_repeat_ngram))
-        probabilities = processors(torch.tensor([text]), logits[:, -1]).softmax(-1)[0]
+            last = NoRepeatNGramLogitsProcessor(options.no_repeat_ngram)(ids, last)
+        probabilities = last.softmax(-1)[0]
         alpha = options.alpha * (min(1, (written + 1) / 128) if options.dynamic_alpha else 1)
         scores = {}
         for token in probabilities.argsort(descending=True)[: options.k].tolist():
@@ -123,13 +124,16 @@ def test_when_every_token_is_banned_one_is_written_all_the_same() -> None:
 @given(
     st.lists(st.floats(-9, 9, allow_subnormal=False), min_size=5, max_size=5),
     st.sets(st.integers(0, 4)),
+    st.sets(st.integers(0, 4)),
     st.floats(1.01, 3),
 )
-def test_the_penalty_makes_a_written_token_less_likely(values: list[float], seen: set[int], penalty: float) -> None:
+def test_the_penalty_makes_a_written_token_less_likely(
+    values: list[float], seen: set[int], spared: set[int], penalty: float
+) -> None:
     logits = torch.tensor([values], dtype=torch.float64)
-    lowered: Tensor = penalised(logits, [[*seen, *seen]], penalty)
+    lowered: Tensor = penalised(logits, [[*seen, *seen]], penalty, sorted(spared))
     for token in range(5):
-        if token in seen and values[token] != 0:
+        if token in seen - spared and values[token] != 0:
             assert lowered[0, token] < logits[0, token]
         else:
             assert lowered[0, token] == logits[0, token]

@@ -60,9 +60,9 @@ def objective_of(name: str) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
 
 
 def loop_of(name: str, backbone: Path, folder: Path, precision: str, callbacks: list[TrainerCallback]) -> Loop:
-    rows = rows_of(name)
-    arguments = trainer_arguments(tiny_training(epochs=STEPS // 2), len(rows), folder, 3, evaluates=False)
-    loop = Loop(fresh(name, backbone), rows, objective_of(name), arguments, precision, None, callbacks)
+    rows, plan = rows_of(name), tiny_training(epochs=STEPS // 2)
+    arguments = trainer_arguments(plan, len(rows), folder, 3, evaluates=False)
+    loop = Loop(fresh(name, backbone), rows, objective_of(name), plan, arguments, precision, None, callbacks)
     loop.args.logging_strategy, loop.args.save_strategy = "no", "no"
     return loop
 

@@ -41,7 +41,7 @@ class Killed(Exception):
     """What ends a run in the middle."""
 
 
-def train_baseline(killed_at: int = 0) -> int:
+def train_baseline(killed_at: int = 0, everything: Rows | None = None) -> int:
     """Fine-tune the row; the number of steps that it took, or of those before it is killed."""
     steps = 0
 
@@ -56,8 +56,9 @@ def train_baseline(killed_at: int = 0) -> int:
     new_model, rows = partial(new_classifier, backbone, TOKENIZER, settings), Rows(PROMPTS, labels=LABELS)
     splits = dict.fromkeys(("select", "dev"), SPLIT)
     row = Classifier(
-        "paraphrase", "baseline", settings, new_model, rows, splits, objective, backbone, [], PARAPHRASE_HEADER
-    )
+        "paraphrase", "baseline", settings, new_model, rows, splits, objective, backbone, [], PARAPHRASE_HEADER,
+        everything=everything,
+    )  # fmt: skip
     fine_tune(row, settings.seeds)
     return steps
 
@@ -83,6 +84,27 @@ def test_each_seed_gives_what_it_gives_alone_even_after_a_kill(tmp_path: Path, m
     assert contents(Path("plots")) == curves
     weights = "paraphrase/baseline/model.safetensors"
     assert contents(Path("models"))[weights] == model[weights]
+    assert not list(Path("checkpoints").rglob("*.safetensors")), "scratch is deleted on success"
+
+
+def test_the_final_model_has_seen_select_and_does_not_answer_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_backbone(Path("models/backbone"))
+    set_params()
+    table, model = Path("predictions/paraphrase/baseline"), Path("models/paraphrase/baseline/model.safetensors")
+    once = train_baseline()
+    chosen, weights = contents(table), model.read_bytes()
+    everything = Rows(PROMPTS * 2, labels=LABELS * 2)
+    assert train_baseline(everything=everything) == 3 * once  # twice the rows, after the first training
+    final, known = contents(table), model.read_bytes()
+    assert final["select.csv"] == chosen["select.csv"]
+    assert final["dev.csv"] != chosen["dev.csv"] and known != weights
+    with pytest.raises(Killed):
+        train_baseline(killed_at=once + 3, everything=everything)
+    assert train_baseline(everything=everything) < 2 * once, "what was done was done again"
+    assert contents(table) == final and model.read_bytes() == known
     assert not list(Path("checkpoints").rglob("*.safetensors")), "scratch is deleted on success"
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 from scipy.stats import t as student
 
+from pipeline.config.tasks import SeededEvaluation
 from pipeline.errors import InputError
-from pipeline.evaluation import generation, metre
+from pipeline.evaluation import chrf, generation, metre
 from pipeline.evaluation.generation import Copying
 from pipeline.files import write_jsonl
 from pipeline.text.prepared import Generated, Poem, word_matches, words_of
@@ -25,13 +26,16 @@ REAL = Poem(18, PROMPT, PROMPT + REST)
 OTHER = Poem(2, "a\nb\nc", "a\nb\nc\nWhen forty winters shall besiege thy brow\nAnd dig deep trenches")
 
 
+SETTINGS = SeededEvaluation(bootstrap=200, confidence=0.95, seed=1)
+
+
 def poem(rest: str, number: int = 18, draw: int = 0) -> Generated:
     return Generated(number, draw, PROMPT, PROMPT + rest)
 
 
 def test_chrf_is_sacrebleu_for_whole_poems_and_completions() -> None:
     draws = {0: [poem("\nThe night is long")], 1: [poem("\nAnd summer's lease is over", draw=1)]}
-    scores = generation.chrf_scores(draws, {18: REAL}, 0.95, Path("dev.jsonl"))
+    scores = generation.chrf_scores(draws, {18: REAL}, SETTINGS, Path("dev.jsonl"))
     metric = CHRF()
     whole = [metric.corpus_score([draw[0].text], [[PROMPT + REST]]).score for draw in draws.values()]
     rest = [metric.corpus_score([draw[0].completion], [[REST]]).score for draw in draws.values()]
@@ -39,13 +43,44 @@ def test_chrf_is_sacrebleu_for_whole_poems_and_completions() -> None:
     assert scores["chrf_completion_mean"] == pytest.approx(np.mean(rest))
     assert scores["chrf_sd"] == pytest.approx(np.std(whole, ddof=1))
     low, high = student.interval(0.95, 1, np.mean(whole), np.std(whole, ddof=1) / 2**0.5)
-    assert (scores["chrf_low"], scores["chrf_high"]) == pytest.approx((low, high))
+    assert (scores["chrf_over_draws_low"], scores["chrf_over_draws_high"]) == pytest.approx((low, high))
+    assert (scores["chrf_low"], scores["chrf_high"]) == pytest.approx((min(whole), max(whole)))  # one prompt, two draws
+    assert scores["chrf_over_prompts_low"] == pytest.approx(np.mean(whole))
 
 
 def test_chrf_by_hand() -> None:
     # "abc" against "abd": precision = recall = 2/3, 1/2, 0 for orders 1 to 3; mean over the orders that exist is 7/18
-    assert generation.chrf(["abc"], ["abd"]) == pytest.approx(100 * (2 / 3 + 1 / 2) / 3, abs=1e-6)
-    assert generation.chrf(["a b c d e f g"], ["abcdefg"]) == pytest.approx(100)
+    assert chrf.chrf(["abc"], ["abd"]) == pytest.approx(100 * (2 / 3 + 1 / 2) / 3, abs=1e-6)
+    assert chrf.chrf(["a b c d e f g"], ["abcdefg"]) == pytest.approx(100)
+
+
+TEXTS = st.text("abc \n", min_size=1, max_size=30)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5))
+def test_added_counts_are_a_corpus(pairs: list[tuple[str, str]]) -> None:
+    found = chrf.of_counts(np.sum([chrf.counts(*pair) for pair in pairs], 0))
+    assert found == pytest.approx(chrf.chrf(*zip(*pairs, strict=True)), abs=1e-6)
+
+
+def test_intervals_resample_prompts_and_draws() -> None:
+    rng = np.random.default_rng(0)
+    references = ["".join(rng.choice(list("abcd"), 60)) for _ in range(8)]
+    draws = [[("".join(rng.choice(list("abcd"), 60)), reference) for reference in references] for _ in range(5)]
+    found = chrf.intervals(draws, 4000, 0.9, 1)
+    again = np.random.default_rng(2)
+    over_prompts, both = [], []
+    for _ in range(1500):
+        rows = again.integers(8, size=8)
+        scores = [chrf.chrf([draw[row][0] for row in rows], [draw[row][1] for row in rows]) for draw in draws]
+        over_prompts.append(np.mean(scores))
+        both.append(np.mean(again.choice(scores, 5)))
+    for name, values in (("over_prompts_", over_prompts), ("", both)):
+        expected = np.quantile(values, [0.05, 0.95])
+        assert [found[f"{name}low"], found[f"{name}high"]] == pytest.approx(expected, abs=0.25)
+    assert found["low"] < found["over_prompts_low"] < found["over_prompts_high"] < found["high"]
+    alone = chrf.intervals(draws[:1], 200, 0.9, 1)
+    assert alone["low"] == alone["over_prompts_low"]  # one draw: over prompts alone
 
 
 def test_one_draw_has_no_interval() -> None:
@@ -143,7 +178,7 @@ def test_reading_generated_poems(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             generation.read_generated(path)
     with pytest.raises(InputError, match=r"unknown \[18\], missing \[2\]"):
-        generation.chrf_scores({0: [poem("\nx")]}, {2: OTHER}, 0.95, path)
+        generation.chrf_scores({0: [poem("\nx")]}, {2: OTHER}, SETTINGS, path)
 
 
 def test_floors() -> None:
@@ -153,7 +188,7 @@ def test_floors() -> None:
     assert found == generation.floors(train, [REAL, REAL], 0.95, seed=1)
     assert found["prompt_only_chrf"] == pytest.approx(CHRF().corpus_score([PROMPT], [[PROMPT + REST]]).score)
     assert found["consensus_train_tail_chrf"] > found["prompt_only_chrf"]
-    assert found["random_train_tail_chrf_low"] < found["random_train_tail_chrf_mean"]
+    assert found["random_train_tail_chrf_over_draws_low"] < found["random_train_tail_chrf_mean"]
 
 
 def test_consensus_is_the_best_mean_sentence_chrf() -> None:

@@ -117,8 +117,9 @@ def test_the_detector_detects() -> None:
 def test_a_training_step_never_waits_for_a_number(name: str, backbone: Path, tmp_path: Path) -> None:
     """Forward, backward, clipping, optimiser: whatever the Trainer does in a step that does not log."""
     rows = rows_of(name)
-    arguments = trainer_arguments(tiny_training(epochs=2, warmup=0.0), len(rows), tmp_path, 3, evaluates=False)
-    loop = Loop(model_of(name, backbone), rows, loss_of(name), arguments, "fp32", None, [])
+    plan = tiny_training(epochs=2, warmup=0.0)
+    arguments = trainer_arguments(plan, len(rows), tmp_path, 3, evaluates=False)
+    loop = Loop(model_of(name, backbone), rows, loss_of(name), plan, arguments, "fp32", None, [])
     loop.args.logging_strategy, loop.args.save_strategy = "no", "no"
     seen: list[int] = []
 

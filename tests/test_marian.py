@@ -1,6 +1,7 @@
 """MarianMT on a tiny random model: batches against one sentence at a time, and models that are not whole."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 def marian(model: str, **changes: object) -> MarianTranslator:
     """A translator with small settings."""
-    settings = {"revision": "main", "beams": 1, "max_length": 24, "tokens_per_batch": 60} | changes
+    settings = {"revision": "main", "beams": 1, "max_length": 24, "tokens_per_batch": 60, "codes": {}} | changes
     return MarianTranslator(config.Marian.model_validate({"model": model} | settings))
 
 
@@ -85,6 +86,21 @@ def test_batches_give_what_single_sentences_give(models: Path, beams: int) -> No
     assert translator.translate(QUESTIONS, "en", "es") == expected
     assert translator.translate(QUESTIONS[::-1], "en", "es") == expected[::-1]
     assert translator.translate(QUESTIONS[:1], "es", "en") == one_by_one(models / "es-en", QUESTIONS[:1], beams)
+
+
+def test_a_model_of_several_languages_is_told_which(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "en-ar"
+    shutil.copytree(models / "en-es", folder)
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    rare = [piece for piece, number in vocabulary.items() if number > 100][:2]
+    renamed = dict(zip(rare, (">>ara<<", ">>heb<<"), strict=True))
+    (folder / "vocab.json").write_text(json.dumps({renamed.get(piece, piece): n for piece, n in vocabulary.items()}))
+    translator = marian(f"{tmp_path}/{{source}}-{{target}}", codes={"ar": "ara"})
+    expected = one_by_one(folder, [f">>ara<< {text}" for text in QUESTIONS[:2]], 1)
+    assert translator.translate(QUESTIONS[:2], "en", "ar") == expected != one_by_one(folder, QUESTIONS[:2], 1)
+    assert translator.revision("en", "ar").endswith(" into ara beams=1")
+    with pytest.raises(InputError, match=r"marian.codes.ar: .* has no >>ar<<; expected one of >>ara<<, >>heb<<"):
+        marian(f"{tmp_path}/{{source}}-{{target}}").translate(QUESTIONS[:2], "en", "ar")
 
 
 def test_batches_stay_within_their_tokens(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

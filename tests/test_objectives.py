@@ -55,11 +55,13 @@ def cosine(a: Rows, b: Rows) -> float:
     return float(sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(sum(a * a)) / math.sqrt(sum(b * b)))
 
 
-def contrast(anchors: Rows, candidates: Rows, temperature: float) -> float:
+def contrast(anchors: Rows, candidates: Rows, temperature: float, same: Sequence[Sequence[Any]] | None = None) -> float:
+    """Candidates that are the `same` as an anchor, and not its own positive, are left out of the sum."""
     total = 0.0
     for index, anchor in enumerate(anchors):
         scores = [math.exp(cosine(anchor, candidate) / temperature) for candidate in candidates]
-        total -= math.log(scores[index] / sum(scores))
+        counted = [score for place, score in enumerate(scores) if place == index or not (same and same[index][place])]
+        total -= math.log(scores[index] / sum(counted))
     return total / len(anchors)
 
 
@@ -143,9 +145,11 @@ def test_r_drop_and_symmetric(objective: ModuleType, again: str, sizes: tuple[in
 def test_info_nce(sizes: tuple[int, int, int], more: int, temperature: float) -> None:
     rows, width, seed = sizes
     anchors, candidates = normal(seed, rows, width), normal(seed + 1, rows + more, width)
-    found = info_nce(anchors, candidates, temperature).item()
-    assert found == pytest.approx(contrast(anchors.numpy(), candidates.numpy(), temperature), abs=1e-9)
-    scaled = info_nce(3 * anchors, 7 * candidates, temperature).item()
+    same = normal(seed + 2, rows, rows + more) > 0.5
+    found = info_nce(anchors, candidates, temperature, same).item()
+    expected = contrast(anchors.numpy(), candidates.numpy(), temperature, same.tolist())
+    assert found == pytest.approx(expected, abs=1e-9)
+    scaled = info_nce(3 * anchors, 7 * candidates, temperature, same).item()
     assert scaled == pytest.approx(found, abs=1e-9)  # a cosine knows no length
 
 
@@ -156,7 +160,7 @@ def test_info_nce_is_nt_xent_of_anchors_against_references(more: int) -> None:
     anchors, candidates = normal(1, 8, 16).requires_grad_(), normal(2, 8 + more, 16).requires_grad_()
     theirs = NTXentLoss(temperature=0.05)
     expected = theirs(anchors, torch.arange(8), ref_emb=candidates, ref_labels=torch.arange(8 + more))
-    ours = info_nce(anchors, candidates, 0.05)
+    ours = info_nce(anchors, candidates, 0.05, torch.zeros(8, 8 + more, dtype=torch.bool))
     assert ours.item() == pytest.approx(expected.item(), abs=1e-9)
     gradients = [torch.autograd.grad(loss, (anchors, candidates)) for loss in (ours, expected)]
     for mine, other in zip(*gradients, strict=True):
@@ -165,63 +169,83 @@ def test_info_nce_is_nt_xent_of_anchors_against_references(more: int) -> None:
 
 def test_info_nce_is_not_computed_in_half_precision() -> None:
     anchors, candidates = normal(1, 6, 16).bfloat16(), normal(2, 6, 16).bfloat16()
-    found = info_nce(anchors, candidates, 0.05)
+    found = info_nce(anchors, candidates, 0.05, torch.eye(6, dtype=torch.bool))
     assert found.dtype == torch.float32
     expected = contrast(anchors.double().numpy(), candidates.double().numpy(), 0.05)
     assert found.item() == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize(("text", "column"), [("question", "first"), ("prompt", "input_ids")])
-def test_simcse(text: str, column: str) -> None:
-    states, batch = normal(3, 10, 8), batch_of(5)
+COLUMNS = [("question", ["first", "second"]), ("prompt", ["input_ids"])]
+
+
+def repeating(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The batch, with both questions of its first pair once more as second questions of other pairs."""
+    for place, source in ((3, "first"), (2, "second")):
+        ids = batch[source][0, : batch[f"{source}_lengths"][0]]
+        width = max(len(ids), batch["second"].shape[1])
+        batch["second"] = torch.nn.functional.pad(batch["second"], (0, width - batch["second"].shape[1]))
+        batch["second"][place] = torch.nn.functional.pad(ids, (0, width - len(ids)))
+        batch["second_lengths"][place] = len(ids)
+    return batch
+
+
+@pytest.mark.parametrize(("text", "columns"), COLUMNS)
+def test_simcse(text: str, columns: list[str]) -> None:
+    batch = repeating(batch_of(5))
+    texts = [ids for column in columns for ids in rows_of(batch, column)]
+    states = normal(3, 2 * len(texts), 8)
     model = Given(states=states)
     loss, parts = simcse.loss(model, batch, simcse.Options(temperature=0.1, text=text))
-    expected = contrast(states[:5].numpy(), states[5:].numpy(), 0.1)
+    same = [[one == other for other in texts] for one in texts]
+    assert (sum(map(sum, same)) > len(texts)) == (text == "question")
+    expected = contrast(states[: len(texts)].numpy(), states[len(texts) :].numpy(), 0.1, same)
     assert loss.item() == parts["info_nce"].item() == pytest.approx(expected, abs=1e-10)
-    assert model.asked == [("states", rows_of(batch, column) * 2)]
+    assert model.asked == [("states", texts * 2)]
 
 
 @pytest.mark.parametrize("labels", [[1, 0, 0, 1, 0], [1] * 5, [0] * 5, [0, 1, 1, 1, 1]])
 def test_supervised_simcse(labels: list[int]) -> None:
     """Loops over anchors: own positive, the positives of the others, and every hard negative of the batch."""
-    states, batch = normal(3, 15, 8), batch_of(5) | {"labels": torch.tensor(labels)}
+    states, batch = normal(3, 15, 8), repeating(batch_of(5)) | {"labels": torch.tensor(labels)}
     model = Given(states=states)
     loss, _ = simcse_supervised.loss(model, batch, simcse_supervised.Options(temperature=0.1))
     first, again, second = (part.numpy() for part in states.chunk(3))
+    questions, others = rows_of(batch, "first"), rows_of(batch, "second")
     total = 0.0
     for anchor in range(5):
+        own = [questions[anchor], others[anchor] if labels[anchor] else questions[anchor]]
         positive = math.exp(cosine(first[anchor], (second if labels[anchor] else again)[anchor]) / 0.1)
-        denominator = 0.0
+        denominator = positive
         for other in range(5):
-            if labels[other] == 1:  # a duplicate pair: its second question is a positive, and there is no negative
-                denominator += math.exp(cosine(first[anchor], second[other]) / 0.1)
-            else:  # the question itself under another mask is the positive, its second question a hard negative
-                denominator += math.exp(cosine(first[anchor], again[other]) / 0.1)
-                denominator += math.exp(cosine(first[anchor], second[other]) / 0.1)
+            # A duplicate pair: its second question is a positive, and there is no negative. Else the question itself
+            # under another mask is the positive, its second question a hard negative.
+            candidates = [(second, others)] if labels[other] == 1 else [(again, questions), (second, others)]
+            for place, (found, texts) in enumerate(candidates):
+                if texts[other] not in own and (other, place) != (anchor, 0):
+                    denominator += math.exp(cosine(first[anchor], found[other]) / 0.1)
         total -= math.log(positive / denominator)
     assert loss.item() == pytest.approx(total / 5, abs=1e-10)
-    questions = rows_of(batch, "first")
-    assert model.asked == [("states", questions * 2 + rows_of(batch, "second"))]
+    assert model.asked == [("states", questions * 2 + others)]
 
 
 @pytest.mark.parametrize("kl_weight", [0.0, 2.5])
-@pytest.mark.parametrize(("text", "column"), [("question", "first"), ("prompt", "input_ids")])
-def test_joint_simcse(kl_weight: float, text: str, column: str) -> None:
-    masks = 2 if kl_weight else 1
-    logits, states, batch = normal(4, 5 * masks, 2), normal(5, 10, 8), batch_of(5)
+@pytest.mark.parametrize(("text", "columns"), COLUMNS)
+def test_joint_simcse(kl_weight: float, text: str, columns: list[str]) -> None:
+    masks, batch = 2 if kl_weight else 1, batch_of(5)
+    texts = [ids for column in columns for ids in rows_of(batch, column)]
+    logits, states = normal(4, 5 * masks, 2), normal(5, 2 * len(texts), 8)
     model, labels = Given(logits, states), batch["labels"].tolist()
     options = simcse_joint.Options(label_smoothing=0.1, weight=0.3, kl_weight=kl_weight, temperature=0.05, text=text)
     loss, parts = simcse_joint.loss(model, batch, options)
     views = [part.numpy() for part in logits.chunk(masks)]
     expected = {
         "cross_entropy": sum(entropy(view, labels, 0.1) for view in views) / masks,
-        "kl": (kl(*views) + kl(*reversed(views))) / 2 if kl_weight else 0.0,
-        "info_nce": contrast(states[:5].numpy(), states[5:].numpy(), 0.05),
-    }
+        "info_nce": contrast(states[: len(texts)].numpy(), states[len(texts) :].numpy(), 0.05),
+    } | ({"kl": (kl(*views) + kl(*reversed(views))) / 2} if kl_weight else {})
     assert {name: value.item() for name, value in parts.items()} == pytest.approx(expected, abs=1e-9)
-    total = expected["cross_entropy"] + kl_weight * expected["kl"] + 0.3 * expected["info_nce"]
+    total = expected["cross_entropy"] + kl_weight * expected.get("kl", 0) + 0.3 * expected["info_nce"]
     assert loss.item() == pytest.approx(total, abs=1e-9)
-    assert model.asked == [("logits", rows_of(batch, "input_ids") * masks), ("states", rows_of(batch, column) * 2)]
+    assert model.asked == [("logits", rows_of(batch, "input_ids") * masks), ("states", texts * 2)]
 
 
 @pytest.fixture(scope="module")

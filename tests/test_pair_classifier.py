@@ -51,7 +51,9 @@ def row(**values: object) -> Paraphrase:
     settings: dict[str, Any] = {
         "train": "prepared/paraphrase", "start": "backbone", "objective": "cross_entropy",
         "options": {"label_smoothing": 0.0}, "pooling": "last", "head": "linear", "exact_match": False,
-        "adapter": None, "r": None, "targets": None, "tasks": [], "seeds": [], "orders": "one", "lr": 0.01, "epochs": 1,
+        "adapter": None, "r": None, "targets": None, "tasks": [], "seeds": [], "orders": "one",
+        "prompt": "ours", "select_on": "select", "train_on_select": False, "adapter_dropout": None, "task_share": 0.25,
+        "fresh_lr": None, "lr": 0.01, "epochs": 1,
         "batch_size": 4, "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
         "head_dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
     }  # fmt: skip
@@ -65,14 +67,8 @@ def classifier(backbone: Path, **values: object) -> Any:  # noqa: ANN401 - one o
 
 
 def some_batch() -> dict[str, Tensor]:
-    prompts = encode_pairs(TOKENIZER, PAIRS, 90)
-    firsts = encode_views(TOKENIZER, PAIRS, ["first"], 90)["first"]
-    return collate(
-        [
-            {"input_ids": prompt, "first": first, "labels": pair.label}
-            for prompt, first, pair in zip(prompts, firsts, PAIRS, strict=True)
-        ]
-    )
+    views = encode_views(TOKENIZER, PAIRS, ["first", "second"], 90)
+    return collate(Rows(encode_pairs(TOKENIZER, PAIRS, 90), labels=[pair.label for pair in PAIRS], **views))
 
 
 def logits(model: nn.Module) -> Tensor:

@@ -166,15 +166,15 @@ def test_runs_side_by_side_and_leaves_what_dvc_repro_leaves(project: Path, seria
     assert lock(project) == lock(serial)
 
 
-def test_a_failed_stage_lets_the_running_ones_end_and_starts_no_other(project: Path, serial: Path) -> None:
-    (project / "fail_middle@left").touch()
-    process = start(project, "--jobs", "3")
-    until(lambda: "middle@third" in started(project) and ended(project, "middle@left"), process)
-    (project / "go").touch()
-    output = finish(process, code=1)
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_failed_stage_holds_up_what_depends_on_it_and_nothing_else(project: Path, serial: Path, jobs: int) -> None:
+    for name in ("fail_middle@left", "go", "pid_middle@right", "pid_middle@left"):
+        (project / name).touch()
+    output = run(project, jobs=jobs, code=1)
     assert output.count("error: ") == 1 and "error: failed to reproduce middle@left: failed to run: python" in output
     assert "    output of middle@left\n    middle@left has failed\n" in output
-    assert (project / "middle/third.txt").exists() and "last" not in started(project)
+    assert {"middle@right", "middle@third"} < {*started(project)} and "last" not in started(project)
+    assert (project / "middle/right.txt").exists() and (project / "middle/third.txt").exists()
 
     (project / "fail_middle@left").unlink()
     (project / "started").unlink()

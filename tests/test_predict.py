@@ -33,6 +33,7 @@ from pipeline.training.predict import predict as predict_prompts
 BACKBONE = Path("models/backbone")
 PAIRS = [("How old is it?", "What is its age?"), ("A river, a camera", 'the "old" engine'), ("caf\u00e9", "a")]
 ANSWERS = ("no", "yes")  # with a space in front, they begin with one token in the tiny vocabulary
+CONTEXT = 96  # tokens that the tiny model takes
 PAIR = ("sentence1", "sentence2")
 PAIR_ROWS = ["baseline", "mean_pooling", "cloze_head", "lora_r8", "dora_r8", "mtan", "symmetric"]
 
@@ -49,6 +50,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with models of random weights, saved as training stages save theirs."""
     folder = tmp_path_factory.mktemp("project")
     params = small_params("course")
+    for task in ("paraphrase", "sentiment"):
+        params[task]["defaults"]["max_length"] = CONTEXT
     params["paraphrase"]["ensembles"] = {
         "both": {"members": ["baseline", "symmetric"], "weights": "fitted"},
         "untrained": {"members": ["baseline", "r_drop"], "weights": "equal"},
@@ -89,7 +92,7 @@ def expected(row: str, pairs: list[tuple[str, str]]) -> np.ndarray:
     model = cast(PreTrainedModel, new_classifier(BACKBONE, tokenizer, parameters))
     load_weights(model, Path("models/paraphrase") / row)
     orders = [pairs] if row != "symmetric" else [pairs, [(second, first) for first, second in pairs]]
-    prompts = [encode_pairs(tokenizer, [Pair("", *pair, None) for pair in order], 128) for order in orders]
+    prompts = [encode_pairs(tokenizer, [Pair("", *pair, None) for pair in order], CONTEXT) for order in orders]
     return np.mean([predict_prompts(model, order)[:, 1] for order in prompts], axis=0)
 
 
@@ -194,6 +197,11 @@ def test_models_that_do_not_fit_or_are_damaged_are_named() -> None:
             main(["predict", "paraphrase", "--row", "simcse", "a", "b"])
     weights.write_bytes(whole)
     main(["predict", "paraphrase", "--row", "simcse", "a", "b"])
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(params.replace(f"max_length: {CONTEXT}", "max_length: 97"))
+    with pytest.raises(InputError, match="max_length 97 of simcse: the trained model takes 96 tokens"):
+        main(["predict", "paraphrase", "--row", "simcse", "a", "b"])
+    Path("params.yaml").write_text(params)
 
 
 def test_weights_of_other_members_are_refused() -> None:
@@ -267,3 +275,17 @@ def test_a_poem_begins_with_its_lines_and_repeats(capsys: pytest.CaptureFixture[
 def test_what_cannot_be_written_is_one_line(system: str, text: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         main(["sonnet", "--system", system, text])
+
+
+def test_the_file_of_the_course_gives_its_submission(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "quora-test-student.csv"
+    rows = [["", "id", *PAIR], *([number, f"q{number}", *pair] for number, pair in enumerate(PAIRS))]
+    with open(file, "w", encoding="utf-8", newline="") as out:
+        csv.writer(out, delimiter="\t").writerows(rows)
+    main(["predict", "paraphrase", "--row", "baseline", "--file", str(file), "--json"])
+    classes = [json.loads(line)["class"] for line in capsys.readouterr().out.splitlines()]
+    main(["predict", "paraphrase", "--row", "baseline", "--file", str(file), "--course"])
+    expected = [f"q{number}, {found} " for number, found in enumerate(classes)]
+    assert capsys.readouterr().out.splitlines() == ["id \t Predicted_Is_Paraphrase ", *expected]
+    with pytest.raises(InputError, match="--course wants ids"):
+        main(["predict", "paraphrase", "--row", "baseline", "--course", *PAIRS[0]])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.files import read_json, read_jsonl
 from pipeline.stages import prepare
@@ -204,3 +205,17 @@ def test_word_overlap_floor() -> None:
     assert corpora.best_threshold([(0.2, 0)]) == float("inf")
     assert corpora.majority_accuracy([different, different, same], [same, different, same]) == 1 / 3
     assert corpora.shares_question([same, different], [Pair("3", "x", "A B C E", 1)]) == 0.5
+
+
+def test_what_etpc_teaches_is_not_held_out_of_ap_h(tmp_path: Path) -> None:
+    rows = [f"sentence {number} of one,sentence {number} of two,{number % 2}" for number in range(40)]
+    (tmp_path / "ap-h-train.csv").write_text("\n".join(["sentence1,sentence2,label", *rows]) + "\n")
+    text, learnt = load_params().text, [Pair("7", "Sentence 7 of TWO", "something else", 1)]
+    seed = next(
+        seed for seed in range(99) if "row-9" in [row.id for row in corpora.ap_h(tmp_path, text, seed, []).rows["dev"]]
+    )
+    before, found = (corpora.ap_h(tmp_path, text, seed, known) for known in ([], learnt))
+    assert [row for row in before.rows["dev"] if row not in found.rows["dev"]] == [
+        Pair("row-9", "sentence 7 of one", "sentence 7 of two", 1)
+    ]
+    assert found.rows["train"] == before.rows["train"] and found.figures["dev"]["dropped_in_etpc"] == 1

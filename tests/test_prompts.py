@@ -8,7 +8,7 @@ from tiny import END, TEXT, tiny_tokenizer
 from pipeline.errors import InputError
 from pipeline.text.batches import collate
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import CLOZE, encode_documents, encode_pairs, encode_texts, pack
+from pipeline.text.prompts import CLOZE, encode_documents, encode_pairs, encode_texts, encode_views, pack
 
 TOKENIZER = tiny_tokenizer()
 EMPTY = len(TOKENIZER.encode(CLOZE.format("", "")).ids)
@@ -119,3 +119,13 @@ def test_collate_pads_on_the_right(rows: list[list[int]]) -> None:
     assert batch["lengths"].tolist() == [len(row) for row in rows]
     assert batch["labels"].tolist() == list(range(len(rows)))
     assert set(collate([{"input_ids": row} for row in rows])) == {"input_ids", "lengths"}
+
+
+def test_the_report_lower_cases_splits_off_and_cuts_at_the_right() -> None:
+    pairs = [Pair("0", "Why's THIS?", "How so, then.", None)]
+    (whole,) = encode_pairs(TOKENIZER, pairs, 512, "report")
+    assert decode(whole) == 'Is "why \'s this ?" a paraphrase of "how so , then ."? Answer "yes" or "no": '
+    assert encode_pairs(TOKENIZER, pairs, 20, "report") == [whole[:20]]
+    views = encode_views(TOKENIZER, pairs, ["first", "second", "swapped"], 512, "report")
+    assert decode(views["first"][0]) == "why 's this ?" and decode(views["second"][0]) == "how so , then ."
+    assert decode(views["swapped"][0]).startswith('Is "how so , then ." a paraphrase of "why \'s this ?"')

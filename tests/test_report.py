@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.predictions import Predictions
 from pipeline.files import read_json, write_json, write_text
 from pipeline.report import answers, figures, results, tables
-from pipeline.report.page import hidden_path
+from pipeline.report.page import comparability, hidden_path
 from pipeline.report.results import load_results
 from pipeline.stages import report
 
@@ -153,7 +153,7 @@ def test_order_flips_stand_in_the_leaderboard_where_they_were_measured(project: 
     assert table.header[-1] == "Order flips" and table.rows[0][-1] == f"{task.rows['order_flip_rate'][0]:.4f}"
     without = task.rows.drop(columns="order_flip_rate")
     table = tables.main_table(replace(task, rows=without), 0.95)
-    assert table.header[-1] == "Reported F1" and len(table.rows[0]) == len(table.header)
+    assert table.header[-1] == "Its last epoch" and len(table.rows[0]) == len(table.header)
 
 
 def test_slice_tables_have_a_line_a_row(project: Path) -> None:
@@ -198,6 +198,35 @@ def test_tables_show_what_is_there() -> None:
     assert data.rows == [["all", "–", "seed 3"], ["sst train", "8,544", "label 0 0.2500"]]
     assert "a\\|b &lt;i>" in tables.markdown(tables.Table("t", ["Row"], [["a|b <i>"]]))
     assert hidden_path("C:\\Users\\me\\data") == "data" and hidden_path("data/sample") == "data/sample"
+
+
+def test_a_row_at_the_majority_class_is_marked() -> None:
+    figures = {
+        "value": 0.6,
+        "low": [0.55, 0.61, 0.5],
+        "high": 0.7,
+        "reported": np.nan,
+        "majority_accuracy": [0.6, 0.6, np.nan],
+    }
+    rows = pd.DataFrame({"name": ["at", "above", "unknown"], "group": "", **figures})
+    shown = tables.main_table(results.Task("paraphrase", "Pairs", "Accuracy", "Reported", 4, rows), 0.95)
+    assert [row[0] for row in shown.rows] == ["at (majority class)", "above", "unknown"]
+
+
+def test_what_was_chosen_on_dev_is_told() -> None:
+    params = deepcopy(parse(PARAMS))
+    rows = params["paraphrase"]["methods"]
+    for name in rows:
+        rows[name]["select_on"] = "dev" if name in ("apt", "baseline") else "select"
+    told = " ".join(comparability(params).split())
+    assert told.endswith("except baseline, apt: chosen on dev, as reported.") and "small model of its own" in told
+    for row in rows.values():
+        row["select_on"] = "select"
+    params["backbone"]["source"] = "hub"
+    told = " ".join(comparability(params).split())
+    assert told.endswith("Ours were chosen on a part of train, and dev was scored once.") and "small" not in told
+    params["paraphrase"]["methods"] = {"one": {"select_on": "dev"}}
+    assert comparability(params).strip().endswith("So are ours: every paraphrase model was chosen on dev.")
 
 
 def test_ranking_keeps_datasets_together() -> None:

@@ -42,7 +42,7 @@ if order == "backwards":
 
 import report_project
 import small_project
-from pipeline.stages import back_translate, code, download, plots_page, prepare, training_set, translate
+from pipeline.stages import back_translate, code, download, prepare, training_set, translate
 from ruamel.yaml import YAML
 
 shutil.copytree(f"{repository}/pipeline", "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
@@ -51,7 +51,7 @@ params = YAML(typ="safe").load(Path("params.yaml"))
 params["back_translation"]["checks"]["similarity"] = None  # no encoder
 YAML(typ="safe").dump(params, Path("params.yaml"))
 for stage, *arguments in (
-    (code,), (plots_page,), (download,), (prepare,), (translate, "es", "0"), (back_translate, "es"),
+    (code,), (download,), (prepare,), (translate, "es", "0"), (back_translate, "es"),
     (training_set, "back_translation"),
 ):
     stage.main(*arguments)
@@ -81,7 +81,7 @@ def test_stages_write_the_same_in_two_very_different_places(tmp_path: Path) -> N
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     written, others = contents(usual), contents(odd)
-    for part in ("code", "data/prepared", "data/augmented/paraphrase", "report/metrics", "report/plots", "plots"):
+    for part in ("code", "data/prepared", "data/augmented/paraphrase", "report/metrics", "report/plots"):
         assert any(name.startswith(part) for name in written), part
     assert [name for name in written.keys() | others.keys() if written.get(name) != others.get(name)] == []
 

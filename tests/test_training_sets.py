@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_project import REPOSITORY
 
 from pipeline.augment import adversarial
 from pipeline.augment.back_translation import (
@@ -18,8 +19,10 @@ from pipeline.augment.back_translation import (
 from pipeline.augment.gates import sentence_chrf
 from pipeline.augment.mixing import mix, read_pool
 from pipeline.config.augmentation import Checks, TrainingSet
+from pipeline.errors import InputError
 from pipeline.files import write_csv
-from pipeline.text.prepared import Pair, write_pairs
+from pipeline.stages import training_set as stage
+from pipeline.text.prepared import Pair, read_pairs, write_pairs
 
 SOURCE = "How do I lose 5 kg in a month without going hungry?"
 GOOD = "In what way can I drop five kilos within one month without being hungry?"
@@ -205,3 +208,19 @@ def test_human_pairs_are_read_and_may_be_missing(tmp_path: Path, rows: list[Pair
     pool = read_pool(training_set("prepared/ap_h"), tmp_path)
     assert pool == [rows]
     assert mix(pairs([1, 0], "train"), pool, 0.5, random.Random(0)) == rows[::-1]
+
+
+def test_a_set_that_adds_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the baseline once more under another name."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((REPOSITORY / "profiles/sample.yaml").read_text())
+    write_pairs(Path("data/prepared/paraphrase/train.csv"), pairs([0, 1] * 9, "train"))
+    write_pairs(Path("data/prepared/ap_h/train.csv"), [])
+    with pytest.raises(
+        InputError, match=r"^training_sets.apt_human: data/prepared/ap_h has 0 pairs.*leave it and them out"
+    ):
+        stage.main("apt_human")
+    assert not Path("data/augmented").exists()
+    write_pairs(Path("data/prepared/ap_h/train.csv"), pairs([0, 1] * 9, "human"))
+    stage.main("apt_human")
+    assert len(read_pairs(Path("data/augmented/paraphrase/apt_human/train.csv"))) == 24

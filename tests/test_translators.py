@@ -98,7 +98,15 @@ def test_a_replay_takes_any_backend_and_translates_nothing(memory: TranslationMe
 
 
 def params(backend: str, model: str = "folder/{source}-{target}", **changes: object) -> config.Translator:
-    marian = {"model": model, "revision": "main", "beams": 1, "max_length": 24, "tokens_per_batch": 60, **changes}
+    marian = {
+        "model": model,
+        "revision": "main",
+        "beams": 1,
+        "max_length": 24,
+        "tokens_per_batch": 60,
+        "codes": {},
+        **changes,
+    }
     network = {"url": "http://127.0.0.1:1", "batch_size": 4, "requests_per_second": 100.0}
     network |= {"retries": 1, "backoff": 0.0, "give_up_after": 2}
     return config.Translator.model_validate({"backend": backend, "marian": marian, "network": network})

@@ -77,7 +77,9 @@ def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: 
         {
             "train": "prepared/few", "start": "backbone", "objective": objective, "options": options,
             "pooling": "last", "head": "linear", "exact_match": False, "adapter": None, "r": None, "targets": None,
-            "tasks": [], "seeds": [], "orders": "one", "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear",
+            "tasks": [], "seeds": [], "orders": "one",
+            "prompt": "ours", "select_on": "select", "train_on_select": False, "adapter_dropout": None,
+            "task_share": 0.25, "fresh_lr": None, "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear",
             "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0, "head_dropout": 0.0,
             "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3,
         } | values

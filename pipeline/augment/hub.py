@@ -2,8 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +37,6 @@ def folder_digest(folder: Path, patterns: Iterable[str] = MODEL_FILES) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def loading(label: str, expected: str) -> Iterator[None]:
-    """Turn whatever transformers raises for a model that is not there, not whole or not that kind into one line."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk
-            raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{label}: cannot be loaded ({reason}); expected {expected}") from None
-
-
 def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -> Any:  # noqa: ANN401
     """A tokenizer and a model of these classes of transformers, in evaluation mode on the GPU if there is one.
 
@@ -59,9 +44,11 @@ def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -
     """
     import torch
 
+    from pipeline.models.checkpoint import told
+
     options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
     expected = f"safetensors and a tokenizer of a {classes[1].__name__}"
-    with loading(label, f"{expected}, in a folder or of the hub (online, or downloaded before)"):
+    with told(label, f"expected {expected}, in a folder or of the hub (online, or downloaded before)"):
         tokenizer = classes[0].from_pretrained(name, revision=revision)
         model, report = classes[1].from_pretrained(name, revision=revision, **options)
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights

@@ -28,20 +28,27 @@ class MarianTranslator:
         self.params = params
 
     def revision(self, source: str, target: str) -> str:
-        """The model (name and commit on the hub, digest of a local folder) and the number of beams."""
+        """The model (name and commit on the hub, digest of a local folder), its code and the number of beams."""
         model = self.params.model.format(source=source, target=target)
         if Path(model).is_dir():  # its weights, configuration and vocabulary
             version = f"sha256:{folder_digest(Path(model), ('*.safetensors', '*.json', '*.spm'))}"
         else:
             version = f"{model}@{hub_commit(model, self.params.revision)}"
-        return f"{version} beams={self.params.beams}"
+        code = f" into {self.params.codes[target]}" if target in self.params.codes else ""
+        return f"{version}{code} beams={self.params.beams}"
 
     @torch.inference_mode()
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         """Translate; None for a text of more than `max_length` tokens (or than the model has positions)."""
-        tokenizer, model = load(self.params.model.format(source=source, target=target), self.params.revision)
+        name = self.params.model.format(source=source, target=target)
+        tokenizer, model = load(name, self.params.revision)
+        begin = self._begin(name, tokenizer, target)
         limit = min(self.params.max_length, model.config.max_position_embeddings)
-        tokens = {index: ids for index, ids in enumerate(tokenizer(list(texts))["input_ids"]) if len(ids) <= limit}
+        tokens = {
+            index: ids
+            for index, ids in enumerate(tokenizer([begin + text for text in texts])["input_ids"])
+            if len(ids) <= limit
+        }
         places = list(tokens)
         translations: list[str | None] = [None] * len(texts)
         for batch in batches_by_length(list(tokens.values()), self.params.tokens_per_batch):
@@ -55,6 +62,18 @@ class MarianTranslator:
             for row, ids in zip(batch, output.tolist(), strict=True):
                 translations[places[row]] = tokenizer.decode(ids, skip_special_tokens=True).strip() or None
         return translations
+
+    def _begin(self, name: str, tokenizer: MarianTokenizer, target: str) -> str:
+        """What a model of several target languages wants before a text, such as ">>ara<< "; of others nothing."""
+        if not (known := tokenizer.supported_language_codes):
+            return ""
+        code = f">>{self.params.codes.get(target, target)}<<"
+        if code not in known:
+            key = f"back_translation.translator.marian.codes.{target}"
+            raise InputError(
+                f"{key}: {name} has no {code}; expected one of {', '.join(known)[:120]}, without >> and <<"
+            )
+        return f"{code} "
 
 
 @cache

@@ -22,6 +22,7 @@ from pipeline.compute import processes
 from pipeline.config.base import PARAMS
 from pipeline.config.params import check_methods, load_params
 from pipeline.errors import InputError, one_line
+from pipeline.stages.prepare import EXTRAS, lost
 
 Lines = Iterator[tuple[bool, str]]  # whether it is fine, and what was found
 
@@ -73,20 +74,18 @@ def parameters() -> Lines:
     elif closed:
         path, text = closed[0], f"cannot be read ({len(closed)} in all); check its permissions"
     yield not closed, f"data.path: {path} {text}"
+    absent = [name for name, file in EXTRAS.items() if path.is_dir() and not (path / file).exists()]
+    yield from ((False, line) for line in lost(load_params(), absent))
 
 
 def dvc() -> Lines:
-    """Free disk, the size of DVC's cache, and the page of `dvc plots`, which stops without it and hardly says why."""
+    """Free disk and the size of DVC's cache."""
     free = shutil.disk_usage(".").free / 2**30
     yield free >= 2, f"{free:,.1f} GiB of disk are free{'' if free >= 2 else ', expected 2; see `dvc gc --workspace`'}"
     with opened() as repo:
-        cache, page = Path(repo.cache.local_cache_dir), repo.config["plots"].get("html_template")
+        cache = Path(repo.cache.local_cache_dir)
     size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     yield True, f"DVC's cache {os.path.relpath(cache)} has {size / 2**20:,.0f} MiB"
-    if page:
-        path = Path(os.path.relpath(os.path.join(str(repo.dvc_dir), page)))
-        missing = "is missing: `dvc plots` stops without it; run `dvc repro plots_page`"
-        yield path.is_file(), f"{path} {'makes `dvc plots` work offline' if path.is_file() else missing}"
 
 
 def cores() -> Lines:

@@ -3,9 +3,11 @@
     python -m pipeline predict paraphrase --row symmetric "How old is it?" "What is its age?"
     python -m pipeline predict paraphrase --row ensemble --file pairs.csv --json
     python -m pipeline predict sentiment --row sst_full < texts.jsonl
+    python -m pipeline predict paraphrase --row symmetric --file quora-test-student.csv --course > submission.csv
 
 Texts are normalised as in `prepare`, so a pair of dev gets the probabilities that predictions/ holds. Files are CSV
-with a header, or JSON lines: sentence1 and sentence2 for pairs, text for sentiment.
+with a header (separated by commas or, as the course's, by tabs), or JSON lines: sentence1 and sentence2 for pairs, text
+or sentence for sentiment.
 """
 
 import argparse
@@ -25,11 +27,11 @@ from pipeline.config.params import load_params
 from pipeline.config.tasks import Ensemble, Paraphrase, Sentiment
 from pipeline.errors import InputError
 from pipeline.evaluation.ensemble import mixed
-from pipeline.evaluation.predictions import ENSEMBLES, Floats
+from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE_HEADER, SENTIMENT_HEADER, Floats, submission
 from pipeline.files import read_json
 from pipeline.text.normalise import STYLES
 from pipeline.text.prepared import Pair
-from pipeline.text.prompts import encode_pairs, encode_texts, load_tokenizer, swap
+from pipeline.text.prompts import context_of, encode_pairs, encode_texts, load_tokenizer, swap
 
 if TYPE_CHECKING:  # with torch, which takes seconds to import
     from tokenizers import Tokenizer
@@ -49,17 +51,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         task.add_argument("texts", nargs="*", metavar="TEXT", help=f"{texts}; none: read --file or standard input")
         task.add_argument("--file", type=Path, help="CSV with a header, or JSON lines")
         task.add_argument("--json", action="store_true", help="JSON lines instead of a table")
+        task.add_argument("--course", action="store_true", help="the course's submission format, by the column id")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the class of every text or pair, and its probabilities: as a table, or as JSON lines."""
     pairs, columns, records = options.task == "paraphrase", COLUMNS[options.task], given(options)
+    ids = [record.pop() for record in records] if options.course else []
     normalise = STYLES[load_params().text.style]
     texts = [[normalise(text) for text in record] for record in records]
     for number, record in enumerate(texts, 1):
         if not all(record):
             raise InputError(f"row {number}: {columns[record.index('')]} is empty; expected some text")
     found = probabilities(options.task, options.row, texts)
+    if options.course:
+        title = PARAPHRASE_HEADER if pairs else SENTIMENT_HEADER
+        print(submission(ids, found.argmax(1).tolist(), title), end="")
+        return
     if options.json:
         for record, row in zip(records, found, strict=True):
             result = {"probability": round(row[1], 6)} if pairs else {"probabilities": row.round(6).tolist()}
@@ -77,11 +85,13 @@ def run(options: argparse.Namespace) -> None:
 def given(options: argparse.Namespace) -> list[list[str]]:
     """The texts of the command line, or else those of the file."""
     texts, pairs = options.texts, options.task == "paraphrase"
+    if options.course and (texts or options.json):
+        raise InputError("--course wants ids, and is a format of its own: give a file, and neither texts nor --json")
     if texts and (options.file or (pairs and len(texts) != 2)):
         got = "texts and --file" if options.file else f"{len(texts)} sentences"
         raise InputError(f"expected {'two sentences' if pairs else 'texts'}, or --file, or standard input; got {got}")
     if not texts:
-        return read_records(options.file, COLUMNS[options.task])
+        return read_records(options.file, [*COLUMNS[options.task], *(["id"] if options.course else [])])
     return [texts] if pairs else [[text] for text in texts]
 
 
@@ -102,8 +112,11 @@ def read_records(path: Path | None, columns: Sequence[str]) -> list[list[str]]:
         text = data.decode("utf-8-sig")
         rows = ((number, dict(json.loads(each))) for number, each in enumerate(text.split("\n"), 1) if each.strip())
         if not text.lstrip().startswith("{"):
-            reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            separator = "\t" if "\t" in text.lstrip("\r\n").partition("\n")[0] else ","
+            reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
             reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
+            if "text" not in reader.fieldnames:
+                reader.fieldnames = ["text" if column == "sentence" else column for column in reader.fieldnames]
             rows = ((reader.line_num, row) for row in reader)
         for line, row in rows:
             if None in row:
@@ -141,13 +154,17 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
             raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble@{row}`")
         return mixed(np.array([weights[member] for member in settings.members]), found)
     model, tokenizer = load_row(task, row, settings)
+    if settings.max_length > (tokens := context_of(model.config.to_dict())):
+        raise InputError(
+            f"params.yaml: max_length {settings.max_length} of {row}: the trained model takes {tokens} tokens"
+        )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if isinstance(settings, Sentiment):
         prompts = [encode_texts(tokenizer, [text for (text,) in texts], settings.max_length)]
     else:
         pairs = [Pair("", first, second, None) for first, second in texts]
         orders = [pairs, swap(pairs)] if settings.orders == "both" else [pairs]
-        prompts = [encode_pairs(tokenizer, order, settings.max_length) for order in orders]
+        prompts = [encode_pairs(tokenizer, order, settings.max_length, settings.prompt) for order in orders]
     return np.mean([predict(model, order, params.compute.precision) for order in prompts], axis=0)
 
 

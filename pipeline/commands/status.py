@@ -34,12 +34,16 @@ def opened() -> "Iterator[Repo]":
     """The project, locked, with dvc.yaml read once; waits for another process of DVC."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
+    from dvc.scm import SCMError
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         repo = Repo(_wait_for_lock=True)
         with lock_repo(repo):
             yield repo
+    except SCMError as error:
+        without = "`git init`, or `dvc config --local core.no_scm true` to go on without history"
+        raise InputError(f"{error}: the project was copied without its .git; run {without}") from None
     except DvcException as error:
         raise InputError(f"dvc.yaml: {error}") from None
 

@@ -33,6 +33,7 @@ class Marian(Block):
     beams: int = Field(ge=1)
     max_length: int = Field(ge=8)  # tokens; a longer sentence is not translated
     tokens_per_batch: int = Field(ge=8)  # padded source tokens
+    codes: dict[str, str]  # of languages that a model with several targets calls otherwise: >>ara<< for ar
 
 
 class Network(Block):

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
 PARAMS = Path("params.yaml")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # no period: DVC takes it for the border of two keys
@@ -39,7 +39,7 @@ def _file_name(name: str) -> str:
 
 def _different(items: list[Entry]) -> list[Entry]:
     if repeated := [repr(item) for item, count in Counter(items).items() if count > 1]:
-        raise ValueError(f"{', '.join(repeated)} is named more than once")
+        raise ValueError(f"{listed(repeated)} is named more than once")
     return items
 
 
@@ -71,7 +71,9 @@ def check(values: Any, block: type[AnyBlock], key: str, path: Path = PARAMS) -> 
     try:
         return block.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{path}: {'; '.join(_told(item, key) for item in error.errors())}") from None
+        told = [_told(item, key) for item in error.errors()]
+        more = [f"and {len(told) - 3} more; see the profile of this name in profiles"] if len(told) > 3 else []
+        raise InputError(f"{path}: {'; '.join([*told[:3], *more])}") from None
 
 
 def _told(error: ErrorDetails, key: str) -> str:
@@ -88,7 +90,7 @@ def _told(error: ErrorDetails, key: str) -> str:
 def entry(table: Mapping[str, Entry], name: str, key: str) -> Entry:
     """The entry `name` of the table that stands under `key` of params.yaml."""
     if name not in table:
-        raise InputError(f"{PARAMS}: {key} has no entry {name!r}; it has {', '.join(table) or 'none'}")
+        raise InputError(f"{PARAMS}: {key} has no entry {name!r}; it has {listed(table)}")
     return table[name]
 
 

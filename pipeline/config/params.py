@@ -28,6 +28,22 @@ class Params(Block):
     sonnet: SonnetTables
     evaluation: Evaluation
 
+    def needing(self, corpus: str) -> list[str]:
+        """The entries of params.yaml that cannot do without etpc or ap_h, with the rows that begin from them."""
+        tables, source = self.paraphrase, f"prepared/{corpus}"
+        sets = [name for name, own in self.training_sets.items() if own.source == source]
+        trains = {source, *(f"augmented/paraphrase/{name}" for name in sets)}
+        rows = {f"first_stages.{name}": row for name, row in tables.first_stages.items()}
+        rows |= {f"methods.{name}": row for name, row in tables.methods.items()}
+        found = [f"training_sets.{name}" for name in sets]
+        for key, row in rows.items():  # first stages first
+            start = row.start.replace("first_stage/", "paraphrase.first_stages.")
+            if row.train in trains or corpus in row.tasks or start in found:
+                found.append(f"paraphrase.{key}")
+        lost = {key.removeprefix("paraphrase.methods.") for key in found}
+        poorer = [name for name, own in tables.ensembles.items() if lost & {*own.members}]
+        return found + [f"paraphrase.ensembles.{name}" for name in poorer]
+
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
         if problems := [*self.paraphrase.problems(self.seed, list(self.training_sets)), *self.sonnet.problems()]:

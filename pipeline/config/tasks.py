@@ -10,8 +10,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
 from pipeline.config.training import Lora, Target, Training
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
+Prompt = Literal["ours", "report"]
 CLASSES = {"sst": 5, "cfimdb": 2, "qqp": 2, "etpc": 2}  # labels of each data set
 
 
@@ -57,14 +58,20 @@ class Paraphrase(Training):
     objective: str  # a file of pipeline/objectives
     options: Mapping[str, Any]  # of the objective: see Options in its file
     pooling: Literal["last", "mean"]  # over the real tokens of the prompt
+    prompt: Prompt  # report: lower case with `. ? , '` split off, a trailing space, cut at the right
     head: Literal["linear", "cloze"]  # cloze: begins as the language model's rows of " no" and " yes"
     head_dropout: float = Field(ge=0, lt=1)
     exact_match: bool  # mark the tokens that stand in both sentences
     adapter: Literal["lora", "dora"] | None
     r: int | None = Field(ge=1)  # of the adapter
     targets: list[Target] | None = Field(min_length=1)  # of the adapter
+    adapter_dropout: float | None = Field(ge=0, lt=1)  # of its input; null: dropout
     tasks: Different[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
+    task_share: float = Field(gt=0, lt=0.5)  # of every batch, for each of `tasks`
+    fresh_lr: float | None = Field(gt=0, le=1)  # of weights that the backbone did not bring; null: lr
     seeds: list[Seed]  # further ones, for the spread of a row's scores
+    select_on: Literal["select", "dev"]  # where the best model is chosen; dev: as the report did
+    train_on_select: bool  # once it is chosen, train once more, to the last step, on train and select
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
 
     @model_validator(mode="after")
@@ -77,14 +84,24 @@ class Paraphrase(Training):
             raise ValueError("tasks want adapter null, pooling last and head linear")
         if bool(self.tasks) != (self.objective == "multitask"):
             raise ValueError("objective multitask and a list of tasks belong together")
+        if self.prompt == "report" and (self.exact_match or self.head == "cloze"):
+            raise ValueError("exact_match and head cloze want prompt ours")
+        if self.quotas()[0] < 1:
+            raise ValueError("task_share leaves no row of a batch to the paraphrases; lower it or raise batch_size")
         return self
 
+    def quotas(self) -> list[int]:
+        """Rows of the paraphrases and of each of `tasks` in a batch."""
+        others = [max(1, round(self.task_share * self.batch_size))] * len(self.tasks)
+        return [self.batch_size - sum(others), *others]
+
     def lora(self) -> Lora | None:
-        """The adapter's parameters: alpha is 2 r, dropout that of the backbone."""
+        """The adapter's parameters; alpha is 2 r."""
         if self.adapter is None or self.r is None or self.targets is None:
             return None
+        dropout = self.dropout if self.adapter_dropout is None else self.adapter_dropout
         dora = self.adapter == "dora"
-        return Lora(kind="lora", r=self.r, alpha=2 * self.r, dropout=self.dropout, targets=self.targets, dora=dora)
+        return Lora(kind="lora", r=self.r, alpha=2 * self.r, dropout=dropout, targets=self.targets, dora=dora)
 
 
 def objective_of(row: Paraphrase, key: str, path: Path = PARAMS) -> tuple[ModuleType, Block]:
@@ -161,7 +178,7 @@ class ParaphraseTables(Tables):
                 yield f"{key}: paraphrase.methods has a row of that name; choose another"
             for member in ensemble.members:
                 if member not in self.methods:
-                    yield f"{key}.members: {member!r} is not a row; expected some of {', '.join(self.methods)}"
+                    yield f"{key}.members: {member!r} is not a row; expected some of {listed(self.methods)}"
 
 
 def _problems(row: Paraphrase, sets: Sequence[str], starts: Sequence[str], key: str) -> Iterator[str]:

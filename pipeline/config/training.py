@@ -26,7 +26,7 @@ class Training(Block):
     max_grad_norm: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)  # of the backbone: embeddings, attention and residual branches
     max_length: int = Field(ge=16)  # tokens
-    evaluations_per_epoch: int = Field(ge=1)  # on `select`; the best model is kept
+    evaluations_per_epoch: float = Field(gt=0)  # on `select`; the best model is kept. 0.2: every fifth epoch
     checkpoint_steps: int = Field(ge=1)  # how much work a killed run may lose; has no effect on the result
 
     def steps(self, rows: int) -> int:

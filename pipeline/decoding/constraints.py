@@ -26,12 +26,15 @@ def ban_repeated(logits: Tensor, texts: Sequence[list[int]], order: int) -> Tens
     return banned.where(banned.amax(1, keepdim=True) > -torch.inf, logits)
 
 
-def penalised(logits: Tensor, texts: Sequence[list[int]], penalty: float) -> Tensor:
+def penalised(logits: Tensor, texts: Sequence[list[int]], penalty: float, spared: Sequence[int]) -> Tensor:
     """Logits (rows, vocabulary), of each token that its text holds divided by `penalty` or, negative ones, multiplied.
 
-    Keskar et al. 2019, https://arxiv.org/abs/1909.05858, states the positive case only.
+    Keskar et al. 2019, https://arxiv.org/abs/1909.05858, states the positive case only. `spared` tokens keep theirs:
+    what ends a line or a text must be written again.
     """
-    return RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
+    lowered: Tensor = RepetitionPenaltyLogitsProcessor(penalty)(_padded(logits, texts), logits)
+    lowered[:, spared] = logits[:, spared]
+    return lowered
 
 
 def _padded(logits: Tensor, texts: Sequence[list[int]]) -> Tensor:

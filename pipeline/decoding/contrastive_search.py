@@ -48,11 +48,12 @@ def contrastive_search(
     texts = Running(prompts, limits, text_length(model), model.config.eos_token_id)
     if not texts.rows:
         return texts.written
+    spared = [texts.end, *(token for token, count in enumerate(limits.breaks) if count)]
     reader = Reader(model, texts.so_far())
     states = reader.states()
     while True:
         allowed = limits.allowed(logits(model, states[:, -1]), texts.so_far())
-        allowed = penalised(allowed, texts.so_far(), options.repetition_penalty)
+        allowed = penalised(allowed, texts.so_far(), options.repetition_penalty, spared)
         allowed = ban_repeated(allowed, texts.so_far(), options.no_repeat_ngram)
         probabilities, tokens = allowed.softmax(-1).topk(options.k)
         alpha = options.alpha * (min(1.0, (texts.step + 1) / 128) if options.dynamic_alpha else 1.0)

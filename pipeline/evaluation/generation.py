@@ -1,8 +1,6 @@
 """Scores of generated sonnets: chrF against the real poems and its floors, form, variety and copying.
 
-chrF is Popovic 2015 as sacrebleu computes it for a corpus, from 0 to 100. The headline is the whole poem with its three
-given lines, as in the course; `completion` leaves those out. A score is that of a draw (one poem per prompt), averaged
-over draws: no one could pick the best draw without the answer.
+The headline is the chrF of the whole poem with its three given lines, as in the course; `completion` leaves those out.
 """
 
 import math
@@ -11,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.config.tasks import SeededEvaluation
 from pipeline.errors import InputError
+from pipeline.evaluation.chrf import chrf, intervals
 from pipeline.evaluation.significance import student_interval
 from pipeline.files import read_jsonl
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word_matches, words_of
@@ -40,13 +40,6 @@ def read_generated(path: Path) -> Draws:
     return dict(sorted(draws.items()))
 
 
-def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus chrF of n texts against one reference each: character n-grams up to 6, recall counts twice (beta 2)."""
-    from sacrebleu.metrics import CHRF
-
-    return float(CHRF(char_order=6, word_order=0, beta=2).corpus_score(list(hypotheses), [list(references)]).score)
-
-
 def full_text(poem: Poem) -> str:
     """The text of a poem that must have one."""
     if poem.text is None or not poem.text.startswith(poem.prompt):
@@ -60,23 +53,27 @@ def tail(poem: Poem) -> str:
 
 
 def draw_summary(name: str, values: Sequence[float], confidence: float) -> dict[str, float]:
-    """Mean over draws, standard deviation and Student interval of the mean (of more draws for these same prompts)."""
+    """Mean over draws, standard deviation and Student's interval of the mean (of more draws for these same prompts)."""
     if len(values) < 2:
         return {f"{name}_mean": float(np.mean(values))}
     mean, sd, low, high = student_interval(values, confidence)
-    return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
+    return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_over_draws_low": low, f"{name}_over_draws_high": high}
 
 
-def chrf_scores(draws: Draws, real: Mapping[int, Poem], confidence: float, path: Path) -> dict[str, float]:
-    """chrF of whole poems and of completions, summarised over draws; `path` is for errors."""
+def chrf_scores(draws: Draws, real: Mapping[int, Poem], settings: SeededEvaluation, path: Path) -> dict[str, float]:
+    """chrF of whole poems and of completions with their intervals; `path` is for errors."""
     found = {poem.id for poems in draws.values() for poem in poems}
     if found != set(real):
         differing = f"unknown {sorted(found - set(real))}, missing {sorted(set(real) - found)}"
         raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
-    drawn = draws.values()
-    whole = [chrf([poem.text for poem in poems], [full_text(real[poem.id]) for poem in poems]) for poems in drawn]
-    tails = [chrf([poem.completion for poem in poems], [tail(real[poem.id]) for poem in poems]) for poems in drawn]
-    return draw_summary("chrf", whole, confidence) | draw_summary("chrf_completion", tails, confidence)
+    drawn = [sorted(poems, key=lambda poem: poem.id) for poems in draws.values()]
+    whole = [[(poem.text, full_text(real[poem.id])) for poem in poems] for poems in drawn]
+    tails = [[(poem.completion, tail(real[poem.id])) for poem in poems] for poems in drawn]
+    scores = dict[str, float]()
+    for name, pairs in (("chrf", whole), ("chrf_completion", tails)):
+        scores |= draw_summary(name, [chrf(*zip(*draw, strict=True)) for draw in pairs], settings.confidence)
+    ends = intervals(whole, settings.bootstrap, settings.confidence, settings.seed)
+    return scores | {f"chrf_{name}": value for name, value in ends.items()}
 
 
 def distinct(texts: Iterable[str], order: int) -> float:

@@ -18,7 +18,7 @@ SENTIMENT = Path("predictions/sentiment")
 PARAPHRASE = Path("predictions/paraphrase")
 ENSEMBLES = Path("predictions/paraphrase_ensembles")  # beside, not inside: an ensemble depends on all of PARAPHRASE
 SONNETS = Path("predictions/sonnets")
-PARAPHRASE_HEADER = "Predicted_Is_Paraphrase"  # of the course's submission file
+PARAPHRASE_HEADER, SENTIMENT_HEADER = "Predicted_Is_Paraphrase", "Predicted_Sentiment"  # of submission files
 UNLABELLED = -1
 
 

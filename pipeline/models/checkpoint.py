@@ -153,7 +153,7 @@ def _weights(files: list[Path], base: str, where: str) -> dict[str, Tensor]:
 
 
 @contextmanager
-def told(where: str) -> Iterator[None]:
+def told(where: str, cure: str = GET_IT_AGAIN) -> Iterator[None]:
     """Without transformers' warnings; whatever it raises for a model that is not whole or not that kind is one line."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # `check` reads its report
@@ -165,6 +165,6 @@ def told(where: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:  # of the disk
             raise
         reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
-        raise InputError(f"{where}: cannot be loaded ({reason}); {GET_IT_AGAIN}") from None
+        raise InputError(f"{where}: cannot be loaded ({reason}); {cure}") from None
     finally:
         logging.set_verbosity(verbosity)

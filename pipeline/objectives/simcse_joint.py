@@ -14,7 +14,7 @@ from pipeline.text.batches import stack
 if TYPE_CHECKING:  # parameters are checked without transformers
     from pipeline.models.classifier import Classifier
 
-VIEWS = ("first",)
+VIEWS = simcse.VIEWS
 
 
 class Options(simcse.Options):
@@ -30,13 +30,15 @@ def loss(model: "Classifier", batch: dict[str, Any], options: Options) -> tuple[
 
     Args:
         model: maps input_ids (batch, tokens) and lengths (batch,) to logits (batch, classes); dropout on.
-        batch: `input_ids` and `first` with their lengths, `labels` (batch,) int64.
+        batch: `input_ids`, `first` and `second` with their lengths, `labels` (batch,) int64.
     """
     masks = 2 if options.kl_weight else 1
     logits = spread(model, *stack(batch, ["input_ids"] * masks))
     labels = torch.cat([batch["labels"]] * masks)
     entropy = nn.functional.cross_entropy(logits, labels, label_smoothing=options.label_smoothing)
-    divergence = symmetric_kl(*logits.chunk(2)) if options.kl_weight else logits.new_zeros(())
-    contrast, _ = simcse.loss(model, batch, options)
-    total = entropy + options.kl_weight * divergence + options.weight * contrast
-    return total, {"cross_entropy": entropy, "kl": divergence, "info_nce": contrast}
+    contrast, parts = simcse.loss(model, batch, options)
+    total = entropy + options.weight * contrast
+    if options.kl_weight:
+        parts["kl"] = symmetric_kl(*logits.chunk(2))
+        total = total + options.kl_weight * parts["kl"]
+    return total, {"cross_entropy": entropy, **parts}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.compute.data_parallel import spread
 from pipeline.config.base import Block
-from pipeline.objectives.terms import info_nce
+from pipeline.objectives.terms import info_nce, same_text
 from pipeline.text.batches import on_host, places, stack
 
 if TYPE_CHECKING:  # parameters are checked without transformers
@@ -29,15 +29,26 @@ class Options(Block):
 
 
 def loss(model: "Classifier", batch: dict[str, Any], options: Options) -> tuple[Tensor, dict[str, Tensor]]:
-    """InfoNCE of every first question against all positives and all hard negatives of the batch; one batch.
+    """InfoNCE of every first question against all positives and all hard negatives of the batch, in one pass.
+
+    A question that occurs elsewhere in the batch, as another pair's, is not its own negative.
 
     Args:
         model: `pooled` maps ids (batch, tokens) and lengths (batch,) to states (batch, width); dropout on.
         batch: `first` and `second` with their lengths, `labels` (batch,) int64.
     """
-    duplicate = batch["labels"][:, None] == 1
-    anchors, again, second = spread(model.pooled, *stack(batch, ["first", "first", "second"])).chunk(3)
-    positives = torch.where(duplicate, second, again)
-    negatives = second[places(on_host(batch, "labels") != 1, second.device)]
-    contrast = info_nce(anchors, torch.cat([positives, negatives]), options.temperature)
+    duplicate = batch["labels"] == 1
+    different = places(on_host(batch, "labels") != 1, duplicate.device)
+    views = stack(batch, ["first", "first", "second"])
+    anchors, again, second = spread(model.pooled, *views).chunk(3)
+    (first_ids, _, second_ids), (first_lengths, _, second_lengths) = (values.chunk(3) for values in views)
+
+    def candidates(first: Tensor, second: Tensor) -> Tensor:
+        chosen = duplicate if first.ndim == 1 else duplicate[:, None]
+        return torch.cat([torch.where(chosen, second, first), second[different]])
+
+    texts = candidates(first_ids, second_ids), candidates(first_lengths, second_lengths)
+    ids, lengths = (values[: len(anchors)] for values in texts)  # of the positives
+    same = same_text((first_ids, first_lengths), texts) | same_text((ids, lengths), texts)
+    contrast = info_nce(anchors, candidates(again, second), options.temperature, same)
     return contrast, {"info_nce": contrast}

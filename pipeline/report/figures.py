@@ -88,7 +88,7 @@ def funnel(title: str, steps: pd.DataFrame) -> str:
 
 
 def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) -> str:
-    """Loss of one row over its steps (train thin, select bold) and, below, its score on select where there is one."""
+    """Loss of one row over its steps (train thin, select bold) and, below, its score on select (thin: reported)."""
     panels = [shown for names in (LOSSES, SCORES) if (shown := [key for key in names if len(curves.get(key, []))])]
     steps = _padded(pd.concat([curves[key]["step"] for shown in panels for key in shown]), 0.05)
     width, height, views = 211.7, 69, []
@@ -98,7 +98,7 @@ def curve_panel(name: str, curves: Curves, limits: Mapping[str, list[float]]) ->
         layers = []
         for key in shown:
             few = {"point": {"size": 12, "color": COLOURS["accent"]}} if len(curves[key]) <= 12 else {}
-            mark = MARKS["thin"] if key == "train_loss" else MARKS["bold"] | few
+            mark = MARKS["bold"] | few if key.startswith("select") else MARKS["thin"]
             layers.append(_layer(mark, {"x": across, "y": down}, data=curves[key]))
         label = shown[0].split("_")[1].replace("chrf", "chrF")
         place, baseline = (3, "top") if label == "loss" else (height - 3, "bottom")  # losses fall, scores rise

@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import confusion
 from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.reported import reported_curve
 from pipeline.files import new_folder, write_text
 from pipeline.report import answers, augmentation, figures, tables
 from pipeline.report.augmentation import Augmentation
-from pipeline.report.results import CORPORA, LOSSES, SCORES, Results, Task, curves_of, ranked, rows_of
+from pipeline.report.results import CORPORA, LOSSES, SCORES, Curves, Results, Task, curves_of, ranked, rows_of
 
 SHORT_NAMES = {"sst": ["−−", "−", "0", "+", "++"], "cfimdb": ["−", "+"], "paraphrase": ["no", "yes"]}
 Section = dict[str, Any]  # a task's part of the page, as page.html.j2 shows it
@@ -92,10 +94,18 @@ def _section(results: Results, task: Task, forests: list[Any], *shown: tables.Ta
 
 
 def _curves(task: str, rows: Iterable[str]) -> list[tuple[str, str]]:
-    found = {row: curves_of(task, row) for row in rows}
+    found = {row: _with_reported(row, curves_of(task, row)) for row in rows}
     limits = figures.curve_limits(list(found.values()))
     drawn = {row: curves for row, curves in found.items() if {*LOSSES, *SCORES} & curves.keys()}
     return [(row, figures.curve_panel(row, curves, limits)) for row, curves in drawn.items()]
+
+
+def _with_reported(row: str, curves: Curves) -> Curves:
+    """The curves of a row, and the report's accuracy on dev after each of its epochs over as many steps as ours."""
+    if "select_accuracy" not in curves or not (theirs := reported_curve(row)):
+        return curves
+    steps = np.linspace(0, curves["select_accuracy"]["step"].max(), len(theirs) + 1)[1:]
+    return {**curves, "reported_accuracy": pd.DataFrame({"step": steps, "value": theirs})}
 
 
 def _answers(corpus: str, predictions: Rows) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from pipeline.files import read_frame, read_json
 DATASETS = {"sst": "SST-5", "cfimdb": "CFIMDB"}
 CORPORA = {title: corpus for corpus, title in DATASETS.items()}
 LOSSES = ("train_loss", "select_loss")
-SCORES = ("select_accuracy", "select_chrf")
+SCORES = ("select_accuracy", "select_chrf", "reported_accuracy")
 HEADLINE = ["name", "group", "value", "low", "high", "reported"]
 Curves = Mapping[str, pd.DataFrame]  # columns step and value, by the curve's name
 

@@ -17,6 +17,7 @@ from pipeline.report.results import Results, Task
 from pipeline.text.prepared import PREPARED, read_pairs
 
 NOTHING = "–"
+MAJORITY = " (majority class)"  # behind the name of a row that is not above that floor by more than its interval
 TABLES = parse(Path(__file__).with_suffix(".yaml"))  # the columns of each table by heading
 FLOORS = TABLES["floor_names"]
 
@@ -58,6 +59,8 @@ def figure(value: Any, form: str = ".4f") -> str:  # noqa: ANN401 - a number, or
 def main_table(task: Task, confidence: float, further: bool = True) -> Table:
     """Row, our figure, its interval, the reported figure, the difference, and what was measured of `further` ones."""
     rows, form = task.rows.assign(difference=task.rows["value"] - task.rows["reported"]), f".{task.digits}f"
+    if "majority_accuracy" in rows:
+        rows["name"] += (rows["low"] <= rows["majority_accuracy"]).map({True: MAJORITY, False: ""})
     columns = {"Row": "name s", task.measure: f"value {form}", "{}": f"low high {form}"}
     columns |= {task.source: f"reported {form}", "Difference": f"difference +{form}"}
     measured = {name: spec for name, spec in TABLES[task.key].items() if len(_measured(rows, spec.split()[0]))}

@@ -7,6 +7,7 @@ python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 
 
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import generation
+from pipeline.evaluation.chrf import chrf
 from pipeline.evaluation.metre import verse_scores
 from pipeline.evaluation.predictions import METRICS, SONNETS
 from pipeline.evaluation.reported import against_reported
@@ -20,11 +21,11 @@ def main(*arguments: str) -> None:
     draws = generation.read_generated(path)
     train, select, real = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "select", "dev")]
     dev = {poem.id: poem for poem in real}
-    metrics = {"draws": len(draws)} | generation.chrf_scores(draws, dev, settings.confidence, path)
+    metrics = {"draws": len(draws)} | generation.chrf_scores(draws, dev, settings, path)
     if (pool := path.with_name("dev_pool.jsonl")).exists():
         candidates = read_jsonl(pool)
         references = [generation.full_text(dev[candidate["id"]]) for candidate in candidates]
-        metrics["pool_chrf"] = generation.chrf([candidate["text"] for candidate in candidates], references)
+        metrics["pool_chrf"] = chrf([candidate["text"] for candidate in candidates], references)
     metrics |= generation.text_scores(draws, generation.Copying([*train, *select]))
     metrics |= generation.shared_with_real(draws, dev)
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])

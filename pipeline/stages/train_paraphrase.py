@@ -26,24 +26,27 @@ def main(row: str) -> None:
     start = Path("models") / settings.start
     tokenizer = load_tokenizer(start, settings.max_length)
     objective, options = objective_of(settings, f"{key}.{row}")
-    rows = training_rows(tokenizer, settings, objective.VIEWS)
+    rows_of = partial(training_rows, tokenizer, settings, objective.VIEWS)
     splits = {}
     files = {name: data / f"{name}.csv" for name in ("select", "dev", "test")} | {"ap_h": robustness / "dev.csv"}
     for name, file in files.items():
         pairs = read_pairs(file)
-        prompts, swapped = (encode_pairs(tokenizer, order, settings.max_length) for order in (pairs, swap(pairs)))
+        encode = partial(encode_pairs, tokenizer, max_length=settings.max_length, prompt=settings.prompt)
+        prompts, swapped = (encode(order) for order in (pairs, swap(pairs)))
         splits[name] = Split([pair.id for pair in pairs], prompts, [pair.label for pair in pairs], swapped)
     classifier = Classifier(
         task="paraphrase",
         row=row,
         settings=settings,
         new_model=partial(new_classifier, start, tokenizer, settings),
-        rows=rows,
+        rows=rows_of(),
         splits=splits,
         objective=partial(objective.loss, options=options),
         start=start,
         inputs=[Path("data") / settings.train, data, robustness, *(PREPARED / task for task in settings.tasks)],
         submission_header=PARAPHRASE_HEADER,
         both_orders=settings.orders == "both",
+        select_on=settings.select_on,
+        everything=rows_of(also=[data / "select.csv"]) if settings.train_on_select else None,
     )
     fine_tune(classifier, settings.seeds)

@@ -18,7 +18,8 @@ from pipeline.config.sonnet import Sonnet
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer
 from pipeline.errors import InputError
-from pipeline.evaluation.generation import chrf, full_text
+from pipeline.evaluation.chrf import chrf
+from pipeline.evaluation.generation import full_text
 from pipeline.files import write_text
 from pipeline.models.adapters import add_adapter, text_length
 from pipeline.models.backbone import load_backbone

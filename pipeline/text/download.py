@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from pipeline.config.base import Block, check, parse
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.files import naming
 
 RAW = Path("data/raw")
@@ -50,16 +50,16 @@ def read_manifest(path: Path) -> dict[str, Source]:
     # Names become paths below data/raw, so only known ones are let through.
     if unknown := [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]:
         known = ", ".join((*REQUIRED, *OPTIONAL))
-        raise InputError(f"{path}: unknown file name {', '.join(unknown)}; the known names are {known}")
+        raise InputError(f"{path}: unknown file name {listed(unknown)}; the known names are {known}")
     if missing := [name for name in REQUIRED if name not in files]:
-        raise InputError(f"{path}: no entry for {', '.join(missing)}; add its urls and hash")
+        raise InputError(f"{path}: no entry for {listed(missing)}; add its urls and hash")
     return {name: check(entry, Source, name, path) for name, entry in files.items()}
 
 
 def find_in_folder(folder: Path) -> dict[str, Path]:
     """The course files of a folder."""
     if missing := [name for name in REQUIRED if not (folder / name).is_file()]:
-        raise InputError(f"{folder}: no file {', '.join(missing)}; data.path must name a folder with all course files")
+        raise InputError(f"{folder}: no file {listed(missing)}; data.path must name a folder with all course files")
     return {name: folder / name for name in (*REQUIRED, *OPTIONAL) if (folder / name).is_file()}
 
 

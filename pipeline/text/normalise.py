@@ -13,17 +13,24 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from pipeline.errors import InputError
+
 Normalise = Callable[[str], str]
 
 # str.split() counts these control characters as white space; the others disappear.
 _CONTROLS = {code: (" " if chr(code).isspace() else None) for code in (*range(0x20), *range(0x7F, 0xA0))}
+_PLAIN = str.maketrans("‘’‚‛′`´“”„‟″‐‑‒–—―−", "'" * 7 + '"' * 5 + "-" * 7)
 _QUOTE_RUN = re.compile(r'"(?: ?")+')
 _QUOTE_RUN_ALONE = re.compile(rf"(?<!\S){_QUOTE_RUN.pattern}(?!\S)")
 
 
 def clean_line(line: str) -> str:
     """A line of plain text with its indentation: no control characters, NFC, no trailing space."""
-    return unicodedata.normalize("NFC", line if line.isprintable() else line.translate(_CONTROLS)).rstrip()
+    if not line.isprintable():
+        if any("\ud800" <= character <= "\udfff" for character in line):
+            raise InputError(f"{line[:60]!a}: half a character, which is no text; give it as UTF-8")
+        line = line.translate(_CONTROLS)
+    return unicodedata.normalize("NFC", line).rstrip()
 
 
 def clean(text: str) -> str:
@@ -49,6 +56,11 @@ def _one_quote(run: re.Match[str]) -> str:
 def course(text: str) -> str:
     """`cased` text in lower case with `. ? , '` split off."""
     return " ".join(re.sub(r"([.?,'])", r" \1", cased(text.lower())).split())
+
+
+def alike(text: str) -> str:
+    """What is equal for texts that differ only in case, spaces, and ways to write quotes, dashes or joined letters."""
+    return " ".join(unicodedata.normalize("NFKC", text.translate(_PLAIN)).casefold().split())
 
 
 STYLES: dict[str, Normalise] = {"cased": cased, "course": course}

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
+from pipeline.config.tasks import Prompt
 from pipeline.errors import InputError
 from pipeline.files import read_json
+from pipeline.text.normalise import course
 from pipeline.text.prepared import Pair
 
 END_OF_TEXT = "<|endoftext|>"  # of GPT-2; a tokenizer_config.json may name others
@@ -97,8 +99,16 @@ def cloze_template(tokenizer: Tokenizer) -> list[list[int]]:
     return template
 
 
-def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int) -> list[list[int]]:
-    """Cloze prompts of at most `max_length` tokens: long sentences are cut at their ends, the question never is."""
+def encode_pairs(
+    tokenizer: Tokenizer, pairs: Sequence[Pair], max_length: int, prompt: Prompt = "ours"
+) -> list[list[int]]:
+    """Cloze prompts of at most `max_length` tokens: long sentences are cut at their ends, the question never is.
+
+    With `prompt` report they are those of the report, which cut them at the right, wherever that was.
+    """
+    if prompt == "report":
+        texts = [f"{CLOZE.format(course(pair.sentence1), course(pair.sentence2))} " for pair in pairs]
+        return encode_texts(tokenizer, texts, max_length)
     codes = tokenizer.encode_batch([CLOZE.format(pair.sentence1, pair.sentence2) for pair in pairs])
     encoded = zip(pairs, (code.ids for code in codes), strict=True)
     return [ids if len(ids) <= max_length else _fit_pair(tokenizer, pair, max_length) for pair, ids in encoded]
@@ -144,10 +154,11 @@ def swap(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def encode_views(
-    tokenizer: Tokenizer, pairs: Sequence[Pair], views: Collection[View], max_length: int
+    tokenizer: Tokenizer, pairs: Sequence[Pair], views: Collection[View], max_length: int, prompt: Prompt = "ours"
 ) -> dict[str, list[list[int]]]:
     """Token ids of every view: `swapped` is the prompt of the swapped pair, `first` and `second` one sentence alone."""
-    texts = {"first": [pair.sentence1 for pair in pairs], "second": [pair.sentence2 for pair in pairs]}
+    style = course if prompt == "report" else str
+    texts = {"first": [style(pair.sentence1) for pair in pairs], "second": [style(pair.sentence2) for pair in pairs]}
     encoded = {view: encode_texts(tokenizer, texts[view], max_length) for view in views if view in texts}
-    prompts = {"swapped": encode_pairs(tokenizer, swap(pairs), max_length)} if "swapped" in views else {}
+    prompts = {"swapped": encode_pairs(tokenizer, swap(pairs), max_length, prompt)} if "swapped" in views else {}
     return prompts | encoded

@@ -9,6 +9,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 from xml.etree.ElementTree import ParseError
@@ -16,12 +17,16 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from pipeline.errors import InputError
-from pipeline.text.normalise import Normalise, clean, clean_line
+from pipeline.errors import InputError, listed
+from pipeline.text.normalise import Normalise, alike, clean, clean_line
 from pipeline.text.prepared import GIVEN_LINES, SONNET_LINES, Pair, Poem, Sentence
 
 AnyRow = TypeVar("AnyRow", Pair, Sentence)
 Counts = Counter[str]
+# Above a sonnet: 18, 18., ###18###, XVIII or Sonnet XVIII.
+HEADING = re.compile(
+    r"\W{0,4}(?:(?i:sonnet)\s+)?(?:(\d{1,6})|(?=[IVXLC])(C{0,3}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})))\W{0,4}"
+)
 Read = tuple[list[tuple[int, dict[str, str]]], Counts]  # what `read_table` gives
 # Of the row type, the columns of its texts, of its label (None: unlabelled) and the number of classes.
 Columns = tuple[Callable[..., AnyRow], Sequence[str], str | None, int]
@@ -44,10 +49,10 @@ def read_sentiment(path: Path, labelled: bool, classes: int, normalise: Normalis
 
 
 def read_etpc(path: Path, normalise: Normalise) -> tuple[list[Pair], Counts]:
-    """The text pairs; the label is `etpc_label`."""
+    """The text pairs; the label is `etpc_label`. The file is UTF-8, whatever its first line declares."""
     forbidden = dict.fromkeys(set(range(0x20)) - {0x09, 0x0A, 0x0D})  # characters that XML refuses
     try:
-        tree = fromstring("\n".join(read_lines(path)).translate(forbidden).encode())
+        tree = fromstring("\n".join(read_lines(path)).translate(forbidden))
     except DefusedXmlException:
         raise InputError(f"{path}: XML entities are refused, as they can exhaust the memory; remove them") from None
     except ParseError as error:
@@ -68,7 +73,7 @@ def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normali
     """The rows with unique ids, without those of an empty text or a wrong label, which may be written `1` or `1.0`."""
     label, classes = columns[2:]
     table, counts = read
-    rows = dict[str, AnyRow]()
+    rows, strange = dict[str, AnyRow](), list[str]()
     for number, row in table:
         values = [normalise(row.get(column, "")) for column in columns[1]]
         found = as_number(row.get(label, "")) if label else None
@@ -76,6 +81,7 @@ def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normali
             counts["dropped_empty_text"] += 1
         elif label and found not in range(classes):
             counts["dropped_label"] += 1
+            strange.append(row.get(label, ""))
         else:
             if not (name := clean(row.get("id", f"row-{number}"))):
                 name = f"row-{number}"
@@ -89,6 +95,10 @@ def _usable(path: Path, read: Read, columns: Columns[AnyRow], normalise: Normali
         dropped = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name.startswith("dropped_"))
         expected = ", ".join(columns[1]) + (f" and {label} from 0 to {classes - 1}" if label else "")
         raise InputError(f"{path}: no usable row ({dropped or 'no rows at all'}); expected rows with {expected}")
+    if len(strange) > max(5, len(table) / 10):  # another scale: what looks right in it would be wrong, too
+        example = ", ".join(list(dict.fromkeys(strange))[:3])
+        wrong = f"{len(strange)} of {len(table)} rows have a {label} such as {example}"
+        raise InputError(f"{path}: {wrong}; expected whole numbers from 0 to {classes - 1}: convert its scale")
     return list(rows.values()), counts
 
 
@@ -110,32 +120,48 @@ def read_prompts(path: Path) -> tuple[list[Poem], Counts]:
 
 
 def join_poems(prompts: list[Poem], path: Path) -> list[Poem]:
-    """`prompts` completed by the poems of the same number in `path`."""
+    """`prompts` completed by the poems of the same number in `path`, which begin with them."""
     texts = {poem.id: poem.text for poem in read_poems_with_prompts(path)[0]}
     if missing := [str(prompt.id) for prompt in prompts if prompt.id not in texts]:
-        raise InputError(f"{path}: no whole poem for sonnet {', '.join(missing)}, whose prompt is in the held-out file")
+        raise InputError(f"{path}: no whole poem for sonnet {listed(missing)}, whose prompt is in the held-out file")
+    for prompt in prompts:
+        if not alike(texts[prompt.id] or "").startswith(alike(prompt.prompt)):
+            raise InputError(
+                f"{path}: sonnet {prompt.id} does not begin as its prompt in the held-out file; renumber it"
+            )
     return [prompt._replace(text=texts[prompt.id]) for prompt in prompts]
 
 
 def _numbered(path: Path) -> tuple[dict[int, list[str]], Counts]:
-    """The lines of each sonnet by number; a repeated number keeps its first sonnet, one without lines is dropped."""
-    sections: list[tuple[int, list[str]]] = []
-    for line in map(clean, read_lines(path)):
-        if re.fullmatch(r"\d{1,6}\.?", line):
-            sections.append((int(line.rstrip(".")), []))
+    """The lines of each sonnet by number; one that is repeated or has no lines is dropped."""
+    sections: list[tuple[int, int, list[str]]] = []  # line of the heading, number, lines
+    for place, line in enumerate(map(clean, read_lines(path)), 1):
+        if heading := HEADING.fullmatch(line):
+            sections.append((place, int(heading[1]) if heading[1] else from_roman(heading[2]), []))
         elif line and sections:
-            sections[-1][1].append(line)
+            sections[-1][2].append(line)
+    expected = "expected a line with only its number above each one"
     if not sections:
-        raise InputError(f"{path}: no sonnet found; expected a line with only its number above each one")
+        raise InputError(f"{path}: no sonnet found; {expected}")
     counts, sonnets = Counter(raw_rows=len(sections)), dict[int, list[str]]()
-    for number, lines in sections:
+    for place, number, lines in sections:
+        if len(lines) > 2 * SONNET_LINES:
+            raise InputError(f"{path}:{place}: sonnet {number} has {len(lines)} lines; {expected}")
         if not lines:
             counts["dropped_empty_text"] += 1
-        elif sonnets.setdefault(number, lines) is not lines:
+        elif (first := sonnets.setdefault(number, lines)) is not lines:
+            if alike(" ".join(first)) != alike(" ".join(lines)):
+                raise InputError(f"{path}:{place}: another sonnet {number}, with other lines; give each its own number")
             counts["dropped_duplicate"] += 1
     if not sonnets:
         raise InputError(f"{path}: every sonnet is empty; expected lines of text below each number")
     return sonnets, counts
+
+
+def from_roman(numeral: str) -> int:
+    """XCIV -> 94."""
+    digits = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in numeral]
+    return sum(-own if own < after else own for own, after in pairwise([*digits, 0]))
 
 
 def read_plays(path: Path) -> list[str]:
@@ -161,17 +187,17 @@ def read_table(path: Path, columns: Sequence[str], numeric: str | None = None) -
     if index is None:
         raise InputError(f"{path}: the file is empty; expected a header with the columns {', '.join(columns)}")
     delimiter = "\t" if "\t" in lines[index] else ","
-    header = [name.strip() for name in next(csv.reader([lines[index]], delimiter=delimiter))]
+    header = [name.strip() for name in _record([lines[index]], 0, (delimiter, 0, None))[0]]
     if missing := [name for name in columns if name not in header]:
         found = ", ".join(repr(name[:40]) for name in header[:12])
-        raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found}")
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; the columns found are {found or 'none'}")
     layout = delimiter, len(header), header.index(numeric) if numeric else None
     rows, counts, used = [], Counter[str](), 1
     while (index := index + used) < len(lines):
         cells, used = _record(lines, index, layout)
         if lines[index].strip():
             counts["raw_rows"] += 1
-            if reason := _defect(cells, len(header)):
+            if reason := _defect(cells, header):
                 counts[f"dropped_{reason}"] += 1
             else:
                 rows.append((index + 1, dict(zip(header, cells, strict=True))))
@@ -222,11 +248,13 @@ def _until_next_row(lines: Sequence[str], index: int, layout: Layout) -> Iterato
         yield line + "\n"
 
 
-def _defect(cells: Sequence[str], width: int) -> str | None:
+def _defect(cells: Sequence[str], header: Sequence[str]) -> str | None:
     if not cells:
         return "quoting"
+    if [cell.strip() for cell in cells] == header:  # of a second file that was joined to the first
+        return "header"
     if any("\0" in cell for cell in cells):
         return "nul_byte"
     if any(len(cell) > 100_000 for cell in cells):  # csv itself stops a quoted field at 131,072
         return "long_field"
-    return None if len(cells) == width else "field_count"
+    return None if len(cells) == len(header) else "field_count"

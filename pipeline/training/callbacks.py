@@ -75,15 +75,18 @@ def newest_complete(scratch: Path) -> str | None:
 
 
 class KeepBest(TrainerCallback):
-    """Keep the `keep` best models by the last value of the evaluation in <folder>/<step>/; the others go at once.
+    """Keep the `keep` best models by the last value of the evaluation in <folder>/<step>/; others are not written.
 
-    After a resume, evaluations are repeated with the same result, so that a folder of the same step is just rewritten.
+    After a resume, evaluations are repeated with the same result: of equal models that of the earlier step is kept.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
 
     def on_evaluate(self, args: object, state: TrainerState, control: object, **given: Any) -> None:  # noqa: ANN401
+        kept, score = self.ranking(), list(given["metrics"].values())[-1]
+        if len(kept) >= self.keep and score <= self._score(kept[self.keep - 1]):
+            return
         with new_folder(self.folder / str(state.global_step)) as folder:
             save_weights(given["model"], folder)
             write_json(folder / "score.json", {"step": state.global_step, **given["metrics"]})
@@ -92,8 +95,11 @@ class KeepBest(TrainerCallback):
 
     def ranking(self) -> list[Path]:
         """The kept model folders, best first; of equal ones the earlier comes first."""
-        scores = {path.parent: read_json(path) for path in self.folder.glob("[0-9]*/score.json")}
-        return sorted(scores, key=lambda path: (-list(scores[path].values())[-1], scores[path]["step"]))
+        folders = [path.parent for path in self.folder.glob("[0-9]*/score.json")]
+        return sorted(folders, key=lambda folder: (-self._score(folder), int(folder.name)))
+
+    def _score(self, folder: Path) -> float:
+        return float(list(read_json(folder / "score.json").values())[-1])
 
 
 class Curves(TrainerCallback):

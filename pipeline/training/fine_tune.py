@@ -9,6 +9,7 @@ import numpy as np
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import agreed, rank
+from pipeline.compute.reproducible import round_weights
 from pipeline.config.training import Training
 from pipeline.evaluation.predictions import write_predictions
 from pipeline.files import new_folder, write_text
@@ -39,20 +40,22 @@ class Classifier:
     settings: Training
     new_model: Callable[[], PreTrainedModel]  # drawn from torch's generator
     rows: Rows  # to train on
-    splits: Mapping[str, Split]  # to predict; the model is selected on `select`
+    splits: Mapping[str, Split]  # to predict
     objective: Objective
     start: Path  # folder of the backbone that the model is built on
     inputs: Sequence[Path]  # folders that rows and splits were read from
     submission_header: str  # of the predictions, in the course's format
     both_orders: bool = False  # predictions are the mean over both orders of a pair
+    select_on: str = "select"  # the split on which the best model is chosen
+    everything: Rows | None = None  # those of train and select, to train the final model on
 
-    def run(self, seed: int | None = None) -> Run:
-        """A run of the row with the seed of params.yaml, or with another one."""
-        return Run(f"{self.task}/{self.row}", self.settings, [*self.inputs, self.start], seed)
+    def run(self, seed: int | None = None, part: str = "") -> Run:
+        """A run of the row with the seed of params.yaml, or with another one; a further run of the row has a `part`."""
+        return Run(f"{self.task}/{self.row}", self.settings, [*self.inputs, self.start], seed, part)
 
     def trained(self, run: Run) -> tuple[PreTrainedModel, Path]:
         """The best model of a run, and the folder where it was kept."""
-        evaluate = select_scores(self.splits["select"], run.compute.precision, self.both_orders)
+        evaluate = select_scores(self.splits[self.select_on], run.compute.precision, self.both_orders)
         model = self.new_model()
         best = run.train(model, self.rows, self.objective, evaluate)[0]
         load_weights(model, best)
@@ -78,10 +81,14 @@ def fine_tune(row: Classifier, seeds: Sequence[int] = ()) -> None:
     """
     run = row.run()
     model, best = row.trained(run)
-    predicted = {name: row.predict(name, model, run) for name in row.splits}
-    others = {}
+    others, predicted = {}, {"select": row.predict("select", model, run)}
+    if row.everything:  # the answers of select are now known: above, the model that was chosen has spoken
+        others["everything"] = final = row.run(part="everything")
+        final.train(model := row.new_model(), row.everything, row.objective)
+        round_weights(model)
+    predicted |= {name: row.predict(name, model, run) for name in row.splits if name != "select"}
     for seed in seeds:
-        others[seed] = other = row.run(seed)
+        others[str(seed)] = other = row.run(seed)
         if not agreed((other.folder / "dev.csv").exists):  # else it was done before this stage was killed
             found = row.predict("dev", row.trained(other)[0], other)
             if rank() == 0:
@@ -94,8 +101,8 @@ def fine_tune(row: Classifier, seeds: Sequence[int] = ()) -> None:
         write_text(folder / "README.md", model_card(row.task, row.row, row.settings, len(row.rows), best))
         for name, found in predicted.items():
             row.write(tables, name, found)
-        for seed, other in others.items():
-            shutil.copyfile(other.folder / "dev.csv", tables / f"dev_seed_{seed}.csv")
+        for seed in seeds:
+            shutil.copyfile(others[str(seed)].folder / "dev.csv", tables / f"dev_seed_{seed}.csv")
     for other in others.values():
         shutil.rmtree(other.folder)
 
@@ -116,7 +123,7 @@ def probabilities(
 
 
 def select_scores(select: Split, precision: str, both_orders: bool) -> Evaluator:
-    """An evaluator that gives loss and accuracy on the `select` split."""
+    """An evaluator that gives loss and accuracy on the split that the model is selected on."""
     labels = np.array(select.labels)
 
     def evaluate(model: PreTrainedModel) -> dict[str, float]:

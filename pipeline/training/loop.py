@@ -4,8 +4,10 @@ Several processes train together (pipeline/compute/data_parallel.py); the first 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from pipeline.compute.data_parallel import average_gradients
 from pipeline.compute.processes import agreed, rank, world
 from pipeline.compute.reproducible import SYNC, autocast, end_differences, portable, round_weights, rounded
 from pipeline.config.data import Scratch
+from pipeline.config.tasks import Paraphrase
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 from pipeline.files import naming
-from pipeline.models.decoder import context
+from pipeline.models.decoder import base_of, context
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.text.batches import training_batch
@@ -42,7 +45,12 @@ WORTH_COMPILING = 20_000  # steps on a GPU: compiling takes as long as it saves 
 
 
 class Rows(list[dict[str, Any]]):
-    """Training rows as the Trainer wants them: token ids, by whose length batches are grouped, and further columns."""
+    """Training rows as the Trainer wants them: token ids, by whose length batches are grouped, and further columns.
+
+    quotas: rows of each task in a batch, where there is a column `tasks`; set by whoever makes such rows.
+    """
+
+    quotas: Sequence[int] = ()
 
     def __init__(self, ids: Sequence[list[int]], **columns: Sequence[Any]) -> None:
         names = ["input_ids", *columns]
@@ -82,7 +90,7 @@ def train(
     keeper = KeepBest(scratch / "kept", keep)
     writers = [Progress(), Curves(), keeper] if rank() == 0 else []
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    loop = Loop(model, rows, objective, arguments, precision, evaluate, [*writers, Checkpoints()])
+    loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, [*writers, Checkpoints()])
     loop.remove_callback(PrinterCallback)
     if world() > 1:
         torch.manual_seed(seed + rank())  # dropout masks of its own; the models were begun alike
@@ -93,19 +101,23 @@ def train(
 
 
 class Loop(Trainer):
-    """Trainer with the objective as its loss, the evaluator as its evaluation and dropout checked to be on."""
+    """Trainer with the objective as its loss, the evaluator as its evaluation and dropout checked to be on.
+
+    The report's dropout was off in parts of the model whose `training` flag said otherwise: every module is looked at.
+    """
 
     def __init__(
         self,
         model: PreTrainedModel,
         rows: Rows,
         objective: Objective,
+        settings: Training | Scratch,
         arguments: TrainingArguments,
         precision: str,
         evaluator: Evaluator | None,
         callbacks: list[TrainerCallback],
     ) -> None:
-        self.objective, self.evaluator, self.precision = objective, evaluator, precision
+        self.objective, self.settings, self.evaluator, self.precision = objective, settings, evaluator, precision
         self.parts: dict[str, list[Tensor]] = {}
         self.control: TrainerControl
         super().__init__(model, arguments, training_batch, rows, eval_dataset=rows, callbacks=callbacks)
@@ -121,7 +133,10 @@ class Loop(Trainer):
         """The batches, all of each in every process; to a GPU they are copied while it works on the one before."""
         size, device = self.args.per_device_train_batch_size, self.args.device
         rows, pin = self.train_dataset, device.type == "cuda"
-        sampler = ByLength([len(row["input_ids"]) for row in rows], size, self.args.seed)
+        lengths, seed = [len(row["input_ids"]) for row in rows], self.args.seed
+        sampler = ByLength(lengths, size, seed)
+        if rows.quotas:
+            sampler = Quotas(lengths, [row["tasks"] for row in rows], rows.quotas, seed)
         loader = DataLoader(rows, size, sampler=sampler, collate_fn=training_batch, pin_memory=pin)
         return prepare_data_loader(loader, device, 1, 0, put_on_device=True, non_blocking=True)
 
@@ -130,10 +145,26 @@ class Loop(Trainer):
 
     def loss_and_parts(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """What the objective gives for a batch, in the precision of the plan."""
-        if not self.model.training:
-            raise RuntimeError("the model left training mode: dropout would be off")
+        if self.settings.dropout and (silent := without_dropout(self.model)):
+            raise RuntimeError(f"{silent} is in evaluation mode: its dropout would be off")
         with autocast(self.precision, self.args.device):
             return self.objective(self.model, batch)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's, with a learning rate of its own for what the backbone did not bring."""
+        if not isinstance(self.settings, Paraphrase) or self.settings.fresh_lr is None:
+            return super().create_optimizer()
+        brought = set(base_of(self.model).parameters())
+        decayed = set(self.get_decay_parameter_names(self.model))
+        groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                rate = self.settings.lr if weight in brought else self.settings.fresh_lr
+                groups[rate, self.settings.weight_decay if name in decayed else 0.0].append(weight)
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args)
+        parts = [{"params": own, "lr": rate, "weight_decay": decay} for (rate, decay), own in groups.items()]
+        self.optimizer = kind(parts, **options)
+        return self.optimizer
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: object, **named: object) -> Tensor:
         if portable() and self.state.global_step % SYNC == 0:
@@ -161,6 +192,8 @@ class Loop(Trainer):
             self.parts = {}
             if not math.isfinite(logs["loss"]):
                 raise InputError(f"the training loss became {logs['loss']} at step {self.state.global_step}: lower lr")
+            if self.settings.dropout and logs.get("kl") == 0:
+                raise RuntimeError("two dropout masks give the same logits (kl is 0): dropout is off")
         super().log(logs, start_time)
 
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
@@ -174,6 +207,15 @@ class Loop(Trainer):
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.model.train()
         return metrics
+
+
+def without_dropout(model: nn.Module) -> str | None:
+    """A module of a model in training that is in evaluation mode, unless the backbone is meant to be; None if none."""
+    frozen = getattr(model.config, "freeze_backbone", False)
+    meant = set(base_of(model).modules()) if frozen else set()
+    return next(
+        (name or "model" for name, part in model.named_modules() if not part.training and part not in meant), None
+    )
 
 
 def trainer_arguments(
@@ -212,7 +254,8 @@ def trainer_arguments(
 class ByLength(Sampler[int]):
     """Row numbers, so that random batches have rows of similar length; the order depends on seed and epoch alone.
 
-    transformers' own sampler draws from torch's global generator: a resumed run would go on with another order.
+    transformers' own sampler draws from torch's global generator, so that a resumed run would go on with another order,
+    and its batches come in an order of length, with which labels go.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -225,5 +268,40 @@ class ByLength(Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed((self.seed + self.epoch) % 2**63)
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+        return chain.from_iterable(self.batches(torch.Generator().manual_seed((self.seed + self.epoch) % 2**63)))
+
+    def batches(self, generator: torch.Generator) -> list[list[int]]:
+        """An epoch; a batch that is not full comes last."""
+        rows, size = get_length_grouped_indices(self.lengths, self.batch_size, generator=generator), self.batch_size
+        full, rest = len(rows) // size, rows[len(rows) // size * size :]
+        mixed = len(set(self.lengths)) == 1  # rows of one length are in random order
+        order = range(full) if mixed else torch.randperm(full, generator=generator).tolist()
+        return [*(rows[place * size : place * size + size] for place in order), *([rest] if rest else [])]
+
+
+class Quotas(ByLength):
+    """Batches with `quotas[task]` rows of each task; an epoch has about as many rows as there are, small tasks repeat.
+
+    Batches of any rows of similar length would often have none of a small task, and one row would then weigh as much in
+    the loss of its task as a whole batch of another.
+    """
+
+    def __init__(self, lengths: Sequence[int], tasks: Sequence[int], quotas: Sequence[int], seed: int) -> None:
+        super().__init__(lengths, sum(quotas), seed)
+        self.count, self.quotas = math.ceil(len(lengths) / self.batch_size), quotas
+        self.rows = [[row for row, own in enumerate(tasks) if own == task] for task in range(len(quotas))]
+
+    def __len__(self) -> int:
+        return self.count * self.batch_size
+
+    def batches(self, generator: torch.Generator) -> list[list[int]]:
+        """An epoch; what is put together has similar lengths."""
+        parts = []
+        for rows, quota in zip(self.rows, self.quotas, strict=True):
+            rows, own = rows * math.ceil(quota / len(rows)), list[list[int]]()
+            sampler = ByLength([self.lengths[row] for row in rows], quota, self.seed)
+            while len(own) < self.count:
+                own += [[rows[place] for place in part] for part in sampler.batches(generator) if len(part) == quota]
+            parts.append(sorted(own[: self.count], key=lambda part: max(self.lengths[row] for row in part)))
+        batches = [list(chain.from_iterable(together)) for together in zip(*parts, strict=True)]
+        return [batches[place] for place in torch.randperm(self.count, generator=generator).tolist()]

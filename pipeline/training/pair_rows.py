@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
 from pipeline.config.tasks import CLASSES, Paraphrase
+from pipeline.errors import InputError
 from pipeline.models.adapters import add_adapter
 from pipeline.models.classifier import Classifier, build_classifier
 from pipeline.models.mtan import MtanClassifier, build_mtan
@@ -31,22 +33,29 @@ def new_classifier(start: Path, tokenizer: Tokenizer, settings: Paraphrase) -> C
     return add_adapter(model, lora, heads=["score"]) if (lora := settings.lora()) else model
 
 
-def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View]) -> Rows:
-    """The pairs of `settings.train` with the views that the objective needs, and the rows of the other tasks."""
-    pairs = read_pairs(Path("data") / settings.train / "train.csv")
-    prompts = encode_pairs(tokenizer, pairs, settings.max_length)
+def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View], also: Sequence[Path] = ()) -> Rows:
+    """The pairs of `settings.train` and `also`, with the views of the objective, and the rows of the other tasks."""
+    files = [Path("data") / settings.train / "train.csv", *also]
+    pairs = list(chain.from_iterable(map(read_pairs, files)))
+    longest, prompt = settings.max_length, settings.prompt
+    prompts = encode_pairs(tokenizer, pairs, longest, prompt)
     labels = [pair.label for pair in pairs]
     if not settings.tasks:
-        return Rows(prompts, labels=labels, **encode_views(tokenizer, pairs, views, settings.max_length))
+        return Rows(prompts, labels=labels, **encode_views(tokenizer, pairs, views, longest, prompt))
     tasks = [0] * len(pairs)
     for number, task in enumerate(settings.tasks, 1):
+        path = PREPARED / task / "train.csv"
         if task == "sst":
-            sentences = read_sentences(PREPARED / "sst" / "train.csv")
-            prompts += encode_texts(tokenizer, [row.text for row in sentences], settings.max_length)
+            sentences = read_sentences(path)
+            prompts += encode_texts(tokenizer, [row.text for row in sentences], longest)
             labels += [row.label for row in sentences]
         else:
-            others = read_pairs(PREPARED / "etpc" / "train.csv")
-            prompts += encode_pairs(tokenizer, others, settings.max_length)
+            others = read_pairs(path)
+            prompts += encode_pairs(tokenizer, others, longest, prompt)
             labels += [pair.label for pair in others]
         tasks += [number] * (len(prompts) - len(tasks))
-    return Rows(prompts, labels=labels, tasks=tasks)
+        if number not in tasks:
+            raise InputError(f"{path}: no rows, and {settings.train} is to be learnt beside them; leave the row out")
+    rows = Rows(prompts, labels=labels, tasks=tasks)
+    rows.quotas = settings.quotas()
+    return rows

@@ -36,14 +36,15 @@ class Run:
         name: of the folder below models/ and plots/curves/, such as paraphrase/baseline.
         inputs: files and folders that the model, its rows and its evaluation are read from.
         seed: another one than that of params.yaml.
+        part: tells several runs of one name and seed apart.
     """
 
     def __init__(
-        self, name: str, settings: Training | Scratch, inputs: Sequence[Path], seed: int | None = None
+        self, name: str, settings: Training | Scratch, inputs: Sequence[Path], seed: int | None = None, part: str = ""
     ) -> None:
         self.name, self.settings, self.inputs, self.compute = name, settings, inputs, load_params().compute
         self.seed = load_params().seed if seed is None else seed
-        self.scratch = name if seed is None else f"{name}@{seed}"
+        self.scratch = "@".join([name, *([] if seed is None else [str(seed)]), *([part] if part else [])])
         make_deterministic(self.seed, self.compute)
 
     @cached_property

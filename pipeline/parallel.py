@@ -213,6 +213,9 @@ def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, l
             with lock_repo(repo), repo.scm_context(quiet=True):
                 if not stage.reproduce():
                     break
+                for out in stage.outs:  # of a folder, DVC does not say that files could not be written
+                    if out.use_cache and out.changed_cache():
+                        raise OSError(f"{out}: not all of it is in DVC's cache; is its disk full? Then run again")
                 ran = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of child processes that have ended
                 found = [(item.hash_info, item.meta) for item in (*stage.deps, *stage.outs)]
                 return "done" if ran else "restored from the cache", "", found

@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 from small_project import REPOSITORY, contents
 
 OUTPUTS = Path("data/prepared/sonnets"), Path("data/raw")
 NOBODY = 65534
 
 
-def sh(folder: Path, *command: str, **environment: str) -> str:
+def sh(folder: Path, *command: str, code: int = 0, **environment: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {**os.environ, "PATH": path, **environment}
     done = subprocess.run(command, cwd=folder, env=variables, text=True, stdout=-1, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}"
+    assert done.returncode == code and "Traceback" not in done.stdout, f"{' '.join(command)}:\n{done.stdout}"
     return done.stdout
 
 
@@ -101,3 +102,18 @@ def test_an_experiment_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert sh(project, "git", "status", "--porcelain") == ""
     changed = sh(project, "dvc", "exp", "diff", "HEAD", "fifth", "--json")
     assert "text.select.sonnets" in changed and "data.json" in changed
+
+
+def test_a_cache_that_is_full_or_read_only_loses_nothing(tmp_path: Path) -> None:
+    project, run = clone(tmp_path / "project"), ("python", "-m", "pipeline.parallel", "prepare")
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        sh(project, "dvc", "cache", "dir", "--local", str(disk))
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 100_000))
+        assert "error: failed to reproduce download: data/raw: not all of it is in DVC's cache" in sh(
+            project, *run, code=1
+        )
+        (disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert "error: failed to reproduce" in sh(project, *run, code=1)
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        works(project)

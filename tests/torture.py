@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 COMMAND = [sys.executable, "-m", "pipeline.parallel"]
-SHORTEST, LONGEST = 2.0, 16.0  # seconds between two ends
+SHORTEST, LONGEST = 2.0, 30.0  # seconds between two ends
 PATIENCE = 60  # seconds for a run to end after a signal that it may answer
 
 

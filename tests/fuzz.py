@@ -201,6 +201,11 @@ def done(call: Callable[[], object], written: Path) -> bool:
     return True
 
 
+@pytest.fixture
+def error_texts() -> None:
+    """Here `done` looks at them, as they are printed."""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The course's files and parameters, and a trained row and a language model of random weights."""

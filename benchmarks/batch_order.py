@@ -21,10 +21,11 @@ from pipeline.config.params import load_params
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_pairs, load_tokenizer
-from pipeline.training.loop import ByLength, train
+from pipeline.training.loop import train
 from pipeline.training.pair_rows import new_classifier, training_rows
 from pipeline.training.predict import predict
 from pipeline.training.run import BACKBONE
+from pipeline.training.samplers import ByLength
 
 
 def main() -> None:

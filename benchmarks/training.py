@@ -42,7 +42,8 @@ from pipeline.objectives import cross_entropy, r_drop, symmetric
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Pair, read_pairs
 from pipeline.text.prompts import encode_pairs, encode_views, load_tokenizer
-from pipeline.training.loop import ByLength, Objective, Rows, train
+from pipeline.training.loop import Objective, Rows, train
+from pipeline.training.samplers import ByLength
 
 BATCH, LENGTH = 32, course_loop.LENGTH
 GROUPED = 50  # batches that ByLength sorts together

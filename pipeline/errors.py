@@ -3,6 +3,7 @@
 import codecs
 import errno
 import io
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ class InputError(Exception):
 
 
 LONGEST = 300  # characters of a message
-SHOWN = 8  # names of a list
+SHOWN, QUOTED = 5, 130  # names of a list, characters of what a library says
 _HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full: free some space and run again to go on"),
     errno.EROFS: "the file system is read-only: choose a writable folder",
@@ -31,8 +32,14 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join([*first[:SHOWN], *([f"and {len(first) - SHOWN} more"] if len(first) > SHOWN else [])]) or "none"
 
 
+def quoted(text: str) -> str:
+    """What a library says, short enough to stand inside a message: addresses and paths cut, then its end."""
+    text = re.sub(r"\S{40,}", lambda word: f"{word[0][:30]}...", " ".join(text.split()))
+    return text if len(text) <= QUOTED else f"{text[: QUOTED - 3]}..."
+
+
 def one_line(error: Exception) -> str:
-    """The message of an expected failure, on one line; of a longer one than LONGEST, its beginning and its end."""
+    """The message of an expected failure, on one line; of one longer than LONGEST, its beginning and its end."""
     if isinstance(error, OSError) and error.errno in _HINTS:  # of a copy or a rename, the destination counts
         return f"{error.filename2 or error.filename or 'output'}: {_HINTS[error.errno]}"
     text = " ".join(str(error).split())

@@ -7,7 +7,8 @@ the other stages runs as soon as all it depends on is done, in a fork of this pr
 memory. `stage.reproduce()` there does what `dvc repro` would; both may be at work at once and share DVC's locks.
 
 To change an entry DVC parses and prints all of dvc.lock, 2 s of CPU with the 158 stages of the sample. So this process
-lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose one.
+lets it write those of several stages at once, when they took WORTH times as long; only kill -9 can lose some, which
+DVC's run cache has.
 Exit codes: 0 done, 1 a stage failed (what depends on it was not started), 130 interrupted.
 """
 
@@ -37,7 +38,7 @@ from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage
 
 from pipeline.commands import tidy
-from pipeline.commands.status import Plan, make_plan, opened
+from pipeline.commands.status import Plan, kept_copy, make_plan, opened
 from pipeline.compute.processes import default_jobs, share_cores
 from pipeline.config.params import load_params
 from pipeline.errors import InputError, one_line, print_anywhere, stage_main
@@ -167,7 +168,7 @@ class Runner:
         if not self.unwritten or self.debt < least:
             return
         begin = time.monotonic()
-        with lock_repo(self.repo), self.repo.scm_context(quiet=True):
+        with lock_repo(self.repo), self.repo.scm_context(quiet=True), kept_copy(self.repo):
             for path, file in {stage.path: stage.dvcfile for stage in self.unwritten}.items():
                 file.dump_stages([stage for stage in self.unwritten if stage.path == path], update_pipeline=False)
         self.unwritten, self.debt, self.cost = [], 0.0, time.monotonic() - begin
@@ -212,6 +213,9 @@ def reproduce(repo: Repo, stage: Stage, answer: Connection) -> tuple[str, str, l
             with lock_repo(repo), repo.scm_context(quiet=True):
                 if not stage.reproduce():
                     break
+                for out in stage.outs:  # of a folder, DVC does not say that files could not be written
+                    if out.use_cache and out.changed_cache():
+                        raise OSError(f"{out}: not all of it is in DVC's cache; is its disk full? Then run again")
                 ran = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of child processes that have ended
                 found = [(item.hash_info, item.meta) for item in (*stage.deps, *stage.outs)]
                 return "done" if ran else "restored from the cache", "", found

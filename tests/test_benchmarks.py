@@ -31,8 +31,9 @@ from pipeline.models.classifier import Classifier, classifier_of
 from pipeline.text.batches import batches_by_length, pad
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import encode_pairs
-from pipeline.training.loop import ByLength, Rows, train
+from pipeline.training.loop import Rows, train
 from pipeline.training.predict import predict
+from pipeline.training.samplers import ByLength
 
 ROOT = Path(__file__).parent.parent
 VOCABULARY, END, CONTEXT = 40, 0, 40

@@ -132,7 +132,7 @@ NO_REVISION = ": has no such revision; see its list of commits"
 PICKLED = ": has no *.safetensors (pickled weights are never loaded); choose another model or revision"
 BAD_TOKEN = ": the hub refuses it ({}): HF_TOKEN must be a valid token that may read it, or not be set"
 LATER = ": the hub answers {}: try again later, whole files are kept"
-NETWORK = "; check the network (whole files are kept), or set backbone.source to package, gguf, path or scratch"
+NETWORK = "; check the network and run again (whole files are kept), or set another backbone.source"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_is_no_hub(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> N
         server.refusals = {kind: (407, {})}
         check_network("407 Proxy Authentication Required")
     server.refusals = {"resolve": (200, {"Content-Type": "text/html"})}
-    check_network("does not seem to be served by a Hugging Face Hub endpoint")
+    check_network("is missing the 'X-Repo-Commit' header")
     point_to("huggingface.co", monkeypatch)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", f"{constants.HF_HUB_CACHE}-of-another")
     check_network("missing an 'http://' or 'https://' protocol")

@@ -20,7 +20,8 @@ from pipeline.models.classifier import build_classifier
 from pipeline.models.mtan import build_mtan
 from pipeline.objectives import cross_entropy, r_drop
 from pipeline.training import callbacks
-from pipeline.training.loop import ByLength, Loop, Quotas, Rows, train, trainer_arguments
+from pipeline.training.loop import Loop, Rows, train, trainer_arguments
+from pipeline.training.samplers import ByLength, Quotas
 
 ROOT = Path(__file__).parents[1]
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=400)

@@ -195,7 +195,5 @@ def test_an_unknown_model_is_named() -> None:
         marian("Org/none-{source}-{target}").revision("en", "xx")
     commit = "0123456789abcdef0123456789abcdef01234567"
     pinned = marian("Org/none-{source}-{target}", revision=commit)
-    with pytest.raises(
-        InputError, match=r"Org/none-en-xx: cannot be loaded \(.+of the hub \(online, or downloaded before"
-    ):
+    with pytest.raises(InputError, match=r"Org/none-en-xx: cannot be loaded \(.+on the hub"):
         pinned.translate(["What?"], "en", "xx")

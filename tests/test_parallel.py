@@ -201,6 +201,18 @@ def test_interrupted_it_ends_its_stages_and_goes_on_next_time(project: Path, ser
     assert lock(project) == lock(serial)
 
 
+@pytest.mark.parametrize("left", ["", "schema: '2.0'\nstages:\n  first:\n    cmd: pyth"])
+def test_killed_while_dvc_writes_its_lock_it_goes_on_next_time(project: Path, serial: Path, left: str) -> None:
+    copied = project / ".dvc/tmp/dvc.lock"
+    run(project)
+    whole = (project / "dvc.lock").read_text()
+    for before, message in ((whole, "5 stages are up to date"), ("", "last restored from the cache")):
+        (project / "dvc.lock").write_text(left)
+        copied.write_text(before)
+        assert message in run(project)
+        assert lock(project) == lock(serial) and not copied.exists()
+
+
 def test_two_at_once_run_every_stage_once(project: Path, serial: Path) -> None:
     one = start(project, "--jobs", "2", "middle@third")
     until(lambda: "middle@third" in started(project), one)

@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 from small_project import REPOSITORY, contents
 
 OUTPUTS = Path("data/prepared/sonnets"), Path("data/raw")
 NOBODY = 65534
 
 
-def sh(folder: Path, *command: str, **environment: str) -> str:
+def sh(folder: Path, *command: str, code: int = 0, **environment: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {**os.environ, "PATH": path, **environment}
     done = subprocess.run(command, cwd=folder, env=variables, text=True, stdout=-1, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}"
+    assert done.returncode == code and "Traceback" not in done.stdout, f"{' '.join(command)}:\n{done.stdout}"
     return done.stdout
 
 
@@ -30,14 +31,14 @@ def clone(folder: Path, *options: str) -> Path:
 def test_a_worktree_with_links_into_the_cache(tmp_path: Path) -> None:
     sh(clone(tmp_path / "project"), "git", "worktree", "add", "-q", "-b", "other", str(tmp_path / "worktree"))
     sh(tmp_path / "worktree", "dvc", "config", "--local", "cache.type", "symlink")
-    works(tmp_path / "worktree")
+    assert works(tmp_path / "worktree")
     assert any(path.is_symlink() for path in (tmp_path / "worktree/data/prepared").rglob("*"))
 
 
 def test_a_clone_without_history_with_hard_links_and_without_a_home(tmp_path: Path) -> None:
     project = clone(tmp_path / "project", "--depth", "1")
     sh(project, "dvc", "config", "--local", "cache.type", "hardlink")
-    works(project, HOME="")
+    assert works(project, HOME="")
     assert any(path.stat().st_nlink == 2 for path in (project / "data/prepared").rglob("*.csv"))
 
 
@@ -53,7 +54,7 @@ def test_a_submodule_in_an_odd_place_with_a_cache_on_another_file_system(tmp_pat
     try:
         sh(thesis / "code", "dvc", "cache", "dir", "--local", str(cache))
         sh(thesis / "code", "dvc", "config", "--local", "cache.shared", "group")
-        works(thesis / "code")
+        assert works(thesis / "code")
         assert any(cache.rglob("*"))
     finally:
         shutil.rmtree(cache, ignore_errors=True)
@@ -65,13 +66,14 @@ def test_files_of_another_user(tmp_path: Path) -> None:
     for path in [project, *project.rglob("*")]:
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     trust = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}  # for git status
-    works(project, **trust)
+    assert works(project, **trust)
 
 
-def works(project: Path, **environment: str) -> None:
+def works(project: Path, **environment: str) -> bool:
+    """Whether stages run, write what is committed, and the cache gives it back."""
     sh(project, "dvc", "repro", "-q", "prepare", **environment)
-    assert sh(project, "git", "status", "--porcelain", **environment) == ""
-    assert lost_and_found(project, **environment)
+    changed = sh(project, "git", "status", "--porcelain", **environment)
+    return changed == "" and lost_and_found(project, **environment)
 
 
 def lost_and_found(project: Path, **environment: str) -> bool:
@@ -101,3 +103,18 @@ def test_an_experiment_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert sh(project, "git", "status", "--porcelain") == ""
     changed = sh(project, "dvc", "exp", "diff", "HEAD", "fifth", "--json")
     assert "text.select.sonnets" in changed and "data.json" in changed
+
+
+def test_a_cache_that_is_full_or_read_only_loses_nothing(tmp_path: Path) -> None:
+    project, run = clone(tmp_path / "project"), ("python", "-m", "pipeline.parallel", "prepare")
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        sh(project, "dvc", "cache", "dir", "--local", str(disk))
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 100_000))
+        assert "error: failed to reproduce download: data/raw: not all of it is in DVC's cache" in sh(
+            project, *run, code=1
+        )
+        (disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert "error: failed to reproduce" in sh(project, *run, code=1)
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        assert works(project)

@@ -270,7 +270,9 @@ def test_an_unreachable_server_is_named(server: Server) -> None:
 
 @pytest.mark.parametrize("name", ["google", "mymemory", "libre"])
 def test_a_language_that_a_service_lacks_is_named(server: Server, name: str) -> None:
-    with pytest.raises(InputError, match=f"back_translation.languages: {name} has no 'xx'; it has .*ar, .*de, .*zh"):
+    with pytest.raises(
+        InputError, match=f"back_translation.languages: {name} has no 'xx'; it has [a-z]+, .*and [0-9]+ more"
+    ):
         WebTranslator(name, params(server)).translate(["one"], "en", "xx")
 
 

@@ -19,13 +19,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 COMMAND = [sys.executable, "-m", "pipeline.parallel"]
-SHORTEST, LONGEST = 2.0, 16.0  # seconds between two ends
+SHORTEST, LONGEST = 2.0, 30.0  # seconds between two ends
 PATIENCE = 60  # seconds for a run to end after a signal that it may answer
 
 
 def main(wanted: int, seed: int) -> None:
     rng, ends, begin = random.Random(seed), Counter[str](), time.monotonic()
     print(f"{wanted} ends, seed {seed}", flush=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background; runs would inherit that
     while (left := wanted - sum(ends.values())) > 0:
         folder = Path(mkdtemp(prefix="torture-"))
         subprocess.run(["git", "clone", "-q", ".", folder], check=True)
@@ -58,6 +59,7 @@ def run_and_end(folder: Path, most: int, rng: random.Random) -> Counter[str]:
             finish(runs, "everything")
             break
         finish(runs, end)
+        print(".", end="", flush=True)
         ends[end + ", two runs at once" * (len(runs) > 1)] += 1
         if rng.random() < 0.1 and (cached := [path for path in (folder / ".dvc/cache").rglob("*") if path.is_file()]):
             rng.choice(sorted(cached)).unlink()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, quoted
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm")  # weights, configuration, any vocabulary
 
@@ -24,7 +24,7 @@ def hub_commit(name: str, revision: str) -> str:
     try:
         return str(HfApi().resolve_revision(name, revision=revision).resolved)
     except (RevisionResolutionError, OSError, ValueError) as error:
-        problem = f"is neither a folder nor a model the hub gives out ({error})"
+        problem = f"is neither a folder nor a model the hub gives out ({quoted(str(error))})"
         raise InputError(f"{name} at {revision}: {problem}; check the name, the revision and the network") from None
 
 
@@ -48,7 +48,7 @@ def load_model(classes: Any, name: str, revision: str, label: str, dtype: Any) -
 
     options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
     expected = f"safetensors and a tokenizer of a {classes[1].__name__}"
-    with told(label, f"expected {expected}, in a folder or of the hub (online, or downloaded before)"):
+    with told(label, f"expected {expected}, in a folder or on the hub"):
         tokenizer = classes[0].from_pretrained(name, revision=revision)
         model, report = classes[1].from_pretrained(name, revision=revision, **options)
     if missing := sorted(report["missing_keys"])[:3]:  # transformers would go on with random weights

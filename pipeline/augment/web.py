@@ -22,7 +22,7 @@ from deep_translator.exceptions import AuthorizationException
 from tenacity import RetryError, Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from pipeline.config.augmentation import Network
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
 TIMEOUT = 60.0  # seconds for a sentence
 KEY = "LIBRETRANSLATE_API_KEY"  # environment variable; a LibreTranslate server can be one's own
@@ -129,5 +129,5 @@ def find_code(service: str, language: str) -> str:
     spellings = [language, main, *(code for code in codes if code.startswith(f"{language}-"))]
     if found := next((codes[spelling] for spelling in spellings if spelling in codes), None):
         return found
-    known = ", ".join(sorted({code.split("-")[0] for code in codes.values()} - {"en"}))
+    known = listed(sorted({code.split("-")[0] for code in codes.values()} - {"en"}))
     raise InputError(f"back_translation.languages: {service} has no {language!r}; it has {known}")

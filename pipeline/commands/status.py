@@ -1,6 +1,7 @@
 """What DVC says about the stages, without running any."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -12,11 +13,13 @@ from ruamel.yaml import YAML
 
 from pipeline.config.base import PARAMS, parse
 from pipeline.errors import InputError
+from pipeline.files import write_text
 
 if TYPE_CHECKING:  # which takes a second to import
     from dvc.repo import Repo
     from dvc.stage import Stage
 
+LOCK = "dvc.lock"
 CODE = "code"  # the stage that lists the code of the others: every edit makes it stale, and few of them
 
 
@@ -40,12 +43,31 @@ def opened() -> "Iterator[Repo]":
     try:
         repo = Repo(_wait_for_lock=True)
         with lock_repo(repo):
+            put_back(repo)
             yield repo
     except SCMError as error:
         without = "`git init`, or `dvc config --local core.no_scm true` to go on without history"
         raise InputError(f"{error}: the project was copied without its .git; run {without}") from None
     except DvcException as error:
         raise InputError(f"dvc.yaml: {error}") from None
+
+
+@contextmanager
+def kept_copy(repo: "Repo") -> Iterator[None]:
+    """While DVC writes dvc.lock, which takes a second, there is a copy of what it was; `repo` is locked."""
+    path, copied = Path(repo.root_dir, LOCK), Path(repo.tmp_dir, LOCK)
+    write_text(copied, path.read_text(encoding="utf-8") if path.exists() else "")
+    yield
+    copied.unlink()
+
+
+def put_back(repo: "Repo") -> None:
+    """What `kept_copy` has left behind in a killed process: stages that are then missing are in DVC's run cache."""
+    path, copied = Path(repo.root_dir, LOCK), Path(repo.tmp_dir, LOCK)
+    if copied.exists():
+        os.replace(copied, path)
+        if not path.read_bytes():
+            path.unlink()
 
 
 def make_plan(repo: "Repo", targets: Sequence[str] = ()) -> Plan:

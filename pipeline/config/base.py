@@ -72,8 +72,8 @@ def check(values: Any, block: type[AnyBlock], key: str, path: Path = PARAMS) -> 
         return block.model_validate(values)
     except ValidationError as error:
         told = [_told(item, key) for item in error.errors()]
-        more = [f"and {len(told) - 3} more; see the profile of this name in profiles"] if len(told) > 3 else []
-        raise InputError(f"{path}: {'; '.join([*told[:3], *more])}") from None
+        more = [f"and {len(told) - 2} more; see the profile of this name in profiles"] if len(told) > 2 else []
+        raise InputError(f"{path}: {'; '.join([*told[:2], *more])}") from None
 
 
 def _told(error: ErrorDetails, key: str) -> str:

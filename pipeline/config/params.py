@@ -47,7 +47,7 @@ class Params(Block):
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
         if problems := [*self.paraphrase.problems(self.seed, list(self.training_sets)), *self.sonnet.problems()]:
-            raise ValueError("; ".join(problems))
+            raise ValueError("; ".join([problems[0], *([f"and {len(problems) - 1} more"] if problems[1:] else [])]))
         return self
 
 

@@ -38,7 +38,7 @@ class Tables(Block):
 def unless_one_of(value: object, known: Iterable[str], where: str, what: str = "one of") -> Iterator[str]:
     """The error about a value that is not among the known ones."""
     if value not in (known := list(known)):
-        yield f"{where}: expected {what} {', '.join(known)}, got {value!r}"
+        yield f"{where}: expected {what} {listed(known)}, got {value!r}"
 
 
 class Sentiment(Training):

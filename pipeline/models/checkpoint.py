@@ -20,7 +20,7 @@ from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, quoted
 from pipeline.models.decoder import add_dropout, dropout_rates
 
 WEIGHTS, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model*.bin"
@@ -164,7 +164,7 @@ def told(where: str, cure: str = GET_IT_AGAIN) -> Iterator[None]:
     except Exception as error:  # the libraries raise nothing narrower
         if isinstance(error, OSError) and error.errno:  # of the disk
             raise
-        reason = " ".join(str(error).split("\n")[:2]).strip() or type(error).__name__
+        reason = quoted(" ".join(str(error).split("\n")[:2])) or type(error).__name__
         raise InputError(f"{where}: cannot be loaded ({reason}); {cure}") from None
     finally:
         logging.set_verbosity(verbosity)

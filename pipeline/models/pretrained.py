@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.data import Backbone, Hub, Package
-from pipeline.errors import InputError
+from pipeline.errors import InputError, quoted
 from pipeline.models.backbone import load_backbone, save
 from pipeline.models.checkpoint import check, told
 from pipeline.models.decoder import base_of, context, probe, states
@@ -139,8 +139,8 @@ def hub_problem(error: Exception) -> str:
     kept = "whole files are kept"
     if status == 429 or status >= 500:
         return f"the hub answers {status}: try again later, {kept}"
-    remedy = f"check the network ({kept}), or set backbone.source to package, gguf, path or scratch"
-    return f"cannot be had ({reason}); {remedy}"
+    remedy = f"check the network and run again ({kept}), or set another backbone.source"
+    return f"cannot be had ({quoted(reason)}); {remedy}"
 
 
 def verify(file: Path, where: str) -> None:

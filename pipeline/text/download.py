@@ -49,8 +49,7 @@ def read_manifest(path: Path) -> dict[str, Source]:
     files = parse(path, "file names to urls and hashes")
     # Names become paths below data/raw, so only known ones are let through.
     if unknown := [repr(name) for name in files if name not in (*REQUIRED, *OPTIONAL)]:
-        known = ", ".join((*REQUIRED, *OPTIONAL))
-        raise InputError(f"{path}: unknown file name {listed(unknown)}; the known names are {known}")
+        raise InputError(f"{path}: unknown file name {listed(unknown)}; docs/data.md has the known names")
     if missing := [name for name in REQUIRED if name not in files]:
         raise InputError(f"{path}: no entry for {listed(missing)}; add its urls and hash")
     return {name: check(entry, Source, name, path) for name, entry in files.items()}

@@ -239,3 +239,12 @@ def test_names_of_rows_and_of_nothing(in_project: Path) -> None:
     choose({"apt": {"members": ["baseline", "mean_pooling"], "weights": "equal"}}, in_project)
     with pytest.raises(InputError, match=r"paraphrase.ensembles.apt: paraphrase.methods has a row of that name"):
         ensemble.main("apt")
+
+
+def test_a_mean_has_the_same_bits_however_many_rows_there_are() -> None:
+    # Rows are added one after the other: a BLAS adds them in an order of its own for each kind of CPU and shape.
+    rng = np.random.default_rng(0)
+    probabilities, weights = rng.dirichlet([1, 1], (16, 300)).round(6), np.full(16, 1 / 16)
+    whole = mixed(weights, probabilities)
+    assert np.array_equal(whole, sum(weight * own for weight, own in zip(weights, probabilities, strict=True)))
+    assert np.array_equal(whole[7:8], mixed(weights, probabilities[:, 7:8]))

@@ -12,7 +12,7 @@ FLOOR = 5e-7  # probabilities are written with 6 decimals: 0.000000 is anything 
 
 def mixed(weights: Floats, probabilities: Floats) -> Floats:
     """Weighted mean (rows, classes) of probabilities (members, rows, classes); weights are (members,)."""
-    return np.tensordot(weights, probabilities, axes=1)
+    return (weights[:, None, None] * probabilities).sum(axis=0)  # not BLAS, which adds otherwise on other CPUs
 
 
 def fit_weights(probabilities: Floats, labels: Integers) -> Floats:

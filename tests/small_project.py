@@ -46,6 +46,7 @@ def cut_rows(
     params: dict[str, Any], methods: Mapping[str, list[str]], members: list[str], systems: list[str]
 ) -> dict[str, Any]:
     """Keep a few rows of each table, one first stage and one ensemble."""
+    params["sentiment"]["ensembles"] = {}
     for group, rows in methods.items():
         params[group]["methods"] = {row: params[group]["methods"][row] for row in rows}
     paraphrase = params["paraphrase"]

@@ -63,6 +63,8 @@ def project(folder: Path) -> Path:
         "sonnet": ["full_b8_lr1e5"],
     }
     cut_rows(params, rows, ["baseline", "lora_r8"], ["top_p_untuned", "line_mbr"])
+    params["sentiment"]["methods"]["sst_head"]["seeds"] = [1]
+    params["sentiment"]["ensembles"] = {"sst_ensemble": {"members": ["sst_head", "sst_head@1"], "weights": "equal"}}
     params["training_sets"] = {"back_translation": params["training_sets"]["back_translation"]}
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
@@ -180,11 +182,11 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
 
     # One parameter of one row: that row, its evaluation, the ensemble it is a member of and the report.
     edit_row(first, "paraphrase", "lora_r8", lr=0.003)
-    unless_equal = {"evaluate_ensemble@ensemble_weighted"}  # the row's weight may be nothing, before and after
+    unless_equal = {"evaluate_ensemble_paraphrase@ensemble_weighted"}  # its weight may be nothing, before and after
     assert stages_run(call(first, "dvc", "repro")) - unless_equal == {
         "train_paraphrase@lora_r8",
         "evaluate_paraphrase@lora_r8",
-        "ensemble@ensemble_weighted",
+        "ensemble_paraphrase@ensemble_weighted",
         "report",
     }
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())
@@ -197,9 +199,17 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
         YAML(typ="safe").dump(params, file)
     ran = stages_run(call(first, "dvc", "repro"))
     assert {stage.split("@")[0] for stage in ran} == {
-        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "ensemble", "sonnets", "floors")), "report"
+        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "sonnets", "floors")), "report",
+        *(f"evaluate_ensemble_{task}" for task in ("sentiment", "paraphrase")),
     }  # fmt: skip
-    assert len(ran) == 1 + 3 + 1 + 2 + 1 + 1
+    assert len(ran) == 1 + 3 + 2 + 2 + 1 + 1
+
+    # Other weights of an ensemble: that ensemble alone.
+    params["sentiment"]["ensembles"]["sst_ensemble"]["weights"] = "greedy"
+    with open(first / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    ran = stages_run(call(first, "dvc", "repro"))
+    assert ran == {"ensemble_sentiment@sst_ensemble", "evaluate_ensemble_sentiment@sst_ensemble", "report"}
 
     # Another language is translated alone.
     params = YAML(typ="safe").load(first / "params.yaml")

@@ -71,7 +71,8 @@ def test_time_follows_rows_epochs_seeds_passes_and_draws() -> None:
     for name in ("train_sentiment@sst_full", "train_paraphrase@mtan", "train_sonnet@lora"):  # what is held out stays
         assert 10 < seconds(name, rows=10_000) / seconds(name) < 100, name
     assert seconds("train_first_stage@etpc", epochs=6) == pytest.approx(3 * seconds("train_first_stage@etpc"))
-    assert seconds("train_paraphrase@baseline", seeds=[1, 2, 3]) == 4 * seconds("train_paraphrase@baseline", seeds=[])
+    assert seconds("train_paraphrase@cloze_head", seeds=[1, 2, 3]) == 4 * seconds("train_paraphrase@cloze_head")
+    assert seconds("train_sentiment@sst_head", seeds=[1]) == 2 * seconds("train_sentiment@sst_head")
     assert seconds("train_paraphrase@r_drop") > 1.2 * seconds("train_paraphrase@last_pooling")
     assert seconds("generate_sonnets@top_p_tuned", draws=99) == 10 * seconds("generate_sonnets@top_p_tuned", draws=9)
     assert seconds("generate_sonnets@top_p_tuned", max_new_tokens=10) < seconds("generate_sonnets@top_p_tuned")

@@ -54,6 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params[task]["defaults"]["max_length"] = CONTEXT
     params["paraphrase"]["ensembles"] = {
         "both": {"members": ["baseline", "symmetric"], "weights": "fitted"},
+        "seeds": {"members": ["baseline", "baseline@1"], "weights": "equal"},
         "untrained": {"members": ["baseline", "r_drop"], "weights": "equal"},
     }
     with open(folder / "params.yaml", "w") as file:
@@ -128,6 +129,11 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(capsys: pytest.CaptureF
     first, second = (expected(row, PAIRS[:1])[0] for row in ("baseline", "symmetric"))
     assert first != pytest.approx(second, abs=1e-3)
     assert result["probability"] == pytest.approx(0.25 * first + 0.75 * second, abs=1e-6)
+
+
+def test_no_seed_can_predict(project: Path) -> None:
+    with pytest.raises(InputError, match="ensembles.seeds: no model of baseline@1 is kept; name an ensemble of rows"):
+        main(["predict", "paraphrase", "--row", "seeds", *PAIRS[0]])
 
 
 def test_the_order_of_a_pair_only_matters_without_both_orders(capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,7 +214,9 @@ def test_weights_of_other_members_are_refused() -> None:
     path = Path("predictions/paraphrase_ensembles/both/weights.json")
     before = path.read_text()
     write_json(path, {"baseline": 0.5, "mtan": 0.5})
-    with pytest.raises(InputError, match="its members are not those of params.yaml; run `dvc repro ensemble@both`"):
+    with pytest.raises(
+        InputError, match="its members are not those of params.yaml; run `dvc repro ensemble_paraphrase@both`"
+    ):
         main(["predict", "paraphrase", "--row", "both", "a", "b"])
     path.write_text(before)
 

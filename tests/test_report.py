@@ -65,7 +65,7 @@ def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: 
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     params = deepcopy(parse(PARAMS))
-    params["paraphrase"]["ensembles"] = {}
+    params["paraphrase"]["ensembles"] = {"ensemble_seeds": params["paraphrase"]["ensembles"]["ensemble_seeds"]}
     del params["paraphrase"]["methods"]["mean_pooling"]
     with open("params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
@@ -136,11 +136,18 @@ def test_paired_tests_need_the_same_rows(project: Path) -> None:
 def test_ensembles_are_rows_like_any_other(project: Path) -> None:
     summary = Path("metrics/summary.md").read_text(encoding="utf-8")
     sections = dict(block.split("\n", 1) for block in summary.split("\n## ")[1:])
-    for title in ("Paraphrase detection", "Paired tests against baseline", "Ensembles"):
+    for title in ("Paraphrase detection", "Paired tests against baseline", "Paraphrase detection: ensembles"):
         assert "\n| ensemble_weighted | " in sections[title], title
-    line = next(line for line in sections["Ensembles"].splitlines() if line.startswith("| ensemble |"))
-    assert "| equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in line
-    assert "ensemble_weighted," in Path("plots/tables/forest_accuracy.csv").read_text()
+    lines = sections["Paraphrase detection: ensembles"].splitlines()
+    assert "| ensemble | equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in lines
+    assert "| ensemble_seeds | equal | baseline 0.333, baseline@1 0.333, baseline@2 0.333 |" in lines
+    for title in ("Sentiment", "Sentiment: ensembles"):
+        assert "\n| sst_ensemble" in sections[title], title
+    seeds = sections["Sentiment: rows trained with several seeds"]
+    assert "\n| sst_head | 2 | " in seeds and "sst_full" not in seeds
+    forest = pd.read_csv("plots/tables/forest_accuracy.csv", index_col="row")
+    assert forest["dataset"]["ensemble_weighted"] == "Quora Question Pairs"
+    assert forest["dataset"]["sst_ensemble"] == "SST-5" and forest["value"]["sst_ensemble"] > 0.25
     page = Path("plots/report.html").read_text(encoding="utf-8")
     for name in parse(PARAMS)["paraphrase"]["ensembles"]:
         assert f"Precision and recall of {name}, average precision" in page
@@ -163,7 +170,7 @@ def test_slice_tables_have_a_line_a_row(project: Path) -> None:
     assert [row[0] for row in overlap.rows] == ["baseline", "ensemble", "pairs"] and overlap.rows[-1][1:] == ["75"] * 4
     cells = [float(cell) for cell in words.rows[1][1:]]
     assert np.mean(cells) == pytest.approx(read_json(Path("metrics/paraphrase/ensemble.json"))["accuracy"], abs=1e-3)
-    assert tables.slice_tables({}, 0.95) == tables.ensemble_table({}).rows == []
+    assert tables.slice_tables({}, 0.95) == []
 
 
 def test_slices_of_other_pairs_are_refused(project: Path) -> None:

@@ -115,5 +115,6 @@ def tiny_training(**changes: Any) -> Training:  # noqa: ANN401 - values of the p
     values = {
         "lr": 0.01, "epochs": 1, "batch_size": 4, "schedule": "linear", "warmup": 0.1, "weight_decay": 0.1,
         "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
+        "ema": None, "soup": 1,
     }  # fmt: skip
     return Training.model_validate(values | changes)

@@ -225,8 +225,8 @@ class Estimate:
 
     def train_sentiment(self, row: str) -> float:
         own = self.params.sentiment.methods[row]
-        rows = self._rows(own.dataset)
-        return self._training(own, own.dataset, rows, own.mode) + self._predictions(own, own.dataset)
+        seeds, rows = 1 + len(own.seeds), self._rows(own.dataset)
+        return seeds * (self._training(own, own.dataset, rows, own.mode) + self._predictions(own, own.dataset))
 
     def train_first_stage(self, row: str) -> float:
         return self._pairs(self.params.paraphrase.first_stages[row])

@@ -8,7 +8,7 @@ from pipeline.config.augmentation import Adversarial, BackTranslation, TrainingS
 from pipeline.config.base import PARAMS, Block, Name, Seed, check, parse
 from pipeline.config.data import Backbone, Data, Text
 from pipeline.config.sonnet import SonnetTables
-from pipeline.config.tasks import Evaluation, ParaphraseTables, SentimentTables, objective_of
+from pipeline.config.tasks import Evaluation, ParaphraseTables, SentimentTables, member_problems, objective_of
 from pipeline.config.training import Compute
 from pipeline.errors import InputError
 
@@ -41,12 +41,14 @@ class Params(Block):
             if row.train in trains or corpus in row.tasks or start in found:
                 found.append(f"paraphrase.{key}")
         lost = {key.removeprefix("paraphrase.methods.") for key in found}
-        poorer = [name for name, own in tables.ensembles.items() if lost & {*own.members}]
+        poorer = [name for name, own in tables.ensembles.items() if lost & {m.partition("@")[0] for m in own.members}]
         return found + [f"paraphrase.ensembles.{name}" for name in poorer]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
-        if problems := [*self.paraphrase.problems(self.seed, list(self.training_sets)), *self.sonnet.problems()]:
+        tasks, rows = ("sentiment", "paraphrase"), self.paraphrase.problems(list(self.training_sets))
+        texts, pairs = (member_problems(task, getattr(self, task), self.seed) for task in tasks)
+        if problems := [*texts, *pairs, *rows, *self.sonnet.problems()]:
             raise ValueError("; ".join([problems[0], *([f"and {len(problems) - 1} more"] if problems[1:] else [])]))
         return self
 

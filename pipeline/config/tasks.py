@@ -45,11 +45,7 @@ class Sentiment(Training):
     dataset: Literal["sst", "cfimdb"]
     mode: Literal["head", "full"]  # head: the backbone is frozen (the course's last-linear-layer mode)
     head_dropout: float = Field(ge=0, lt=1)
-
-
-class SentimentTables(Tables):
-    defaults: dict[str, Any]
-    methods: dict[Name, Sentiment] = Field(min_length=1)
+    seeds: list[Seed]  # further ones, for the spread of a row's scores and for ensembles
 
 
 class Paraphrase(Training):
@@ -69,7 +65,7 @@ class Paraphrase(Training):
     tasks: Different[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
     task_share: float = Field(gt=0, lt=0.5)  # of every batch, for each of `tasks`
     fresh_lr: float | None = Field(gt=0, le=1)  # of weights that the backbone did not bring; null: lr
-    seeds: list[Seed]  # further ones, for the spread of a row's scores
+    seeds: list[Seed]  # further ones, for the spread of a row's scores and for ensembles
     select_on: Literal["select", "dev"]  # where the best model is chosen; dev: as the report did
     train_on_select: bool  # once it is chosen, train once more, to the last step, on train and select
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
@@ -86,6 +82,8 @@ class Paraphrase(Training):
             raise ValueError("objective multitask and a list of tasks belong together")
         if self.prompt == "report" and (self.exact_match or self.head == "cloze"):
             raise ValueError("exact_match and head cloze want prompt ours")
+        if self.soup > 1 and self.train_on_select:
+            raise ValueError("train_on_select keeps the last weights of its own training: it wants soup 1")
         if self.quotas()[0] < 1:
             raise ValueError("task_share leaves no row of a batch to the paraphrases; lower it or raise batch_size")
         return self
@@ -118,8 +116,8 @@ def objective_of(row: Paraphrase, key: str, path: Path = PARAMS) -> tuple[Module
 
 
 class Ensemble(Block):
-    members: Different[str] = Field(min_length=2)  # rows of paraphrase.methods, whose probabilities are averaged
-    weights: Literal["equal", "fitted"]  # fitted: on `select`, see pipeline/evaluation/ensemble.py
+    members: Different[str] = Field(min_length=2)  # whose probabilities are averaged: rows of methods, or <row>@<seed>
+    weights: Literal["equal", "fitted", "greedy"]  # the last two: on `select`, see pipeline/evaluation/ensemble.py
 
 
 class Range(Block):
@@ -149,6 +147,12 @@ Searched = Annotated[
 ]
 
 
+class SentimentTables(Tables):
+    defaults: dict[str, Any]
+    methods: dict[Name, Sentiment] = Field(min_length=1)
+    ensembles: dict[Name, Ensemble]
+
+
 class ParaphraseTables(Tables):
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "first_stages": "defaults"}
 
@@ -158,27 +162,39 @@ class ParaphraseTables(Tables):
     search: dict[str, Annotated[dict[str, Searched], Field(min_length=1)]]
     ensembles: dict[Name, Ensemble]
 
-    def problems(self, seed: int, training_sets: Sequence[str]) -> Iterator[str]:
+    def problems(self, training_sets: Sequence[str]) -> Iterator[str]:
         """What is wrong between its tables, and with those of other blocks."""
         starts = ["backbone", *(f"first_stage/{name}" for name in self.first_stages)]
         sets = ["prepared/paraphrase", *(f"augmented/paraphrase/{name}" for name in training_sets)]
         for name, row in self.methods.items():
             key = f"paraphrase.methods.{name}"
             yield from _problems(row, sets, starts, key)
-            if len({seed, *row.seeds}) <= len(row.seeds):
-                yield f"{key}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
         for name, row in self.first_stages.items():
             key = f"paraphrase.first_stages.{name}"
             yield from _problems(row, [*sets, "prepared/etpc"], ["backbone"], key)
             if row.tasks or row.adapter or row.exact_match:
                 yield f"{key}: a first stage is a backbone: it has no tasks, no adapter and no exact_match"
-        for name, ensemble in self.ensembles.items():
-            key = f"paraphrase.ensembles.{name}"
-            if name in self.methods:
-                yield f"{key}: paraphrase.methods has a row of that name; choose another"
-            for member in ensemble.members:
-                if member not in self.methods:
-                    yield f"{key}.members: {member!r} is not a row; expected some of {listed(self.methods)}"
+
+
+def member_problems(task: str, tables: SentimentTables | ParaphraseTables, seed: int) -> Iterator[str]:
+    """What is wrong with the seeds of rows and with the members of ensembles."""
+    rows: dict[str, Sentiment | Paraphrase] = {**tables.methods}
+    for name, row in rows.items():
+        if len({seed, *row.seeds}) <= len(row.seeds):
+            yield f"{task}.methods.{name}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
+    for name, ensemble in tables.ensembles.items():
+        key = f"{task}.ensembles.{name}"
+        if name in rows:
+            yield f"{key}: {task}.methods has a row of that name; choose another"
+        first = rows.get(ensemble.members[0].partition("@")[0])
+        for member in ensemble.members:
+            name, at, number = member.partition("@")
+            if name not in rows:
+                yield f"{key}.members: {name!r} is not a row; expected some of {listed(rows)}"
+            elif at and number not in map(str, rows[name].seeds):
+                yield f"{key}.members: {member!r}: {name} has `seeds: {rows[name].seeds}`; add the seed or take another"
+            elif getattr(rows[name], "dataset", "") != getattr(first, "dataset", ""):
+                yield f"{key}.members: {member!r} is of another dataset than the first one; expected rows of one"
 
 
 def _problems(row: Paraphrase, sets: Sequence[str], starts: Sequence[str], key: str) -> Iterator[str]:

@@ -28,6 +28,8 @@ class Training(Block):
     max_length: int = Field(ge=16)  # tokens
     evaluations_per_epoch: float = Field(gt=0)  # on `select`; the best model is kept. 0.2: every fifth epoch
     checkpoint_steps: int = Field(ge=1)  # how much work a killed run may lose; has no effect on the result
+    ema: float | None = Field(gt=0, lt=1)  # decay of the moving average that takes the place of the weights; null: none
+    soup: int = Field(ge=1)  # so many of the best models on `select`, averaged, are the result; 1: the best alone
 
     def steps(self, rows: int) -> int:
         """Optimiser steps over `rows` training rows."""

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.evaluation import significance
 from pipeline.evaluation.generation import Copying, full_text, read_generated
-from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, SENTIMENT, SONNETS, Predictions, read_predictions
+from pipeline.evaluation.predictions import SONNETS, Predictions, folder_of, read_predictions
 from pipeline.files import read_frame
 from pipeline.report.results import Results
 from pipeline.text.prepared import GIVEN_LINES, PREPARED, lines_of, read_poems
@@ -23,11 +23,12 @@ Card = tuple[str, list[tuple[bool, list[tuple[str, bool]]]]]
 
 
 def dev_predictions(results: Results) -> dict[str, dict[str, Predictions]]:
-    """Dev predictions by task and row; ensembles are rows of `paraphrase`."""
-    rows, ensembles = results.paraphrase.rows["name"], results.params["paraphrase"]["ensembles"]
-    pairs = {row: read_predictions((ENSEMBLES if row in ensembles else PARAPHRASE) / row / "dev.csv") for row in rows}
-    sentences = {row: read_predictions(SENTIMENT / row / "dev.csv") for row in results.sentiment.rows["name"]}
-    return {"sentiment": sentences, "paraphrase": pairs}
+    """Dev predictions by task and row; ensembles are rows, too."""
+    found: dict[str, dict[str, Predictions]] = {}
+    for task in (results.sentiment, results.paraphrase):
+        folders = {row: folder_of(task.key, row, results.params[task.key]["ensembles"]) for row in task.rows["name"]}
+        found[task.key] = {row: read_predictions(folder / "dev.csv") for row, folder in folders.items()}
+    return found
 
 
 def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confidence: float, seed: int) -> pd.DataFrame:
@@ -37,7 +38,7 @@ def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confide
         if base is None or name == BASELINE:
             continue
         if row.ids != base.ids or not np.array_equal(row.labels, base.labels):
-            raise InputError(f"{PARAPHRASE / name / 'dev.csv'}: other rows than the baseline's; run `dvc repro`")
+            raise InputError(f"predictions of {name}, dev.csv: other rows than the baseline's; run `dvc repro`")
         correct, right = row.predicted == row.labels, base.predicted == base.labels
         test = significance.paired_bootstrap(correct, right, resamples, confidence, seed)  # one seed: rows are apart
         found.append([name, *test, significance.mcnemar(*test[-2:])])

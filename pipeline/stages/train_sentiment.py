@@ -9,7 +9,6 @@ from pipeline.compute.processes import in_processes
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import CLASSES
-from pipeline.evaluation.predictions import SENTIMENT_HEADER
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
@@ -40,6 +39,5 @@ def main(row: str) -> None:
         objective=partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0)),
         start=BACKBONE,
         inputs=[data],
-        submission_header=SENTIMENT_HEADER,
     )
-    fine_tune(classifier)
+    fine_tune(classifier, settings.seeds)

@@ -46,7 +46,10 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
-        if problems := [*self.paraphrase.problems(self.seed, list(self.training_sets)), *self.sonnet.problems()]:
+        problems = [*self.paraphrase.problems(self.seed, list(self.training_sets)), *self.sonnet.problems()]
+        for block in ("sentiment", "paraphrase", "sonnet"):
+            problems += getattr(self, block).range_problems(block)
+        if problems:
             raise ValueError("; ".join([problems[0], *([f"and {len(problems) - 1} more"] if problems[1:] else [])]))
         return self
 

@@ -34,6 +34,7 @@ from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.text.batches import training_batch
 from pipeline.training.callbacks import Checkpoints, Curves, KeepBest, Progress, newest_complete
+from pipeline.training.pruning import pruning
 from pipeline.training.samplers import ByLength, Quotas
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -89,7 +90,8 @@ def train(
     keeper = KeepBest(scratch / "kept", keep)
     writers = [Progress(), Curves(), keeper] if rank() == 0 else []
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, [*writers, Checkpoints()])
+    callbacks = [*writers, *pruning(scratch), Checkpoints()]
+    loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, callbacks)
     loop.remove_callback(PrinterCallback)
     if world() > 1:
         torch.manual_seed(seed + rank())  # dropout masks of its own; the models were begun alike

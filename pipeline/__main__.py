@@ -19,7 +19,7 @@ COMMANDS = {
     "rows": "the rows of all tables, and which are up to date",
     "results": "the results of all rows, as of the last run",
     "compare": "what changed in metrics/ against a commit",
-    "search": "tune a paraphrase row, each trial a DVC experiment",
+    "search": "tune a row of any task, each trial a DVC experiment",
     "estimate": "time, memory and disk that a run would take here",
     "doctor": "what is wrong with this installation or its results",
     "tidy": "delete what removed rows left behind",

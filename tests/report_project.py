@@ -118,6 +118,8 @@ def _sonnets(params: dict, rng: np.random.Generator) -> None:
                 text = poem.prompt + f"\n{HOSTILE}\n" + lines_of(tail(train[draw]))[0] + tail(_poem(0, rng))[:200]
                 poems.append({"id": poem.id, "draw": draw, "prompt": poem.prompt, "text": text})
         write_jsonl(Path("predictions/sonnets") / system / "dev.jsonl", poems)
+        held_out = [{"id": poem.id, "draw": 0, "prompt": poem.prompt, "text": poem.prompt} for poem in select]
+        write_jsonl(Path("predictions/sonnets") / system / "select.jsonl", held_out)
 
 
 def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:

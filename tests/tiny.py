@@ -27,6 +27,7 @@ NEWLINES = [0] * 32 + [1] * 6 + [2, 0]  # line breaks in each token of a vocabul
 QUIET = Limits([0] * 40)  # texts end with the context alone
 PLAIN: dict[str, Any] = {
     "model": "sonnet/any", "exact_lines": False, "line_length": False, "no_copy_words": None, "max_new_tokens": None,
+    "seed": None,
 }  # fmt: skip
 BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 0}
 POOL = {"samples": 6, "epsilon": 0.01, "temperature": 1.0}
@@ -115,6 +116,6 @@ def tiny_training(**changes: Any) -> Training:  # noqa: ANN401 - values of the p
     values = {
         "lr": 0.01, "epochs": 1, "batch_size": 4, "schedule": "linear", "warmup": 0.1, "weight_decay": 0.1,
         "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
-        "ema": None, "soup": 1,
+        "ema": None, "soup": 1, "seed": None,
     }  # fmt: skip
     return Training.model_validate(values | changes)

@@ -82,7 +82,7 @@ def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: 
             "prompt": "ours", "select_on": "select", "train_on_select": False, "adapter_dropout": None,
             "task_share": 0.25, "fresh_lr": None, "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear",
             "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0, "head_dropout": 0.0,
-            "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3, "ema": None, "soup": 1,
+            "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3, "ema": None, "soup": 1, "seed": None,
         } | values
     )  # fmt: skip
     tokenizer, loss = tiny_tokenizer(), method("objectives", objective)
@@ -111,7 +111,7 @@ def _language_model(scratch: Path, adapter: dict[str, Any] | None) -> dict[str, 
         {
             "adapter": adapter, "keep": 1, "select_draws": 1, "lr": 0.01, "epochs": 2, "batch_size": 4,
             "schedule": "linear", "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0,
-            "max_length": 60, "evaluations_per_epoch": 1, "checkpoint_steps": 3, "ema": None, "soup": 1,
+            "max_length": 60, "evaluations_per_epoch": 1, "checkpoint_steps": 3, "ema": None, "soup": 1, "seed": None,
         }
     )  # fmt: skip
     tokenizer = tiny_tokenizer()

@@ -252,7 +252,7 @@ class Estimate:
 
     def generate_sonnets(self, row: str) -> float:
         own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
-        texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test")
+        texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test", "select")
         texts *= sum(own.get(name, 0) for name in ("samples", "candidates", "beams", "k")) or 1  # for each poem
         return self._sampling(texts, min(own["max_new_tokens"] or longest, longest))
 

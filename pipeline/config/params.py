@@ -48,7 +48,10 @@ class Params(Block):
     def _consistent(self) -> "Params":
         tasks, rows = ("sentiment", "paraphrase"), self.paraphrase.problems(list(self.training_sets))
         texts, pairs = (member_problems(task, getattr(self, task), self.seed) for task in tasks)
-        if problems := [*texts, *pairs, *rows, *self.sonnet.problems()]:
+        problems = [*texts, *pairs, *rows, *self.sonnet.problems()]
+        for block in ("sentiment", "paraphrase", "sonnet"):
+            problems += getattr(self, block).range_problems(block)
+        if problems:
             raise ValueError("; ".join([problems[0], *([f"and {len(problems) - 1} more"] if problems[1:] else [])]))
         return self
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from pipeline.config.base import PARAMS, Block, Name, check, entry, method, methods_in
-from pipeline.config.tasks import Tables, unless_one_of
+from pipeline.config.base import PARAMS, Block, Name, Seed, check, entry, method, methods_in
+from pipeline.config.tasks import Search, Tables, unless_one_of
 from pipeline.config.training import Adapter, Training
 
 
@@ -20,7 +20,7 @@ class Sonnet(Training):
 
 
 class System(Block):
-    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py).
+    """What all systems share. All options but the last two ban tokens before each choice (decoding/constraints.py).
 
     A system's `decoder` names a file of pipeline/decoding with
         Options   a System: what an entry of sonnet.systems must hold, `decoder` among it
@@ -32,6 +32,7 @@ class System(Block):
     line_length: bool  # no line is shorter or longer, in tokens, than all lines of the training sonnets
     no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
     max_new_tokens: int | None = Field(ge=1)  # after the prompt, as the report's 128; null: up to the context
+    seed: Seed | None  # of what it draws; null: that of params.yaml
 
     @property
     def module(self) -> ModuleType:
@@ -53,12 +54,15 @@ class Sampler(System):
 
 class SonnetTables(Tables):
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "systems": "system_defaults"}
+    RANGES: ClassVar[Mapping[str, str]] = {"methods": "search", "systems": "system_search"}
 
     defaults: dict[str, Any]
     methods: dict[Name, Sonnet] = Field(min_length=1)
+    search: Search
     scorer: str  # the row of methods whose model tells the perplexity of every system's poems
     system_defaults: dict[str, Any]
     systems: dict[Name, dict[str, Any]] = Field(min_length=1)
+    system_search: Search  # of systems and decoders
 
     def problems(self) -> Iterator[str]:
         """What is wrong between its tables."""

@@ -16,10 +16,40 @@ Prompt = Literal["ours", "report"]
 CLASSES = {"sst": 5, "cfimdb": 2, "qqp": 2, "etpc": 2}  # labels of each data set
 
 
+class Range(Block):
+    """Numbers from `low` to `high`, drawn evenly on a linear or logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError("expected low < high, and low > 0 where log is true")
+        return self
+
+
+class Choices(Block):
+    choices: list[bool | int | float | str | None] = Field(min_length=1)
+
+
+def _range_or_choices(values: Any) -> str:  # noqa: ANN401 - from YAML; a plain union would tell what both of them miss
+    return "(choices)" if isinstance(values, Choices | Mapping) and "choices" in dict(values) else "(range)"
+
+
+Searched = Annotated[
+    Annotated[Range, Tag("(range)")] | Annotated[Choices, Tag("(choices)")], Discriminator(_range_or_choices)
+]
+Ranges = Annotated[dict[str, Searched], Field(min_length=1)]
+Search = dict[str, Ranges]  # by row; `any`: of rows without an entry of their own
+
+
 class Tables(Block):
     """A block with `defaults`, which complete the entries of its tables before these are checked."""
 
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults"}  # table: its defaults
+    RANGES: ClassVar[Mapping[str, str]] = {"methods": "search"}  # table: ranges of its rows, for `make search`
 
     @model_validator(mode="before")
     @classmethod
@@ -33,6 +63,21 @@ class Tables(Block):
                 sound = {name: row or {} for name, row in rows.items() if isinstance(row, Mapping | None)}
                 done[table] = {**rows, **{name: {**common, **row} for name, row in sound.items()}}
         return done
+
+    def ranges(self, table: str, name: str) -> tuple[str, Ranges, Mapping[str, Any]]:
+        """What a search may change in a row: whose entry it is (its own, its decoder's or any), the ranges, the row."""
+        row, search = getattr(self, table)[name], getattr(self, self.RANGES[table])
+        values = row if isinstance(row, Mapping) else row.model_dump()
+        found = next((key for key in (name, values.get("decoder", "")) if key in search), "any")
+        return found, search.get(found, {}), values
+
+    def range_problems(self, block: str) -> Iterator[str]:
+        """Ranges of what a row does not have."""
+        for table, search in self.RANGES.items():
+            for name in getattr(self, table):
+                found, ranges, row = self.ranges(table, name)
+                for key in sorted(ranges.keys() - row.keys()):
+                    yield f"{block}.{search}.{found}.{key}: {block}.{table}.{name} has no such key, only {listed(row)}"
 
 
 def unless_one_of(value: object, known: Iterable[str], where: str, what: str = "one of") -> Iterator[str]:
@@ -120,36 +165,10 @@ class Ensemble(Block):
     weights: Literal["equal", "fitted", "greedy"]  # the last two: on `select`, see pipeline/evaluation/ensemble.py
 
 
-class Range(Block):
-    """Numbers from `low` to `high`, drawn evenly on a linear or logarithmic scale."""
-
-    low: float
-    high: float
-    log: bool
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError("expected low < high, and low > 0 where log is true")
-        return self
-
-
-class Choices(Block):
-    choices: list[int | float | str] = Field(min_length=1)
-
-
-def _range_or_choices(values: Any) -> str:  # noqa: ANN401 - from YAML; a plain union would tell what both of them miss
-    return "(choices)" if isinstance(values, Choices | Mapping) and "choices" in dict(values) else "(range)"
-
-
-Searched = Annotated[
-    Annotated[Range, Tag("(range)")] | Annotated[Choices, Tag("(choices)")], Discriminator(_range_or_choices)
-]
-
-
 class SentimentTables(Tables):
     defaults: dict[str, Any]
     methods: dict[Name, Sentiment] = Field(min_length=1)
+    search: Search
     ensembles: dict[Name, Ensemble]
 
 
@@ -159,7 +178,7 @@ class ParaphraseTables(Tables):
     defaults: dict[str, Any]
     methods: dict[Name, Paraphrase] = Field(min_length=1)
     first_stages: dict[Name, Paraphrase]
-    search: dict[str, Annotated[dict[str, Searched], Field(min_length=1)]]
+    search: Search
     ensembles: dict[Name, Ensemble]
 
     def problems(self, training_sets: Sequence[str]) -> Iterator[str]:
@@ -180,7 +199,7 @@ def member_problems(task: str, tables: SentimentTables | ParaphraseTables, seed:
     """What is wrong with the seeds of rows and with the members of ensembles."""
     rows: dict[str, Sentiment | Paraphrase] = {**tables.methods}
     for name, row in rows.items():
-        if len({seed, *row.seeds}) <= len(row.seeds):
+        if len({seed if row.seed is None else row.seed, *row.seeds}) <= len(row.seeds):
             yield f"{task}.methods.{name}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
     for name, ensemble in tables.ensembles.items():
         key = f"{task}.ensembles.{name}"

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Block
+from pipeline.config.base import Block, Seed
+
+SEARCH_TRIAL = "SEARCH_TRIAL"  # environment of a trial of `make search`; see pipeline/training/pruning.py
 
 
 class Compute(Block):
@@ -27,6 +29,7 @@ class Training(Block):
     dropout: float = Field(ge=0, lt=1)  # of the backbone: embeddings, attention and residual branches
     max_length: int = Field(ge=16)  # tokens
     evaluations_per_epoch: float = Field(gt=0)  # on `select`; the best model is kept. 0.2: every fifth epoch
+    seed: Seed | None  # null: that of params.yaml
     checkpoint_steps: int = Field(ge=1)  # how much work a killed run may lose; has no effect on the result
     ema: float | None = Field(gt=0, lt=1)  # decay of the moving average that takes the place of the weights; null: none
     soup: int = Field(ge=1)  # so many of the best models on `select`, averaged, are the result; 1: the best alone

@@ -65,7 +65,7 @@ def chrf_scores(draws: Draws, real: Mapping[int, Poem], settings: SeededEvaluati
     found = {poem.id for poems in draws.values() for poem in poems}
     if found != set(real):
         differing = f"unknown {sorted(found - set(real))}, missing {sorted(set(real) - found)}"
-        raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
+        raise InputError(f"{path}: prompts differ from the real poems ({differing}); run `dvc repro`")
     drawn = [sorted(poems, key=lambda poem: poem.id) for poems in draws.values()]
     whole = [[(poem.text, full_text(real[poem.id])) for poem in poems] for poems in drawn]
     tails = [[(poem.completion, tail(real[poem.id])) for poem in poems] for poems in drawn]

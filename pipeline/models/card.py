@@ -22,7 +22,8 @@ def model_card(task: str, row: str, settings: Training, rows: int, best: Path) -
     model = f'AutoModelFor{kind}.from_pretrained("models/{"backbone" if adapted else f"{task}/{row}"}")'
     peft = f'\nmodel = PeftModel.from_pretrained(model, "models/{task}/{row}")' if adapted else ""
     folder = "\nThe folder holds an adapter of models/backbone: load it in the project's folder.\n" if adapted else ""
-    tables = (read_json(best / "score.json"), settings.model_dump())
+    unset = {"seed"} if settings.seed is None else set()
+    tables = (read_json(best / "score.json"), settings.model_dump(exclude=unset))
     selected, parameters = ("\n".join(f"| {key} | {value} |" for key, value in table.items()) for table in tables)
     return f"""---
 language: en

@@ -1,6 +1,7 @@
 """Score one sonnet system on dev: predictions/sonnets/<system>/dev.jsonl -> metrics/sonnets/<system>.json.
 
-`pool_chrf` is that of all candidates, where the system has chosen from some: what the choice gained.
+`pool_chrf` is that of all candidates, where the system has chosen from some: what the choice gained. `select_chrf` is
+that of the poems of select, by which systems are chosen and tuned.
 
 python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
@@ -28,5 +29,8 @@ def main(*arguments: str) -> None:
         metrics["pool_chrf"] = chrf([candidate["text"] for candidate in candidates], references)
     metrics |= generation.text_scores(draws, generation.Copying([*train, *select]))
     metrics |= generation.shared_with_real(draws, dev)
+    path, held_out = path.with_name("select.jsonl"), {poem.id: poem for poem in select}
+    found = generation.chrf_scores(generation.read_generated(path), held_out, settings, path)
+    metrics["select_chrf"] = found["chrf_mean"]
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
     write_json(METRICS / f"sonnets/{system}.json", metrics | against_reported("sonnets", system, metrics))

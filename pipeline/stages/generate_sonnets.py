@@ -1,10 +1,10 @@
-"""Write the dev and test sonnets with one system (a model and a decoder).
+"""Write the dev, test and select sonnets with one system (a model and a decoder).
 
 Reads the system's model and models/backbone, which an adapter needs and which is the amateur of contrastive decoding,
 the scoring model and data/prepared/sonnets; writes to predictions/sonnets/<system>/
-    {dev,test}.jsonl           one object per draw and prompt (one draw for test), with the mean negative log-likelihood
-                               of the completion's tokens under the scoring model
-    {dev,test}_pool.jsonl      the candidates, where a decoder chooses from a pool
+    {dev,test,select}.jsonl    one object per draw and prompt (one draw for all but dev), with the mean negative
+                               log-likelihood of the completion's tokens under the scoring model
+    {dev,test,select}_pool.jsonl   the candidates, where a decoder chooses from a pool
     system.json                what was run
     submission.txt             the test poems in the course's format
 """
@@ -31,7 +31,8 @@ BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
 @in_processes
 def main(name: str) -> None:
     params = load_params()
-    system, scoring, seed = params.sonnet.system(name), params.sonnet.scorer, params.seed
+    system, scoring = params.sonnet.system(name), params.sonnet.scorer
+    seed = params.seed if system.seed is None else system.seed
     make_deterministic(seed, params.compute)
     logging.disable_progress_bar()
     path = Path("models") / system.model
@@ -39,7 +40,7 @@ def main(name: str) -> None:
     writer = Writer(load_language_model(path, BACKBONE), tokenizer, seed, partial(training_lines, DATA), backbone)
     scorer = load_language_model(Path("models/sonnet") / scoring, BACKBONE)
     written, counts = {}, {}
-    for split in ("dev", "test"):
+    for split in ("dev", "test", "select"):
         prompts = read_poems(DATA / f"{split}.jsonl")
         poems, pool = system.module.write(writer, prompts, system if split == "dev" else system.once())
         written[split] = Written(with_nll(scorer, tokenizer, poems), pool)
@@ -55,7 +56,7 @@ def main(name: str) -> None:
                 write_jsonl(folder / f"{split}_pool.jsonl", rows)
             print(f"{name}: {counts[split]['poems']} poems for {counts[split]['prompts']} {split} prompts")
         write_text(folder / "submission.txt", submission(written["test"].poems))
-        run = {"system": name, **system.model_dump(), "scorer": scoring, "seed": seed, **counts}
+        run = {"system": name, **system.model_dump(exclude={"seed"}), "scorer": scoring, "seed": seed, **counts}
         write_json(folder / "system.json", run)
 
 

@@ -34,6 +34,7 @@ from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.text.batches import training_batch
 from pipeline.training.callbacks import Checkpoints, Curves, Ema, KeepBest, Progress, newest_complete, soup
+from pipeline.training.pruning import pruning
 from pipeline.training.samplers import ByLength, Quotas
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -89,7 +90,7 @@ def train(
     keeper = KeepBest(scratch / "kept", max(keep, settings.soup))
     writers = [Progress(), Curves(), keeper] if rank() == 0 else []
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    callbacks = [*writers, *([Ema(settings.ema)] if settings.ema else []), Checkpoints()]
+    callbacks = [*writers, *([Ema(settings.ema)] if settings.ema else []), *pruning(scratch), Checkpoints()]
     loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, callbacks)
     loop.remove_callback(PrinterCallback)
     if world() > 1:

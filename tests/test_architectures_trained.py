@@ -13,11 +13,11 @@ import pytest
 import torch
 from architectures import CONFIGS, PROMPTS, config_of, write_backbone
 from peft import AutoPeftModelForCausalLM, PeftModel
-from tiny import tiny_training
+from tiny import prefix, tiny_training
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from pipeline.config.training import Lora, Prefix
+from pipeline.config.training import Lora
 from pipeline.decoding.running import Reader
 from pipeline.errors import InputError
 from pipeline.models.adapters import add_adapter, load_language_model
@@ -30,7 +30,7 @@ from pipeline.text.batches import collate
 from pipeline.training.loop import Objective, Rows, train
 
 LORA = Lora(kind="lora", r=3, alpha=6, dropout=0.1, targets=list(ROLES), dora=False)
-FLAT = Prefix(kind="prefix", tokens=5, projection=False)
+FLAT = prefix(5)
 
 
 @pytest.fixture(scope="module")

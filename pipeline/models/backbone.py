@@ -11,12 +11,14 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from pipeline.compute.reproducible import as_written
+from pipeline.files import write_json
 from pipeline.models.checkpoint import load
 from pipeline.models.decoder import context
 from pipeline.text.prompts import END_OF_TEXT
 
 # The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
 GELU = "gelu_pytorch_tanh"
+PARTS = "prefix.json"  # beside a prefix with parts: peft's own file has no place for them
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
@@ -56,14 +58,20 @@ def save_weights(model: PreTrainedModel, folder: Path) -> None:
     """`save_pretrained` to `folder`, of a peft model its adapter; compute/reproducible.py says what is rounded."""
     model.save_pretrained(folder)
     as_written(folder)
+    if hasattr(model, "breaks"):
+        write_json(folder / PARTS, {"parts": 4})
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """Load what `save_weights` of the same kind of model wrote to `folder`; of a peft model, its adapter."""
     if (folder / "adapter_config.json").exists():
-        from peft import set_peft_model_state_dict
+        from peft import PrefixEncoder, set_peft_model_state_dict
         from peft.utils import load_peft_weights
 
+        config = model.active_peft_config
+        if config.is_prompt_learning:  # the file has the keys and values, not the network that made them
+            config.inference_mode = True
+            model.prompt_encoder["default"] = PrefixEncoder(config).to(model.device)
         set_peft_model_state_dict(model, load_peft_weights(str(folder), device=str(model.device)))
     else:
         # Not the file as it is: transformers saves the weights of some architectures under other names.

@@ -35,7 +35,7 @@ PAIRS = [("How old is it?", "What is its age?"), ("A river, a camera", 'the "old
 ANSWERS = ("no", "yes")  # with a space in front, they begin with one token in the tiny vocabulary
 CONTEXT = 96  # tokens that the tiny model takes
 PAIR = ("sentence1", "sentence2")
-PAIR_ROWS = ["baseline", "mean_pooling", "cloze_head", "lora_r8", "dora_r8", "mtan", "symmetric"]
+PAIR_ROWS = ["baseline", "mean_pooling", "cloze_head", "lora_r8", "dora_r8", "mtan", "symmetric", "prefix"]
 
 
 @pytest.fixture(autouse=True)

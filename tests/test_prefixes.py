@@ -12,7 +12,7 @@ import test_contrastive_search
 import test_decoding
 import torch
 from architectures import model_of, write_backbone
-from tiny import NEWLINES, TEXT, options, prefix, tiny_tokenizer
+from tiny import NEWLINES, TEXT, options, prefix, tiny_tokenizer, tiny_training
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
@@ -26,11 +26,11 @@ from pipeline.decoding.writer import Writer
 from pipeline.errors import InputError
 from pipeline.models.adapters import add_adapter, load_language_model, prefixed_states
 from pipeline.models.backbone import load_backbone, save_weights
-from pipeline.models.card import model_card
 from pipeline.models.decoder import base_of
 from pipeline.objectives import language_model
 from pipeline.text.prepared import Poem
 from pipeline.text.prompts import copy_tokenizer, load_tokenizer, plain_ids
+from pipeline.training.loop import Rows, train
 
 TOKENS, POSITIONS = 2, 40
 LINES: Any = SimpleNamespace(decode=lambda ids: "\n" * NEWLINES[ids[0]], get_vocab_size=lambda: len(NEWLINES))
@@ -167,15 +167,15 @@ def test_a_prefix_begins_as_words_before_the_text(name: str, tokens: int, tmp_pa
     text = torch.tensor([[7, 8, 9, 10], [20, 21, 22, 23]])
     plain, given = (load_backbone(tmp_path, dropout) for dropout in (0.0, 0.3))
     model = add_adapter(given.train(), prefix(tokens, init=words), tokenizer=tokenizer)
-    assert model.training and model.get_base_model().training
     with torch.no_grad():
         expected = base_of(plain)(torch.cat([torch.tensor([own] * 2), text], 1)).last_hidden_state[:, tokens:]
         torch.testing.assert_close(prefixed_states(model.eval(), text), expected)
-        # Before each part of a poem, and in the last block alone, those of the same words.
+        # Over all parts of a poem, in the last block alone.
         model = add_adapter(load_backbone(tmp_path), prefix(tokens, init=words, parts=4, layers=1), tokenizer=tokenizer)
         (layer,) = model.get_prompt(batch_size=1).layers[:1]
-        keys = base_of(plain)(torch.tensor([own]), use_cache=True).past_key_values.layers[1].keys
-        torch.testing.assert_close(layer.keys, keys.repeat(1, 1, 4, 1))
+        own = (plain_ids(tokenizer, [words])[0] * 6)[: 4 * tokens]
+        read = base_of(plain)(torch.tensor([own]), use_cache=True).past_key_values.layers[1]
+        torch.testing.assert_close((layer.keys, layer.values), (read.keys, read.values))
 
 
 def test_a_network_of_another_width_makes_the_same_prefix() -> None:
@@ -225,9 +225,6 @@ def test_verse_writes_with_a_prefix_for_each_part(tmp_path: Path) -> None:
 def test_a_prefix_that_cannot_be_is_one_line() -> None:
     with pytest.raises(InputError, match=re.escape("params.yaml: adapter.layers: the backbone has 2 blocks")):
         add_adapter(model_of("gpt2"), prefix(3, layers=3))
-    with pytest.raises(InputError, match=r"^params.yaml: adapter.tokens, in all 12, and max_length 90 together exceed"):
-        add_adapter(model_of("gpt2"), prefix(3, parts=4), max_length=90, tokenizer=tiny_tokenizer())
-
-
-def test_the_card_says_what_plain_peft_cannot_load(tmp_path: Path) -> None:
-    assert model_card
+    model, rows = add_adapter(model_of("gpt2"), prefix(3, parts=4), tokenizer=tiny_tokenizer()), Rows([[1, 2]])
+    with pytest.raises(InputError, match=r"^params.yaml: max_length: after the prefix there is room for 84"):
+        train(model, rows, language_model.loss, tiny_training(), Path(), 0, "fp32")

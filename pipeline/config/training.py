@@ -64,7 +64,7 @@ class Prefix(Block):
     projection: bool  # the paper's reparametrisation by a two-layer network; without it, the keys and values themselves
     hidden: int | None = Field(ge=1)  # width of that network; null: that of a token's keys in a block
     layers: int | None = Field(ge=1)  # the last so many blocks have a prefix, the others see none; null: all have one
-    init: str | None = Field(min_length=1)  # words whose keys and values it begins as, repeated or cut to `tokens`
+    init: str | None = Field(min_length=1)  # words whose keys and values it begins as, repeated or cut (section 7.4)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Prefix":

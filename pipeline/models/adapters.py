@@ -16,9 +16,8 @@ from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.training import Lora, Prefix
 from pipeline.errors import InputError
-from pipeline.models.backbone import PARTS, load_backbone
+from pipeline.models.backbone import load_backbone
 from pipeline.models.decoder import ATTENTION, base_of, blocks_of, context, matrices, part_of
-from pipeline.text.prepared import SONNET_LINES
 from pipeline.text.prompts import load_tokenizer, plain_ids
 
 if TYPE_CHECKING:
@@ -30,32 +29,32 @@ MASK, LOWEST = "attention_mask", torch.finfo(torch.float32).min  # what attentio
 
 
 def add_adapter(
-    model: PreTrainedModel,
-    adapter: Lora | Prefix,
-    heads: Sequence[str] = (),
-    tokenizer: Tokenizer | None = None,
-    max_length: int = 0,
+    model: PreTrainedModel, adapter: Lora | Prefix, heads: Sequence[str] = (), tokenizer: Tokenizer | None = None
 ) -> PeftModel:
     """`model` with a fresh adapter (drawn from torch's global generator), which alone is trained.
 
     `model` is frozen in place. `heads` are modules, such as a classifier's `score`, that are trained and saved in full
-    beside the adapter. A prefix leaves room for texts of `max_length`; its `init` and `parts` want the `tokenizer`.
+    beside the adapter. The `init` and the `parts` of a prefix want the `tokenizer`.
     """
     from peft import LoraConfig, PeftModel, PrefixTuningConfig, get_peft_model
+    from peft import initialize_kv_prefix_from_past_key_values as begin_as
 
     if isinstance(adapter, Prefix):
         parts, task = getattr(adapter, "parts", 1), "SEQ_CLS" if heads else "CAUSAL_LM"
-        prefix = PrefixTuningConfig(task_type=task, num_virtual_tokens=parts * adapter.tokens)
+        prefix = PrefixTuningConfig(
+            task_type=task, num_virtual_tokens=parts * adapter.tokens, num_layers=adapter.layers
+        )
         prefix.prefix_projection, prefix.encoder_hidden_size = adapter.projection, adapter.hidden
-        prefix.num_layers, prefix.modules_to_save = adapter.layers, list(heads) or None
-        prefix.base_model_name_or_path = model.name_or_path
+        prefix.modules_to_save, prefix.base_model_name_or_path = list(heads) or None, model.name_or_path
         # What is saved loads in peft's own class for classifiers, which would not take `lengths`.
         peft = PeftModel(model, prefix) if heads else get_peft_model(model, prefix)
-        check_prefix(peft, max_length)
+        check_prefix(peft)
         if adapter.init and tokenizer:
-            _begin_as(peft, (plain_ids(tokenizer, [adapter.init])[0] * adapter.tokens)[: adapter.tokens], parts)
-        if heads:
-            vars(model).update(prefixed=partial(prefixed_states, peft))
+            words = (plain_ids(tokenizer, [adapter.init])[0] * prefix_length(peft))[: prefix_length(peft)]
+            with torch.no_grad():
+                cache = base_of(model).eval()(torch.tensor([words]), use_cache=True).past_key_values
+            begin_as(peft, past_key_values=[(own.keys, own.values) for own in cache.layers[-prefix.num_layers :]])
+        vars(model).update(prefixed=partial(prefixed_states, peft))  # for a classifier
         return _refined(peft, tokenizer if parts > 1 else None)
     lora = LoraConfig(r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, use_dora=adapter.dora)
     lora.task_type, lora.modules_to_save = None if heads else "CAUSAL_LM", list(heads) or None
@@ -63,26 +62,12 @@ def add_adapter(
     return get_peft_model(model, lora)
 
 
-@torch.no_grad()
-def _begin_as(model: PeftModel, words: list[int], parts: int) -> None:
-    """Let each part of a flat prefix be the keys and values of some words (Li & Liang 2021, section 7.3)."""
-    from peft import initialize_kv_prefix_from_past_key_values
-
-    base = base_of(model)
-    training = base.training
-    cache = base.eval()(torch.tensor([words], device=model.device), use_cache=True).past_key_values
-    base.train(training)
-    own = cache.layers[-model.active_peft_config.num_layers :]
-    own = [(layer.keys.repeat(1, 1, parts, 1), layer.values.repeat(1, 1, parts, 1)) for layer in own]
-    initialize_kv_prefix_from_past_key_values(model, past_key_values=own)
-
-
 def _refined(model: PeftModel, tokenizer: Tokenizer | None) -> PeftModel:
-    """Hide the prefix from the blocks that have none; with a tokenizer, keep the parts of a prefix to their lines."""
+    """A model whose first blocks may have no prefix, and see none; with a tokenizer, lines see their part of it."""
+    model.parts, model.refined, prefix = 4 if tokenizer else 1, bool(tokenizer or _without(model)), prefix_length(model)
     if tokenizer:
         breaks = [tokenizer.decode([token]).count("\n") for token in range(tokenizer.get_vocab_size())]
         model.register_buffer("breaks", torch.tensor(breaks, device=model.device), persistent=False)
-    prefix = prefix_length(model)
     for block in blocks_of(base_of(model))[: _without(model)]:
         part_of(block, ATTENTION).register_forward_pre_hook(
             lambda _, given, named: (given, named | {MASK: pad(named[MASK][..., prefix:], (prefix, 0), value=LOWEST)}),
@@ -92,16 +77,10 @@ def _refined(model: PeftModel, tokenizer: Tokenizer | None) -> PeftModel:
 
 
 @torch.inference_mode()
-def check_prefix(model: PeftModel, max_length: int) -> None:
-    """Refuse a prefix whose keys have not the heads and the width of the model's own, as that of multi-query Falcon.
-
-    So it does without room for `max_length` tokens of text.
-    """
+def check_prefix(model: PeftModel) -> None:
+    """Refuse a prefix whose keys have not the heads and the width of the model's own, as that of multi-query Falcon."""
     if _without(model) < 0:
         raise InputError(f"params.yaml: adapter.layers: the backbone has {model.config.num_hidden_layers} blocks")
-    if text_length(model) < max_length:
-        problem = f"max_length {max_length} together exceed the backbone's context of {context(model)} tokens"
-        raise InputError(f"params.yaml: adapter.tokens, in all {prefix_length(model)}, and {problem}; lower either")
     own = base_of(model)(torch.zeros(1, 1, dtype=torch.int64, device=model.device), use_cache=True).past_key_values
     for learnt, layer in zip(prefix_cache(model, 1).layers, own.layers, strict=True):
         if learnt.keys[:, :, 0].shape != layer.keys[:, :, 0].shape:
@@ -120,7 +99,7 @@ def load_language_model(folder: Path, backbone: Path) -> PreTrainedModel | PeftM
     peft = PeftModel.from_pretrained(model, folder).eval()
     if not peft.active_peft_config.is_prompt_learning:
         return peft.merge_and_unload()
-    return _refined(peft, load_tokenizer(folder) if (folder / PARTS).exists() else None)
+    return _refined(peft, load_tokenizer(folder) if (folder / "prefix.json").exists() else None)
 
 
 def prefix_length(model: PreTrainedModel | PeftModel) -> int:
@@ -139,46 +118,38 @@ def _without(model: PeftModel) -> int:
     return int(model.config.num_hidden_layers - model.active_peft_config.num_layers)
 
 
-def refined(model: PreTrainedModel | PeftModel) -> bool:
-    """Whether not all of a text sees all of a prefix: every pass then wants `attention_bias`."""
-    return bool(prefix_length(model)) and (hasattr(model, "breaks") or _without(model) > 0)
-
-
 def prefix_cache(model: PeftModel, rows: int) -> DynamicCache:
     """A cache that holds the prefix `rows` times; blocks that have none have zeros, which are hidden from them."""
-    learnt: DynamicCache = model.get_prompt(batch_size=rows)
-    if not (without := _without(model)):
-        return learnt
-    own = [(layer.keys, layer.values) for layer in learnt.layers[: model.active_peft_config.num_layers]]
-    return DynamicCache([(torch.zeros_like(own[0][0]),) * 2] * without + own)
+    learnt = model.get_prompt(batch_size=rows).layers[: model.active_peft_config.num_layers]
+    own = [(layer.keys, layer.values) for layer in learnt]
+    return DynamicCache([(torch.zeros_like(own[0][0]),) * 2] * _without(model) + own)
 
 
 def prefixed_states(model: PeftModel, ids: Tensor) -> Tensor:
     """The last hidden states (batch, tokens, width) of ids (batch, tokens), right-padded, after the model's prefix."""
-    bias = None
-    if refined(model):
-        places = torch.arange(prefix_length(model) + ids.shape[1], device=ids.device)
-        breaks = breaks_in(model, ids)
-        seen = (places <= places[-ids.shape[1] :, None]).expand(len(ids), 1, -1, -1)
-        bias = attention_bias(model, seen, breaks.cumsum(1) - breaks)
+    bias, tokens = None, ids.shape[1]
+    if model.refined:
+        places = torch.arange(prefix_length(model) + tokens, device=ids.device)
+        seen = (places <= places[-tokens:, None]).expand(len(ids), 1, -1, -1)
+        bias = attention_bias(model, seen, lines_before(model, ids)[:, :-1])
     prefix = prefix_cache(model, len(ids))
     return base_of(model)(ids, past_key_values=prefix, attention_mask=bias, use_cache=False).last_hidden_state
 
 
-def breaks_in(model: PreTrainedModel | PeftModel, ids: Tensor) -> Tensor:
-    """The line breaks in each of some tokens, where a prefix has parts; else 0."""
-    return model.breaks[ids] if hasattr(model, "breaks") else torch.zeros_like(ids)
+def lines_before(model: PreTrainedModel | PeftModel, ids: Tensor, real: Tensor | int = 1) -> Tensor:
+    """Lines ended before each of the `real` ids (rows, tokens), and after all: (rows, tokens + 1); 0 without parts."""
+    breaks = model.breaks[ids] if getattr(model, "parts", 1) > 1 else torch.zeros_like(ids)
+    return pad((breaks * real).cumsum(1), (1, 0))
 
 
 def attention_bias(model: PreTrainedModel | PeftModel, seen: Tensor, lines: Tensor) -> Tensor:
     """What attention adds to its scores: 0 where a token is seen, elsewhere float32's lowest number.
 
-    `seen` (rows, 1, tokens, prefix + all tokens) bool disregards the parts of a prefix, of which a token sees its own:
-    that of `lines` (rows, tokens), how many have ended before it.
+    `seen` (rows, 1, tokens, prefix + all tokens) bool is without regard to parts; `lines` (rows, tokens or 1) have
+    ended before a token and tell its part.
     """
-    if hasattr(model, "breaks"):
-        length, parts = prefix_length(model), SONNET_LINES // PART_LINES + 1
-        own = (lines // PART_LINES).clamp(max=parts - 1)[..., None]
+    if (parts := getattr(model, "parts", 1)) > 1:
+        own, length = (lines // PART_LINES).clamp(max=parts - 1)[..., None], prefix_length(model)
         own = own == torch.arange(length, device=lines.device) // (length // parts)
         seen = seen & pad(own, (0, seen.shape[3] - length), value=True)[:, None]
     return (~seen).to(model.dtype) * LOWEST

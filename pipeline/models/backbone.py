@@ -18,7 +18,6 @@ from pipeline.text.prompts import END_OF_TEXT
 
 # The tanh approximation of GPT-2 in one kernel; `gelu_new`, the name in GPT-2's own config, is the same in eight.
 GELU = "gelu_pytorch_tanh"
-PARTS = "prefix.json"  # beside a prefix with parts: peft's own file has no place for them
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
@@ -58,8 +57,8 @@ def save_weights(model: PreTrainedModel, folder: Path) -> None:
     """`save_pretrained` to `folder`, of a peft model its adapter; compute/reproducible.py says what is rounded."""
     model.save_pretrained(folder)
     as_written(folder)
-    if hasattr(model, "breaks"):
-        write_json(folder / PARTS, {"parts": 4})
+    if (parts := getattr(model, "parts", 1)) > 1:  # of a prefix: peft's own file has no place for them
+        write_json(folder / "prefix.json", {"parts": parts})
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
@@ -68,8 +67,9 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         from peft import PrefixEncoder, set_peft_model_state_dict
         from peft.utils import load_peft_weights
 
-        config = model.active_peft_config
-        if config.is_prompt_learning:  # the file has the keys and values, not the network that made them
+        if (
+            config := model.active_peft_config
+        ).is_prompt_learning:  # the file has the keys and values, not the network that made them
             config.inference_mode = True
             model.prompt_encoder["default"] = PrefixEncoder(config).to(model.device)
         set_peft_model_state_dict(model, load_peft_weights(str(folder), device=str(model.device)))

@@ -50,6 +50,6 @@ def main(row: str) -> None:
 
 def new_model(tokenizer: Tokenizer, settings: Sentiment) -> PreTrainedModel:
     """A fresh classifier on the backbone, of which `mode` says what is trained."""
-    classes, mode, longest = CLASSES[settings.dataset], settings.mode, settings.max_length
+    classes, mode = CLASSES[settings.dataset], settings.mode
     model = build_classifier(BACKBONE, classes, "last", settings.dropout, settings.head_dropout, mode == "head")
-    return model if isinstance(mode, str) else add_adapter(model, mode, ["score"], tokenizer, longest)
+    return model if isinstance(mode, str) else add_adapter(model, mode, ["score"], tokenizer)

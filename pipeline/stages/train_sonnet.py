@@ -57,7 +57,7 @@ def main(row: str) -> None:
 def language_model_of(settings: Sonnet, tokenizer: Tokenizer) -> "PreTrainedModel | PeftModel":
     """The backbone, all of it or an adapter on it to be trained."""
     model, adapter = load_backbone(BACKBONE, settings.dropout), settings.adapter
-    return add_adapter(model, adapter, (), tokenizer, settings.max_length) if adapter else model
+    return add_adapter(model, adapter, (), tokenizer) if adapter else model
 
 
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:

@@ -41,19 +41,17 @@ def add_adapter(
 
     if isinstance(adapter, Prefix):
         parts, task = getattr(adapter, "parts", 1), "SEQ_CLS" if heads else "CAUSAL_LM"
-        prefix = PrefixTuningConfig(
-            task_type=task, num_virtual_tokens=parts * adapter.tokens, num_layers=adapter.layers
-        )
-        prefix.prefix_projection, prefix.encoder_hidden_size = adapter.projection, adapter.hidden
-        prefix.modules_to_save, prefix.base_model_name_or_path = list(heads) or None, model.name_or_path
+        own = PrefixTuningConfig(task_type=task, num_virtual_tokens=parts * adapter.tokens, num_layers=adapter.layers)
+        own.prefix_projection, own.encoder_hidden_size = adapter.projection, adapter.hidden
+        own.modules_to_save, own.base_model_name_or_path = list(heads) or None, model.name_or_path
         # What is saved loads in peft's own class for classifiers, which would not take `lengths`.
-        peft = PeftModel(model, prefix) if heads else get_peft_model(model, prefix)
+        peft = PeftModel(model, own) if heads else get_peft_model(model, own)
         check_prefix(peft)
         if adapter.init and tokenizer:
             words = (plain_ids(tokenizer, [adapter.init])[0] * prefix_length(peft))[: prefix_length(peft)]
             with torch.no_grad():
                 cache = base_of(model).eval()(torch.tensor([words]), use_cache=True).past_key_values
-            begin_as(peft, past_key_values=[(own.keys, own.values) for own in cache.layers[-prefix.num_layers :]])
+            begin_as(peft, past_key_values=[(each.keys, each.values) for each in cache.layers[-own.num_layers :]])
         vars(model).update(prefixed=partial(prefixed_states, peft))  # for a classifier
         return _refined(peft, tokenizer if parts > 1 else None)
     lora = LoraConfig(r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, use_dora=adapter.dora)

@@ -67,9 +67,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         from peft import PrefixEncoder, set_peft_model_state_dict
         from peft.utils import load_peft_weights
 
-        if (
-            config := model.active_peft_config
-        ).is_prompt_learning:  # the file has the keys and values, not the network that made them
+        if (config := model.active_peft_config).is_prompt_learning:  # the file has what its network makes
             config.inference_mode = True
             model.prompt_encoder["default"] = PrefixEncoder(config).to(model.device)
         set_peft_model_state_dict(model, load_peft_weights(str(folder), device=str(model.device)))

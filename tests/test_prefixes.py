@@ -12,6 +12,7 @@ import test_contrastive_search
 import test_decoding
 import torch
 from architectures import model_of, write_backbone
+from peft import AutoPeftModelForCausalLM
 from tiny import NEWLINES, TEXT, options, prefix, tiny_tokenizer, tiny_training
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
@@ -202,6 +203,9 @@ def test_what_is_saved_reads_as_before_and_says_how_it_loads(case: str, tmp_path
         weight = loaded.prompt_encoder["default"].embedding.weight
         assert weight.shape == (3 * settings.parts, (settings.layers or 2) * 2 * 16)
         save_weights(loaded, tmp_path / "again")
+    if settings.layers:  # to which plain peft would give the first blocks
+        with pytest.raises(RuntimeError, match="size"):
+            AutoPeftModelForCausalLM.from_pretrained(folder)(torch.tensor(prompt))
     assert {path.name: path.read_bytes() for path in folder.glob("adapter_model*")} == {
         path.name: path.read_bytes() for path in (tmp_path / "again").glob("adapter_model*")
     }

@@ -203,8 +203,8 @@ def test_what_is_saved_reads_as_before_and_says_how_it_loads(case: str, tmp_path
         weight = loaded.prompt_encoder["default"].embedding.weight
         assert weight.shape == (3 * settings.parts, (settings.layers or 2) * 2 * 16)
         save_weights(loaded, tmp_path / "again")
-    if settings.layers:  # to which plain peft would give the first blocks
-        with pytest.raises(RuntimeError, match="size"):
+    if settings.layers:  # plain peft wants one for every block
+        with pytest.raises(IndexError):
             AutoPeftModelForCausalLM.from_pretrained(folder)(torch.tensor(prompt))
     assert {path.name: path.read_bytes() for path in folder.glob("adapter_model*")} == {
         path.name: path.read_bytes() for path in (tmp_path / "again").glob("adapter_model*")

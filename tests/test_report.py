@@ -55,6 +55,16 @@ def test_keys_of_the_metrics(project: Path) -> None:
     assert sonnet["delta_chrf"] == pytest.approx(sonnet["chrf_mean"] - 43.2194, abs=2e-6)
 
 
+def test_prefixes_stand_beside_their_scores(project: Path) -> None:
+    section = Path("metrics/summary.md").read_text(encoding="utf-8").split("## Prefixes\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| top_p")]
+    names = {"top_p_prefix": ["10", "1", "–", "True"], "top_p_prefix_flat": ["10", "1", "–", "False"]}
+    names["top_p_prefix_parts"] = ["10", "4", "–", "True"]
+    assert {name: values[:4] for name, *values in rows} == names
+    for name, *_, dev, select in rows:
+        assert dev == f"{read_json(Path(f'metrics/sonnets/{name}.json'))['chrf_mean']:.2f}" and select == "0.78"
+
+
 def test_outputs_are_the_same_on_every_run(project: Path) -> None:
     before = outputs()
     run_all()

@@ -11,7 +11,7 @@ from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.base import method
-from pipeline.config.training import Training
+from pipeline.config.training import PoemPrefix, Training
 from pipeline.decoding.running import Limits
 from pipeline.text.prepared import Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
 
@@ -109,6 +109,12 @@ def write_prepared(folder: Path, rows: int = 30) -> Path:
     (folder / "plays").mkdir()
     (folder / "plays/train.jsonl").write_text("")
     return folder
+
+
+def prefix(tokens: int, **changes: Any) -> PoemPrefix:  # noqa: ANN401 - values of the parameters
+    """A flat prefix in all blocks, seen by all of a text, with these changes."""
+    values = {"projection": False, "hidden": None, "layers": None, "init": None, "parts": 1}
+    return PoemPrefix.model_validate({"kind": "prefix", "tokens": tokens} | values | changes)
 
 
 def tiny_training(**changes: Any) -> Training:  # noqa: ANN401 - values of the parameters

@@ -14,6 +14,7 @@ from pipeline.errors import InputError, stage_main
 
 OUT = Path("out.pt")
 LORA = {"adapter": "lora", "r": 3, "targets": ["attention", "mlp"]}
+PREFIX = {"kind": "prefix", "tokens": 3, "projection": True, "hidden": 8, "layers": 1, "init": None}
 MTAN = {"tasks": ["sst"], "train": "prepared/few"}
 ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, its options, parameters of the row
     "baseline": ("cross_entropy", {"label_smoothing": 0.1}, {"pooling": "mean"}),
@@ -21,6 +22,7 @@ ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, it
     "symmetric": ("symmetric", {"alpha": 1.0}, {"exact_match": True}),
     "simcse_supervised": ("simcse_supervised", {"temperature": 0.1}, {}),
     "lora": ("r_drop", {"alpha": 1.0}, LORA),
+    "prefix_pairs": ("r_drop", {"alpha": 1.0}, {"adapter": PREFIX}),
     "mtan": ("multitask", {"weighting": "dwa", "temperature": 2.0, "interval": 2}, MTAN),
 }  # fmt: skip
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -58,7 +60,7 @@ def trained(scratch: Path) -> dict[str, dict[str, Any]]:
     for name, (objective, options, values) in ROWS.items():
         make_deterministic(5, Compute(precision="fp32", threads=1, processes=1))
         found[name] = _classifier(scratch / name, objective, options, values)
-    for name, adapter in {"sonnet": None, "prefix": {"kind": "prefix", "tokens": 3, "projection": True}}.items():
+    for name, adapter in {"sonnet": None, "prefix": PREFIX | {"parts": 4}}.items():
         make_deterministic(5, Compute(precision="fp32", threads=1, processes=1))
         found[name] = _language_model(scratch / name, adapter)
     return found
@@ -118,7 +120,7 @@ def _language_model(scratch: Path, adapter: dict[str, Any] | None) -> dict[str, 
     poems = read_poems(Path("data/prepared/sonnets/select.jsonl"))[:13]
     texts = [(poem.text or "")[: 60 + 5 * number] for number, poem in enumerate(poems)]
     rows = Rows(encode_documents(tokenizer, texts, settings.max_length))
-    model: Any = language_model_of(settings).double()
+    model: Any = language_model_of(settings, tokenizer).double()
     evaluate = select_scores(tokenizer, poems[:3], settings, 5)
     return _train(model, rows, language_model.loss, settings, scratch, evaluate)
 

@@ -226,7 +226,8 @@ class Estimate:
     def train_sentiment(self, row: str) -> float:
         own = self.params.sentiment.methods[row]
         seeds, rows = 1 + len(own.seeds), self._rows(own.dataset)
-        return seeds * (self._training(own, own.dataset, rows, own.mode) + self._predictions(own, own.dataset))
+        kind = own.mode if isinstance(own.mode, str) else "adapter"
+        return seeds * (self._training(own, own.dataset, rows, kind) + self._predictions(own, own.dataset))
 
     def train_first_stage(self, row: str) -> float:
         return self._pairs(self.params.paraphrase.first_stages[row])
@@ -240,7 +241,7 @@ class Estimate:
         corpus, made = "etpc" if own.train == "prepared/etpc" else "paraphrase", Path(own.train).name
         share = self.params.training_sets[made].share if made in self.params.training_sets else 0.0
         rows = self._rows(corpus) / (1 - share) + sum(map(self._rows, own.tasks))
-        passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or own.pooling, 1)
+        passes = PASSES.get(own.objective, 1) * PASSES.get(str(own.adapter or own.pooling), 1)
         passes *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
         return passes * self._training(own, corpus, rows, "adapter" if own.adapter else "full")
 

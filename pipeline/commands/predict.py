@@ -178,6 +178,7 @@ def load_row(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[
     from pipeline.models.checkpoint import GET_IT_AGAIN, told
     from pipeline.models.classifier import load_classifier
     from pipeline.models.mtan import load_mtan
+    from pipeline.stages.train_sentiment import new_model
     from pipeline.training.pair_rows import new_classifier
 
     params, folder = load_params(), Path("models", task, row)
@@ -188,10 +189,13 @@ def load_row(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[
     logging.disable_progress_bar()
     try:
         tokenizer = load_tokenizer(folder)
-        if not (isinstance(settings, Paraphrase) and settings.adapter):
+        if not (folder / "adapter_config.json").exists():
             mtan = isinstance(settings, Paraphrase) and settings.tasks
             return (load_mtan(folder) if mtan else load_classifier(folder)), tokenizer
-        model = cast("PreTrainedModel", new_classifier(Path("models", settings.start), tokenizer, settings))
+        if isinstance(settings, Sentiment):
+            model = new_model(tokenizer, settings)
+        else:
+            model = cast("PreTrainedModel", new_classifier(Path("models", settings.start), tokenizer, settings))
         with told(str(folder)):
             load_weights(model, folder)
         return model, tokenizer

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
-from pipeline.config.training import Lora, Target, Training
+from pipeline.config.training import Lora, Prefix, Target, Training
 from pipeline.errors import InputError, listed
 
 Prompt = Literal["ours", "report"]
@@ -88,7 +88,7 @@ def unless_one_of(value: object, known: Iterable[str], where: str, what: str = "
 
 class Sentiment(Training):
     dataset: Literal["sst", "cfimdb"]
-    mode: Literal["head", "full"]  # head: the backbone is frozen (the course's last-linear-layer mode)
+    mode: Literal["head", "full"] | Prefix  # head: the backbone is frozen (the course's last-linear-layer mode)
     head_dropout: float = Field(ge=0, lt=1)
     seeds: list[Seed]  # further ones, for the spread of a row's scores and for ensembles
 
@@ -103,10 +103,10 @@ class Paraphrase(Training):
     head: Literal["linear", "cloze"]  # cloze: begins as the language model's rows of " no" and " yes"
     head_dropout: float = Field(ge=0, lt=1)
     exact_match: bool  # mark the tokens that stand in both sentences
-    adapter: Literal["lora", "dora"] | None
-    r: int | None = Field(ge=1)  # of the adapter
-    targets: list[Target] | None = Field(min_length=1)  # of the adapter
-    adapter_dropout: float | None = Field(ge=0, lt=1)  # of its input; null: dropout
+    adapter: Literal["lora", "dora"] | Prefix | None
+    r: int | None = Field(ge=1)  # of lora and dora
+    targets: list[Target] | None = Field(min_length=1)  # of lora and dora
+    adapter_dropout: float | None = Field(ge=0, lt=1)  # of the input of lora and dora; null: dropout
     tasks: Different[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
     task_share: float = Field(gt=0, lt=0.5)  # of every batch, for each of `tasks`
     fresh_lr: float | None = Field(gt=0, le=1)  # of weights that the backbone did not bring; null: lr
@@ -117,8 +117,8 @@ class Paraphrase(Training):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Paraphrase":
-        if len({self.adapter is None, self.r is None, self.targets is None}) > 1:
-            raise ValueError("adapter, r and targets belong together: set all of them or none")
+        if len({isinstance(self.adapter, str), self.r is not None, self.targets is not None}) > 1:
+            raise ValueError("adapter, r and targets belong together: set all of them or none; a prefix has neither")
         if self.exact_match and (self.tasks or self.adapter):
             raise ValueError("exact_match wants a row of methods with adapter null and no tasks")
         if self.tasks and (self.adapter or self.pooling == "mean" or self.head == "cloze"):
@@ -138,10 +138,10 @@ class Paraphrase(Training):
         others = [max(1, round(self.task_share * self.batch_size))] * len(self.tasks)
         return [self.batch_size - sum(others), *others]
 
-    def lora(self) -> Lora | None:
-        """The adapter's parameters; alpha is 2 r."""
-        if self.adapter is None or self.r is None or self.targets is None:
-            return None
+    def parameters(self) -> Lora | Prefix | None:
+        """The adapter's; alpha is 2 r."""
+        if not isinstance(self.adapter, str) or self.r is None or self.targets is None:
+            return self.adapter if isinstance(self.adapter, Prefix) else None
         dropout = self.dropout if self.adapter_dropout is None else self.adapter_dropout
         dora = self.adapter == "dora"
         return Lora(kind="lora", r=self.r, alpha=2 * self.r, dropout=dropout, targets=self.targets, dora=dora)

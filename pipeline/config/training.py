@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.base import Block, Seed
 
@@ -67,6 +67,19 @@ class Prefix(Block):
     kind: Literal["prefix"]
     tokens: int = Field(ge=1)  # virtual tokens, which take up context
     projection: bool  # the paper's reparametrisation by a two-layer network; without it, the keys and values themselves
+    hidden: int | None = Field(ge=1)  # width of that network; null: that of a token's keys in a block
+    layers: int | None = Field(ge=1)  # the last so many blocks have a prefix, the others see none; null: all have one
+    init: str | None = Field(min_length=1)  # words whose keys and values it begins as, repeated or cut (section 7.4)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Prefix":
+        if (self.init and self.projection) or (self.hidden and not self.projection):
+            raise ValueError("init wants projection false, and hidden wants it true; set the other to null")
+        return self
 
 
-Adapter = Annotated[Lora | Prefix, Field(discriminator="kind")]
+class PoemPrefix(Prefix):
+    parts: Literal[1, 4]  # 4: `tokens` for each quatrain and for the couplet, which are seen in those lines alone
+
+
+Adapter = Annotated[Lora | PoemPrefix, Field(discriminator="kind")]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.config.training import Training
+from pipeline.config.training import PoemPrefix, Training
 from pipeline.files import read_json
 
 USES = {
@@ -60,6 +60,8 @@ def _own_class(settings: Training) -> str:
     """Which function of this project loads what transformers' own classes do not."""
     mean, match = getattr(settings, "pooling", "last") == "mean", getattr(settings, "exact_match", False)
     own = ["pools by the mean over the tokens"] * mean + ["marks the tokens that stand in both sentences"] * match
+    if isinstance(prefix := getattr(settings, "adapter", None), PoemPrefix) and (prefix.layers or prefix.parts > 1):
+        return "\nPlain peft shows its prefix to all of a text: use pipeline.models.adapters.load_language_model.\n"
     does, name = f"{' and '.join(own)}, which transformers' own class does not do", "classifier.load_classifier"
     if getattr(settings, "tasks", None):
         does, name = (

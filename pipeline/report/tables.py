@@ -13,7 +13,7 @@ from pipeline.evaluation.classification import by_quantile, measures
 from pipeline.evaluation.predictions import Predictions, folder_of
 from pipeline.files import read_json
 from pipeline.report.answers import SONNET_BASELINE
-from pipeline.report.results import Results, Task
+from pipeline.report.results import Results, Task, curves_of
 from pipeline.text.prepared import PREPARED, read_pairs
 
 NOTHING = "–"
@@ -79,15 +79,23 @@ def robustness_table(rows: pd.DataFrame, confidence: float) -> Table:
 
 
 def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
-    """The paired bootstrap of first draws, the floors, and the form, copying and variety of every system."""
+    """The paired bootstrap of first draws, floors, parameters of prefixes; form, copying and variety of all systems."""
     floors, rows = results.floors, results.sonnets.rows
     columns = ("chrf", "chrf_sd", "chrf_completion")
     known = [{"name": title} | {column: floors.get(f"{key}_{column}") for column in columns}
              for key, title in FLOORS.items()]  # fmt: skip
+    block, prefixes = results.params["sonnet"], []
+    for system in rows.to_dict("records"):
+        row = block["systems"][system["name"]]["model"].removeprefix("sonnet/")
+        adapter = {**block["defaults"], **(block["methods"].get(row) or {})}.get("adapter") or {}
+        if adapter.get("kind") == "prefix":
+            select = [curve["value"].max() for key, curve in curves_of("sonnet", row).items() if key == "select_chrf"]
+            prefixes.append({**system, **adapter, "select": max(select, default=None)})
     real = {"name": "the real poems"} | {key.removeprefix("real_"): value for key, value in floors.items()}
     return [
         table(f"Paired bootstrap over poems against {SONNET_BASELINE}", tests, "sonnet_tests"),
         table("Floors that need no model", known, "floors"),
+        table("Prefixes", prefixes, "prefixes"),
         table("Form", [*rows.to_dict("records"), real], "form"),
         table("Copying and variety", rows, "copying"),
     ]

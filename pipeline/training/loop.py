@@ -29,6 +29,7 @@ from pipeline.config.tasks import Paraphrase
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 from pipeline.files import naming
+from pipeline.models.adapters import prefix_length, text_length
 from pipeline.models.decoder import base_of, context
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
@@ -83,6 +84,8 @@ def train(
     """
     if not len(rows):
         raise InputError("there are no training rows; see metrics/data.json for what was dropped and why")
+    if prefix_length(model) and getattr(settings, "max_length", 0) > (room := text_length(model)):
+        raise InputError(f"params.yaml: max_length: after the prefix there is room for {room} tokens; lower either")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     use_fast_dropout(model)

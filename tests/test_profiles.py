@@ -40,6 +40,7 @@ def test_every_profile_is_valid_and_has_the_keys_of_the_sample(path: Path) -> No
     if path.stem == "gpt2":  # has more of the rows that were reported, and none that wants AP_H
         found = [name for name in found if name in expected or "_as_reported" not in name]
         expected = [name for name in expected if not name.endswith(".apt_human")]
+    found = [name for name in found if name in expected or not name.startswith("sonnet.ensembles.")]  # it has few
     assert found == expected
     assert read(path)["profile"] == path.stem
 

@@ -252,12 +252,10 @@ class Estimate:
 
     def generate_sonnets(self, row: str) -> float:
         own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
-        if "systems" in own:  # it chooses among what these have written
-            return 0.0
         texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test")
         texts *= sum(own.get(name, 0) for name in ("samples", "candidates", "beams", "k")) or 1  # for each poem
-        texts *= 1 if isinstance(own["model"], str) else len(own["model"])
-        return self._sampling(texts, min(own["max_new_tokens"] or longest, longest))
+        texts *= len(models) if isinstance(models := own.get("model", {}), dict) else 1  # 0: it chooses among poems
+        return self._sampling(texts, min(own.get("max_new_tokens") or longest, longest))
 
     generate_sonnet_ensemble = generate_sonnets
 

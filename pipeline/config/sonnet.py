@@ -44,8 +44,8 @@ class Decoding(Block):
 class System(Decoding):
     """What writes with a model. All options but the last ban tokens before each choice (decoding/constraints.py)."""
 
-    # A folder of models/: `backbone` or `sonnet/<row>`. In sonnet.ensembles also those of a row's next best models,
-    # `sonnet/<row>/second`, and the mixture of several, whose weights are divided by their sum (models/output.py).
+    # A folder of models/: `backbone` or `sonnet/<row>`; in sonnet.ensembles `sonnet/<row>/second` (CHECKPOINTS), too,
+    # or a mixture (models/output.py) of several with weights, which are divided by their sum.
     model: str | dict[str, Weight]
     exact_lines: bool  # a poem ends with its 14th line, and not before
     line_length: bool  # no line is shorter or longer, in tokens, than all lines of the training sonnets

@@ -70,9 +70,8 @@ def prefix_length(model: PreTrainedModel | PeftModel) -> int:
 
 
 def text_length(model: PreTrainedModel | PeftModel | Mixture) -> int:
-    """Tokens of text that fit into the model's context, after its prefix; of a mixture, into all of its models'."""
-    members = model.models if isinstance(model, Mixture) else [model]
-    return min(context(own) - prefix_length(own) for own in members)
+    """Tokens of text that fit into the model's context, after its prefix; of a mixture, into those of all models."""
+    return min(context(own) - prefix_length(own) for own in getattr(model, "models", [model]))
 
 
 def prefix_cache(model: PreTrainedModel | PeftModel, rows: int) -> DynamicCache | None:

@@ -57,9 +57,8 @@ def main(name: str) -> None:
     with new_folder(written_by(name, params.sonnet.ensembles)) as folder:
         for split, (poems, pool) in written.items():
             write_jsonl(folder / f"{split}.jsonl", map(asdict, poems))
-            if pool:
-                columns = ("id", "draw", "prompt", "text")
-                rows = ({column: getattr(poem, column) for column in columns} for poem in pool)
+            if pool:  # without likelihoods
+                rows = ({key: value for key, value in asdict(one).items() if key != "nll"} for one in pool)
                 write_jsonl(folder / f"{split}_pool.jsonl", rows)
             print(f"{name}: {counts[split]['poems']} poems for {counts[split]['prompts']} {split} prompts")
         write_text(folder / "submission.txt", submission(written["test"].poems))

@@ -125,7 +125,7 @@ def test_fitted_weights_are_the_best_of_the_simplex() -> None:
 
 
 def test_what_no_system_has_written_is_one_line() -> None:
-    with pytest.raises(InputError, match="sonnet 9: no candidate by one, two; run `dvc repro`"):
+    with pytest.raises(InputError, match="a sonnet has no candidate by one, two; run `dvc repro`"):
         pool_mbr(WRITER, [*POEMS, Poem(9, PROMPT, None)], combined("pool_mbr", {"one": 1.0, "two": 1.0}))
 
 

@@ -16,7 +16,5 @@ class Options(Pools):
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    pools = writer.pools(poems, options)
-    pool = [one for poem in poems for one, _ in pools[poem.id]]
-    weights = {number: [weight for _, weight in own] for number, own in pools.items()}
+    pool, weights = writer.pooled(poems, options)
     return chosen(poems, pool, lambda poem, texts: texts[utilities(texts, weights[poem.id]).argmax()])

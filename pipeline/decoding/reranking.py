@@ -45,13 +45,13 @@ def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
 
 def scored(writer: Writer, poems: Sequence[Poem], options: Pools) -> list[tuple[list[Generated], Floats]]:
     """For each poem its candidates and their utilities (candidates, 3), of mean 0 and standard deviation 1."""
-    pools = writer.pools(poems, options)
-    rated = with_nll(writer.model, writer.tokenizer, [one for poem in poems for one, _ in pools[poem.id]])
+    pool, weights = writer.pooled(poems, options)
+    rated = with_nll(writer.model, writer.tokenizer, pool)
 
     def score(poem: Poem) -> tuple[list[Generated], Floats]:
         own = [one for one in rated if one.id == poem.id]
         worst = max((one.nll for one in own if one.nll is not None), default=0.0)  # for what has no completion
-        expected = utilities([one.text for one in own], [weight for _, weight in pools[poem.id]])
+        expected = utilities([one.text for one in own], weights[poem.id])
         others = [(rhyme_agreement(one.lines), -round(worst if one.nll is None else one.nll, 6)) for one in own]
         values = np.column_stack([expected, others])
         return own, (values - values.mean(0)) / values.std(0).clip(1e-6)

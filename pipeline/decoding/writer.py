@@ -81,13 +81,13 @@ class Writer:
         found = zip(poems, shared(encode_prompts(self.tokenizer, poems, text_length(self.model)), write), strict=True)
         return [self._generated(poem, rank, text) for poem, texts in found for rank, text in enumerate(texts)]
 
-    def pools(self, poems: Sequence[Poem], options: Pools) -> dict[int, list[tuple[Generated, float]]]:
-        """By prompt, the candidates of all systems, each with its system's weight."""
+    def pooled(self, poems: Sequence[Poem], options: Pools) -> tuple[list[Generated], dict[int, list[float]]]:
+        """The candidates of all systems, ordered as `poems`; and by prompt the weights of its own."""
         found = [(one, weight) for system, weight in options.systems.items() for one in self.candidates(system)]
-        pools = {poem.id: [pair for pair in found if pair[0].id == poem.id] for poem in poems}
-        for number in (number for number, pool in pools.items() if not pool):
-            raise InputError(f"sonnet {number}: no candidate by {listed(options.systems)}; run `dvc repro`")
-        return pools
+        weights = {poem.id: [weight for one, weight in found if one.id == poem.id] for poem in poems}
+        if [] in weights.values():
+            raise InputError(f"a sonnet has no candidate by {listed(options.systems)}; run `dvc repro`")
+        return [one for poem in poems for one, _ in found if one.id == poem.id], weights
 
     def _generated(self, poem: Poem, draw: int, tokens: Sequence[int]) -> Generated:
         return Generated(poem.id, draw, poem.prompt, whole_poem(poem.prompt, self.tokenizer.decode(list(tokens))))

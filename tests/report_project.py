@@ -111,15 +111,16 @@ def _sonnets(params: dict, rng: np.random.Generator) -> None:
     train, select, dev = ([_poem(start + k, rng) for k in range(n)] for start, n in ((1, 10), (20, 3), (132, 4)))
     for split, poems in (("train", train), ("select", select), ("dev", dev)):
         write_poems(PREPARED / f"sonnets/{split}.jsonl", poems)
-    for system in params["sonnet"]["systems"]:
+    folders = [f"sonnets/{name}" for name in params["sonnet"]["systems"]]
+    for folder in (*folders, *(f"sonnets_ensembles/{name}" for name in params["sonnet"]["ensembles"])):
         poems = []
         for draw in range(3):
             for poem in dev:
                 text = poem.prompt + f"\n{HOSTILE}\n" + lines_of(tail(train[draw]))[0] + tail(_poem(0, rng))[:200]
                 poems.append({"id": poem.id, "draw": draw, "prompt": poem.prompt, "text": text})
-        write_jsonl(Path("predictions/sonnets") / system / "dev.jsonl", poems)
+        write_jsonl(Path("predictions") / folder / "dev.jsonl", poems)
         held_out = [{"id": poem.id, "draw": 0, "prompt": poem.prompt, "text": poem.prompt} for poem in select]
-        write_jsonl(Path("predictions/sonnets") / system / "select.jsonl", held_out)
+        write_jsonl(Path("predictions") / folder / "select.jsonl", held_out)
 
 
 def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:
@@ -146,7 +147,7 @@ def run_all() -> None:
         evaluate_sentiment.main(row, *evaluation_words())
     for row in (*params["paraphrase"]["methods"], *params["paraphrase"]["ensembles"]):
         evaluate_paraphrase.main(row, *evaluation_words())
-    for system in params["sonnet"]["systems"]:
+    for system in (*params["sonnet"]["systems"], *params["sonnet"]["ensembles"]):
         evaluate_sonnets.main(system, *evaluation_words())
     evaluate_floors.main(*evaluation_words())
     report.main()

@@ -130,6 +130,18 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
     assert all(len(line) <= 80 for line in plain.splitlines())
 
 
+def test_ensembles_stand_in_every_table_of_sonnets(project: Path) -> None:
+    ensembles = list(parse(PARAMS)["sonnet"]["ensembles"])
+    summary = Path("metrics/summary.md").read_text(encoding="utf-8")
+    for heading in ("Sonnets", "Paired bootstrap over poems against top_p_tuned", "Form", "Copying and variety"):
+        shown = summary.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        assert [name for name in ensembles if f"\n| {name} |" not in shown] == []
+    assert "\npool_mbr: chrF-optimal" in summary
+    assert set(ensembles) <= set(pd.read_csv("plots/tables/forest_chrf.csv")["row"])
+    tests = answers.sonnet_tests(load_results(parse(PARAMS)), 100)
+    assert set(ensembles) <= set(tests["name"]) and len(tests) == len(load_results(parse(PARAMS)).sonnets.rows) - 1
+
+
 def test_paired_tests_need_the_same_rows(project: Path) -> None:
     found = dev_predictions()
     dev = {row: found[row] for row in ("baseline", "mean_pooling")}

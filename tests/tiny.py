@@ -55,6 +55,12 @@ def options(decoder: str, **values: object) -> Any:  # noqa: ANN401 - of the dec
     return method("decoding", decoder).Options(decoder=decoder, **(PLAIN | DECODERS[decoder] | values))
 
 
+def combined(decoder: str, systems: dict[str, float], **values: object) -> Any:  # noqa: ANN401 - as above
+    """An ensemble of systems, with fitted weights where it has any."""
+    fitted = {"weights": "fitted"} if decoder == "reranking" else {}
+    return method("decoding", decoder).Options(decoder=decoder, systems=systems, **(fitted | values))
+
+
 @cache
 def tiny_tokenizer() -> Tokenizer:
     """A byte-level BPE of 400 tokens or fewer, made of `TEXT`."""

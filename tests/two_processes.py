@@ -146,11 +146,12 @@ def _train(
 def written() -> dict[str, Any]:
     """By system: poems with their likelihoods, and the candidates; and the predictions of a fresh classifier."""
     import torch
-    from tiny import options, tiny_tokenizer
+    from tiny import combined, options, tiny_tokenizer
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
     from pipeline.decoding.writer import Writer, encode_prompts, with_nll
     from pipeline.models.classifier import build_classifier
+    from pipeline.models.output import Mixture
     from pipeline.text.prepared import read_poems
     from pipeline.training.predict import predict
 
@@ -159,8 +160,15 @@ def written() -> dict[str, Any]:
     tokenizer, found = tiny_tokenizer(), {}
     for name, values in SYSTEMS.items():
         system = options(name, **values)
-        texts, pool = system.module.write(Writer(model, tokenizer, 5, backbone=lambda: model), poems, system)
+        texts, pool = system.module.write(Writer(model, tokenizer, 5, amateur=lambda: model), poems, system)
         found[name] = (with_nll(model, tokenizer, texts), pool)
+    mixed = Writer(Mixture([model, model], [0.5, 0.5]), tokenizer, 5)
+    pooled = Writer(model, tokenizer, 5, candidates=lambda system: found[system][1] or found[system][0])
+    found["mixture"] = options("top_p", draws=2).module.write(mixed, poems, options("top_p", draws=2))
+    for name in ("pool_mbr", "reranking"):
+        system = combined(name, {"top_p": 1.0, "beam_mbr": 2.0})
+        system = system.fitted(pooled, poems) if name == "reranking" else system
+        found[name] = system.module.write(pooled, poems, system)
     torch.manual_seed(5)
     classifier = build_classifier(Path("models/backbone"), 2, "last", 0.0, 0.0)
     prompts = [prompt[: 15 + 6 * number] for number, prompt in enumerate(encode_prompts(tokenizer, poems, 96))] * 60

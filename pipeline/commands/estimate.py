@@ -192,7 +192,7 @@ class Estimate:
     def seconds(self, name: str) -> float:
         """Of a stage such as train_sonnet@lora."""
         kind, _, row = name.partition("@")
-        if kind not in {*MODELS, "translate"}:
+        if kind not in {*MODELS, "translate", "generate_sonnet_ensemble"}:
             return ANY
         if not hasattr(self, kind):
             raise InputError(f"dvc.yaml: {kind}: a stage with a model that pipeline/commands/estimate.py does not know")
@@ -255,7 +255,10 @@ class Estimate:
         own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
         texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test", "select")
         texts *= sum(own.get(name, 0) for name in ("samples", "candidates", "beams", "k")) or 1  # for each poem
-        return self._sampling(texts, min(own["max_new_tokens"] or longest, longest))
+        texts *= len(models) if isinstance(models := own.get("model", {}), dict) else 1  # 0: it chooses among poems
+        return self._sampling(texts, min(own.get("max_new_tokens") or longest, longest))
+
+    generate_sonnet_ensemble = generate_sonnets
 
     def _rows(self, corpus: str, *splits: str) -> int:
         return sum(self.figures[corpus][split]["rows"] for split in splits or ["train"])

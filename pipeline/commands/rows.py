@@ -25,6 +25,7 @@ TABLES = (
     ("paraphrase", "ensembles", None, "ensemble_paraphrase", None),
     ("sonnet", "methods", "defaults", "train_sonnet", "sonnet"),
     ("sonnet", "systems", "system_defaults", "generate_sonnets", None),
+    ("sonnet", "ensembles", "system_defaults", "generate_sonnet_ensemble", None),
 )
 
 

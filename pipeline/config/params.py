@@ -69,5 +69,5 @@ def check_methods(params: Params, path: Path = PARAMS) -> None:
             objective, _ = objective_of(row, key, path)
             if table == "methods" and not getattr(objective, "TRAINS_HEAD", True):
                 raise InputError(f"{path}: {key}.objective: {row.objective} trains no head: use it in first_stages")
-    for name in params.sonnet.systems:
+    for name in (*params.sonnet.systems, *params.sonnet.ensembles):
         params.sonnet.system(name, path)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,12 +13,13 @@ from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.models.adapters import attention_bias, lines_before, prefix_cache, prefix_length, text_length
 from pipeline.models.decoder import base_of, context
-from pipeline.models.output import logits
+from pipeline.models.output import Mixture, logits
 from pipeline.text.prepared import SONNET_LINES
 
 ROWS_PER_BATCH = 256
 REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py
 
+AnyModel: TypeAlias = PreTrainedModel | Mixture
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), uniforms (rows, REDRAWS) -> tokens (rows,)
 
 
@@ -124,6 +126,24 @@ class Reader:
         self.mask = torch.cat([self.mask, torch.ones_like(self.ids)], 1)
 
 
+class Readers(Reader):
+    """Those of the models of a mixture, side by side."""
+
+    def __init__(self, model: Mixture, prompts: Sequence[list[int]]) -> None:
+        self.model, self.readers = model, [Reader(own, prompts) for own in model.models]
+
+    def states(self) -> Tensor:
+        return torch.cat([reader.states() for reader in self.readers], -1)
+
+    def go_on(self, tokens: Tensor, rows: list[int]) -> None:
+        for reader in self.readers:
+            reader.go_on(tokens, rows)
+
+
+def reader_of(model: AnyModel, prompts: Sequence[list[int]]) -> Reader:
+    return Readers(model, prompts) if isinstance(model, Mixture) else Reader(model, prompts)
+
+
 @dataclass(frozen=True)
 class Limits:
     """What ends a text, beside the end-of-text token and the model's context, and what it may not hold."""
@@ -173,7 +193,7 @@ def in_place(rows: Sequence[int]) -> list[int]:
 
 @torch.inference_mode()
 def decode(
-    models: Sequence[PreTrainedModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
+    models: Sequence[AnyModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
 ) -> list[list[int]]:
     """The new tokens of each prompt, of which none is empty, without the end-of-text token.
 
@@ -184,7 +204,7 @@ def decode(
     if not texts.rows:
         return texts.written
     distinct = [list(prompt) for prompt in dict.fromkeys(map(tuple, texts.so_far()))]
-    readers = [Reader(model, distinct) for model in models]
+    readers = [reader_of(model, distinct) for model in models]
     rows = [distinct.index(text) for text in texts.so_far()]
     logits = [reader.logits()[rows] for reader in readers]
     while kept := texts.append(tokens := choose(texts, *logits)):
@@ -195,7 +215,7 @@ def decode(
 
 
 def sample(
-    model: PreTrainedModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
+    model: AnyModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
 ) -> list[list[int]]:
     """Ancestral sampling, as `decode`: `choose` picks each token with numbers of a stream with the text's seed."""
     texts: list[list[int]] = []

@@ -18,6 +18,7 @@ from pipeline.config.training import Lora, Prefix
 from pipeline.errors import InputError
 from pipeline.models.backbone import load_backbone
 from pipeline.models.decoder import ATTENTION, base_of, blocks_of, context, matrices, part_of
+from pipeline.models.output import Mixture
 from pipeline.text.prompts import load_tokenizer, plain_ids
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def prefix_length(model: PreTrainedModel | PeftModel) -> int:
     return int(config.num_virtual_tokens) if config and config.is_prompt_learning else 0
 
 
-def text_length(model: PreTrainedModel | PeftModel) -> int:
-    """Tokens of text that fit into the model's context, after its prefix."""
-    return context(model) - prefix_length(model)
+def text_length(model: PreTrainedModel | PeftModel | Mixture) -> int:
+    """Tokens of text that fit into the model's context, after its prefix; of a mixture, into those of all models."""
+    return min(context(own) - prefix_length(own) for own in getattr(model, "models", [model]))
 
 
 def _without(model: PeftModel) -> int:

@@ -83,7 +83,7 @@ def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
     floors = [(title, results.floors.get(f"{key}_chrf")) for key, title in tails]
     forest = figures.forest(task.rows, task.measure, task.digits, floors)
     shown = tables.sonnet_tables(results, tests)
-    curves, poems = _curves("sonnet", rows_of(results.params, "sonnet")), answers.poem_cards(list(task.rows["name"]))
+    curves, poems = _curves("sonnet", rows_of(results.params, "sonnet")), answers.poem_cards(results)
     return _section(results, task, [("Whole poems, mean over draws", forest)], *shown, curves=curves, poems=poems)
 
 
@@ -119,7 +119,7 @@ def write_pictures(folder: Path, results: Results) -> None:
     """All paraphrase rows, and poems for one prompt, in fixed colours on white for light and dark pages."""
     task, systems = results.paraphrase, ("top_p_tuned", "line_mbr", "verse")
     forest = figures.forest(task.rows, f"{task.measure} on dev", task.digits, width=400)
-    ((_, poems),) = answers.poem_cards(list(results.sonnets.rows["name"]), systems, prompts=1)
+    ((_, poems),) = answers.poem_cards(results, systems, prompts=1)
     cards = [("the real poem", poems[0][1]), *poems[1:]]
     *_, width, height = map(float, re.findall(r"-?[\d.]+", forest.split("viewBox", 1)[1])[:4])
     shown = {"forest": forest, "width": width, "height": height, "confidence": results.confidence}

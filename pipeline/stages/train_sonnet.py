@@ -14,7 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.config.sonnet import Sonnet
+from pipeline.config.sonnet import CHECKPOINTS, Sonnet
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer
 from pipeline.evaluation.chrf import chrf
@@ -33,8 +33,6 @@ from pipeline.training.run import BACKBONE, Run
 if TYPE_CHECKING:
     from peft import PeftModel
 
-FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-
 
 @in_processes
 def main(row: str) -> None:
@@ -48,7 +46,7 @@ def main(row: str) -> None:
     if rank() > 0:
         return
     with run.outputs() as folder:
-        for name, checkpoint in zip(FOLDERS, kept, strict=False):
+        for name, checkpoint in zip(CHECKPOINTS, kept, strict=False):
             shutil.copytree(checkpoint, folder / name, dirs_exist_ok=True)
             copy_tokenizer(BACKBONE, folder / name)
         write_text(folder / "README.md", model_card("sonnet", row, settings, len(documents), kept[0]))

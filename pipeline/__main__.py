@@ -21,7 +21,6 @@ COMMANDS = {
     "compare": "what changed in metrics/ against a commit",
     "search": "tune a row of any task, each trial a DVC experiment",
     "estimate": "time, memory and disk that a run would take here",
-    "doctor": "what is wrong with this installation or its results",
     "tidy": "delete what removed rows left behind",
     "memory": "fill and share the memory of translations",
     "docs": "put the current results into README.md and docs/",

@@ -84,21 +84,26 @@ def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
     columns = ("chrf", "chrf_sd", "chrf_completion")
     known = [{"name": title} | {column: floors.get(f"{key}_{column}") for column in columns}
              for key, title in FLOORS.items()]  # fmt: skip
-    block, prefixes = results.params["sonnet"], []
-    for system in rows.to_dict("records"):
-        row = block["systems"][system["name"]]["model"].removeprefix("sonnet/")
-        adapter = {**block["defaults"], **(block["methods"].get(row) or {})}.get("adapter") or {}
-        if adapter.get("kind") == "prefix":
-            select = [curve["value"].max() for key, curve in curves_of("sonnet", row).items() if key == "select_chrf"]
-            prefixes.append({**system, **adapter, "select": max(select, default=None)})
     real = {"name": "the real poems"} | {key.removeprefix("real_"): value for key, value in floors.items()}
     return [
         table(f"Paired bootstrap over poems against {SONNET_BASELINE}", tests, "sonnet_tests"),
         table("Floors that need no model", known, "floors"),
-        table("Prefixes", prefixes, "prefixes"),
+        table("Prefixes", _prefixes(results), "prefixes"),
         table("Form", [*rows.to_dict("records"), real], "form"),
         table("Copying and variety", rows, "copying"),
     ]
+
+
+def _prefixes(results: Results) -> list[dict[str, Any]]:
+    """The systems whose model is a prefix: its parameters, its best score on select and their metrics."""
+    block, found = results.params["sonnet"], []
+    for system in results.sonnets.rows.to_dict("records"):
+        row = str(block["systems"].get(system["name"], {}).get("model")).removeprefix("sonnet/")
+        adapter = {**block["defaults"], **(block["methods"].get(row) or {})}.get("adapter") or {}
+        if adapter.get("kind") == "prefix":
+            curve = curves_of("sonnet", row).get("select_chrf")
+            found.append({**system, **adapter, "select": None if curve is None else curve["value"].max()})
+    return found
 
 
 def slice_tables(predictions: Mapping[str, Predictions], confidence: float) -> list[Table]:

@@ -84,16 +84,15 @@ def train(
     """
     if not len(rows):
         raise InputError("there are no training rows; see metrics/data.json for what was dropped and why")
-    if prefix_length(model) and getattr(settings, "max_length", 0) > (room := text_length(model)):
-        raise InputError(f"params.yaml: max_length: after the prefix there is room for {room} tokens; lower either")
+    check_room(model, settings)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     use_fast_dropout(model)
     round_weights(model)  # drawn by functions whose last bits differ between CPUs
     keeper = KeepBest(scratch / "kept", max(keep, settings.soup))
-    writers = [Progress(), Curves(), keeper] if rank() == 0 else []
+    callbacks = [Progress(), Curves(), keeper] if rank() == 0 else []
+    callbacks += [*([Ema(settings.ema)] if settings.ema else []), *pruning(scratch), Checkpoints()]
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    callbacks = [*writers, *([Ema(settings.ema)] if settings.ema else []), *pruning(scratch), Checkpoints()]
     loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, callbacks)
     loop.remove_callback(PrinterCallback)
     if world() > 1:
@@ -105,6 +104,12 @@ def train(
     if len(best := kept[: settings.soup]) > 1:
         kept[0] = agreed(partial(soup, best, scratch / "soup"))
     return kept[:keep]
+
+
+def check_room(model: PreTrainedModel, settings: Training | Scratch) -> None:
+    """Refuse texts that do not fit into the model's context after its prefix."""
+    if prefix_length(model) and getattr(settings, "max_length", 0) > (room := text_length(model)):
+        raise InputError(f"params.yaml: max_length: after the prefix there is room for {room} tokens; lower either")
 
 
 class Loop(Trainer):

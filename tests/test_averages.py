@@ -166,7 +166,12 @@ def test_a_soup_is_the_mean_of_the_best_models(backbone: Path, precision: str, l
     assert len(read_json(Path("all/soup/score.json"))) == 3
 
 
-@pytest.mark.parametrize("adapter", [None, {"kind": "prefix", "tokens": 3, "projection": True}], ids=["all", "prefix"])
+PREFIX = {
+    "kind": "prefix", "tokens": 3, "projection": True, "hidden": None, "layers": None, "init": None, "parts": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("adapter", [None, PREFIX], ids=["all", "prefix"])
 def test_a_sonnet_row_is_the_mean_and_its_further_models_stay(backbone: Path, adapter: object) -> None:
     write_prepared(Path("data/prepared"), rows=6)
     params = YAML(typ="safe").load(REPOSITORY / "params.yaml")

@@ -76,10 +76,9 @@ def train(
         scratch: checkpoints, curves and the best models; deleted by whoever publishes the result.
         seed: of batches and, with several processes, of dropout masks.
         evaluate: called with the model in evaluation mode every `settings.evaluate_steps` and at the end.
-        keep: how many of the best models to return.
 
     Returns:
-        The folders of the kept models, best first; in place of the first the average of `settings.soup` of them.
+        The folders of the `keep` best models, best first; in place of the first the average of `settings.soup` of them.
         Without `evaluate`, none: `model` is the result. The curves lie in `scratch`/curves.
     """
     if not len(rows):

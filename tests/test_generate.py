@@ -237,7 +237,7 @@ def test_select_has_one_draw_and_a_seed_of_its_own_changes_all(tmp_path: Path, m
         write_backbone(Path("models", folder))
     found = []
     for seed in (None, params["seed"], 7):
-        params["sonnet"]["systems"] = {"one": system | {"seed": seed}}
+        params["sonnet"] |= {"systems": {"one": system | {"seed": seed}}, "ensembles": {}}
         YAML().dump(params, Path("params.yaml"))
         generate_sonnets.main("one")
         files = {split: Path(f"predictions/sonnets/one/{split}.jsonl") for split in ("dev", "test", "select")}
@@ -273,6 +273,7 @@ def test_a_new_decoder_is_one_file_and_one_entry(tmp_path: Path, monkeypatch: py
     shutil.copytree(repository / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "pipeline/decoding/echo.py").write_text(ECHO)
     params = YAML(typ="safe").load(repository / "profiles/sample.yaml")
+    params["sonnet"]["ensembles"] = {}
     params["sonnet"]["systems"] = {"one": {"model": "backbone", "decoder": "echo", "word": "again"}}
     YAML().dump(params, tmp_path / "params.yaml")
     write_prepared(tmp_path / "data/prepared", rows=3)

@@ -175,8 +175,9 @@ def _select(kind: str) -> list[Generated]:
 
 def test_the_pool_of_one_system_gives_its_own_choice(project: Callable[..., dict[str, Any]]) -> None:
     files = project("pooled")
-    assert files.keys() == {"dev.jsonl", "dev_pool.jsonl", "test.jsonl", "test_pool.jsonl", "system.json"}
-    for split in ("dev", "test"):
+    splits = ("dev", "test", "select")
+    assert files.keys() == {f"{split}{kind}.jsonl" for split in splits for kind in ("", "_pool")} | {"system.json"}
+    for split in splits:
         for kind in ("", "_pool"):
             own = read_jsonl(Path(f"predictions/sonnets/sampled/{split}{kind}.jsonl"))
             assert files[f"{split}{kind}.jsonl"] == sorted(own, key=lambda row: row["id"])

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.metre import rhyme_agreement
 from pipeline.files import read_json, read_jsonl, write_json, write_jsonl
 from pipeline.stages import generate_sonnets
-from pipeline.text.prepared import Generated, Poem, read_poems
+from pipeline.text.prepared import Generated, Poem
 
 TOKENIZER = tiny_tokenizer()
 MODEL = tiny_model(TOKENIZER.get_vocab_size(), 0, positions=200, spread=0.1).double()
@@ -151,9 +151,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     for place, folder in enumerate(("backbone", row, f"{row}/second")):
         write_backbone(Path("models") / folder, spread=0.1 + 0.05 * place)
     generate_sonnets.main("sampled")
-    # What the stage writes for `select`, in the format of test.
-    for kind in ("", "_pool"):
-        write_jsonl(Path(f"predictions/sonnets/sampled/select{kind}.jsonl"), map(asdict, _select(kind)))
 
     def run(name: str) -> dict[str, Any]:
         generate_sonnets.main(name)
@@ -161,16 +158,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         return {path.name: (read_json if path.suffix == ".json" else read_jsonl)(path) for path in folder.glob("*.js*")}
 
     yield run
-
-
-def _select(kind: str) -> list[Generated]:
-    poems = read_poems(Path("data/prepared/sonnets/select.jsonl"))
-    rng, found = np.random.default_rng(5), []
-    for draw in range(4 if kind else 1):
-        for poem in poems:
-            lines = [" ".join(rng.choice(WORDS, 4)) for _ in range(9)]
-            found.append(Generated(poem.id, draw, poem.prompt, "\n".join([poem.prompt, *lines])))
-    return found
 
 
 def test_the_pool_of_one_system_gives_its_own_choice(project: Callable[..., dict[str, Any]]) -> None:

@@ -42,7 +42,7 @@ fuzz: $(VENV)/.installed-dev  ## make fuzz N=10000: so many broken files and set
 torture: $(VENV)/.installed-dev  ## make torture N=50: end the sample by force so often, then compare with what is committed
 	@python tests/torture.py $(or $(N),50)
 
-search: $(VENV)/.installed  ## make search ROW=baseline TRIALS=12: tune a paraphrase row on select, each trial a DVC experiment
+search: $(VENV)/.installed  ## make search ROW=paraphrase/baseline TRIALS=12: tune any row on select, each trial a DVC experiment
 	@python -m pipeline search $(ROW) $(TRIALS)
 
 compare: $(VENV)/.installed  ## make compare BASE=main: what changed in metrics/ against a commit
@@ -66,4 +66,4 @@ $(VENV)/.params-checked: $(VENV)/.installed params.yaml $(wildcard pipeline/conf
 	@touch $@
 
 clean:  ## delete everything that can be made again
-	rm -rf checkpoints demo models predictions data/raw data/prepared
+	rm -rf checkpoints demo models predictions data/raw data/prepared search .dvc/tmp/search

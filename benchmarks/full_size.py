@@ -68,6 +68,7 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
     params["compute"] = {"precision": "fp32", "threads": 1, "processes": 1}
     params["text"]["train_rows"] = {"sst": 60, "cfimdb": 60, "paraphrase": 290}
     params["paraphrase"]["methods"]["baseline"] |= {"epochs": 1, "seeds": [], "checkpoint_steps": 3}
+    params["paraphrase"]["ensembles"] = {}
     params["sonnet"]["methods"]["full_b8_lr1e5"] |= {"epochs": 1, "evaluations_per_epoch": 1, "select_draws": 1}
     params["sonnet"]["systems"]["top_p_tuned"]["draws"] = 1
     return params

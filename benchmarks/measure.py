@@ -59,7 +59,7 @@ def settings_of(rows: int, steps: int, batch: int, lr: float) -> Training:
     values = {
         "lr": lr, "epochs": -(-steps // -(-rows // batch)), "batch_size": batch, "schedule": "linear", "warmup": 0.1,
         "weight_decay": 0.01, "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 128, "evaluations_per_epoch": 1,
-        "checkpoint_steps": 10**6,
+        "checkpoint_steps": 10**6, "ema": None, "soup": 1, "seed": None,
     }  # fmt: skip
     return Training.model_validate(values)
 

@@ -8,17 +8,14 @@ minutes, and what is shown is a limit, not a ratio.
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from benchmarks.measure import THREADS, Work, interleaved, seconds, write
 from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.params import load_params
-from pipeline.decoding.writer import Writer, training_lines
-from pipeline.models.adapters import load_language_model
+from pipeline.stages.generate_sonnets import new_writer
 from pipeline.text.prepared import PREPARED, read_poems
-from pipeline.text.prompts import load_tokenizer
 
-BACKBONE, DATA = Path("models/backbone"), PREPARED / "sonnets"
+DATA = PREPARED / "sonnets"
 
 
 def main() -> None:
@@ -47,9 +44,7 @@ def written(name: str, _: int) -> float:
     make_deterministic(params.seed, params.compute.model_copy(update={"threads": THREADS}))
     start = seconds()
     system = params.sonnet.system(name)
-    path = Path("models") / system.model
-    model, backbone = load_language_model(path, BACKBONE), partial(load_language_model, BACKBONE, BACKBONE)
-    writer = Writer(model, load_tokenizer(path), params.seed, partial(training_lines, DATA), backbone)
+    writer = new_writer(params, system, params.seed)
     system.module.write(writer, read_poems(DATA / "dev.jsonl"), system)
     return seconds() - start
 

@@ -34,7 +34,7 @@ def write_gpt2(folder: Path) -> None:
     merges = [tuple(line.split()) for line in (data / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]]
     tokenizer = GPT2Tokenizer(vocab=json.loads((data / "encoder.json").read_text()), merges=merges)
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=2))
+    model = GPT2LMHeadModel(GPT2Config(n_positions=512, n_layer=2, n_embd=32, n_head=2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     questions = (SAMPLE / "quora-train.csv").read_text().replace("\t", " ")
     ids = tokenizer(f"{(SAMPLE / 'sonnets.txt').read_text()}{questions}"[:30000], return_tensors="pt")["input_ids"][0]
@@ -161,7 +161,8 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
     params["compute"] = {"precision": "fp32", "threads": 1, "processes": 1}
     params["text"]["train_rows"] = {"sst": 60, "cfimdb": 40, "paraphrase": 120}
     translation, adversarial = params["back_translation"], params["adversarial"]
-    translation["selection"]["pairs"], translation["translator"]["marian"]["beams"] = 10, 1
+    translation["selection"]["pairs"] = 6
+    translation["translator"]["marian"] |= {"beams": 1, "max_length": 48}
     translation["checks"] = {"near_copy": 1.0, "length_ratio": 99.0, "similarity": None}
     adversarial["questions"] = 12
     adversarial["sampling"] |= {"candidates": 3, "retries": 1, "max_new_tokens": 24}

@@ -34,8 +34,9 @@ def make_project(folder: Path) -> None:
     methods = params["paraphrase"]["methods"]
     for row in methods.keys() - KEPT:
         del methods[row]
-    for ensemble_ in params["paraphrase"]["ensembles"].values():
-        ensemble_["members"] = ["baseline", "last_pooling", "mean_pooling"]
+    for name in ("ensemble", "ensemble_weighted"):
+        params["paraphrase"]["ensembles"][name]["members"] = ["baseline", "last_pooling", "mean_pooling"]
+    params["sentiment"]["methods"]["sst_head"]["seeds"] = [5]
     yaml.dump(params, folder / "params.yaml")
     write_text(folder / "profiles/sample.yaml", (ROOT / "profiles/sample.yaml").read_text(encoding="utf-8"))
     params, rng = parse(PARAMS), np.random.default_rng(0)
@@ -60,10 +61,14 @@ def _classifiers(params: dict, rng: np.random.Generator) -> None:
     write_pairs(PREPARED / "paraphrase/dev.csv", pairs)
     for place, row in enumerate(params["paraphrase"]["methods"]):
         _predictions("paraphrase", row, [(pair.id, pair.label or 0) for pair in pairs], 2, 1.2 + 0.5 * place, rng)
+    for seed in params["paraphrase"]["methods"]["baseline"]["seeds"]:
+        _predictions("paraphrase", f"baseline/seed_{seed}", [(pair.id, pair.label or 0) for pair in pairs], 2, 1.2, rng)
     for row, own in params["sentiment"]["methods"].items():
         classes = 5 if own["dataset"] == "sst" else 2
         labels = [(f"{own['dataset']}{index}", index % classes) for index in range(120)]
         _predictions("sentiment", row, labels, classes, 1.5 if own["mode"] == "full" else 0.8, rng)
+        for seed in own.get("seeds", []):
+            _predictions("sentiment", f"{row}/seed_{seed}", labels, classes, 0.8, rng)
 
 
 def _augmentation(params: dict) -> None:
@@ -88,7 +93,7 @@ def _augmentation(params: dict) -> None:
 def _predictions(
     task: str, row: str, labels: list[tuple[str, int]], classes: int, skill: float, rng: np.random.Generator
 ) -> None:
-    for split in ("select", "dev", *(("dev_swapped", "test", "ap_h") if task == "paraphrase" else ())):
+    for split in ("select", "dev", "test", *(("dev_swapped", "ap_h") if task == "paraphrase" else ())):
         scores = rng.normal(size=(len(labels), classes))
         scores[np.arange(len(labels)), [label for _, label in labels]] += skill
         shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -106,13 +111,16 @@ def _sonnets(params: dict, rng: np.random.Generator) -> None:
     train, select, dev = ([_poem(start + k, rng) for k in range(n)] for start, n in ((1, 10), (20, 3), (132, 4)))
     for split, poems in (("train", train), ("select", select), ("dev", dev)):
         write_poems(PREPARED / f"sonnets/{split}.jsonl", poems)
-    for system in params["sonnet"]["systems"]:
+    folders = [f"sonnets/{name}" for name in params["sonnet"]["systems"]]
+    for folder in (*folders, *(f"sonnets_ensembles/{name}" for name in params["sonnet"]["ensembles"])):
         poems = []
         for draw in range(3):
             for poem in dev:
                 text = poem.prompt + f"\n{HOSTILE}\n" + lines_of(tail(train[draw]))[0] + tail(_poem(0, rng))[:200]
                 poems.append({"id": poem.id, "draw": draw, "prompt": poem.prompt, "text": text})
-        write_jsonl(Path("predictions/sonnets") / system / "dev.jsonl", poems)
+        write_jsonl(Path("predictions") / folder / "dev.jsonl", poems)
+        held_out = [{"id": poem.id, "draw": 0, "prompt": poem.prompt, "text": poem.prompt} for poem in select]
+        write_jsonl(Path("predictions") / folder / "select.jsonl", held_out)
 
 
 def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:
@@ -132,13 +140,14 @@ def _curves(folder: Path, score: str, rng: np.random.Generator) -> None:
 def run_all() -> None:
     """Every evaluation stage, then the report."""
     params = parse(PARAMS)
-    for row in params["sentiment"]["methods"]:
+    for task in ("sentiment", "paraphrase"):
+        for name in params[task]["ensembles"]:
+            ensemble.main(task, name)
+    for row in (*params["sentiment"]["methods"], *params["sentiment"]["ensembles"]):
         evaluate_sentiment.main(row, *evaluation_words())
-    for name in params["paraphrase"]["ensembles"]:
-        ensemble.main(name)
     for row in (*params["paraphrase"]["methods"], *params["paraphrase"]["ensembles"]):
         evaluate_paraphrase.main(row, *evaluation_words())
-    for system in params["sonnet"]["systems"]:
+    for system in (*params["sonnet"]["systems"], *params["sonnet"]["ensembles"]):
         evaluate_sonnets.main(system, *evaluation_words())
     evaluate_floors.main(*evaluation_words())
     report.main()

@@ -30,7 +30,7 @@ def small_params(data: str) -> dict[str, Any]:
     for stage in params["paraphrase"]["first_stages"].values():
         stage.update(epochs=2, batch_size=4)
     params["sonnet"]["defaults"]["select_draws"] = 1
-    for system in params["sonnet"]["systems"].values():
+    for system in (*params["sonnet"]["systems"].values(), *params["sonnet"]["ensembles"].values()):
         system.update({key: 2 for key in ("draws", "samples") if key in system})
     params["evaluation"]["bootstrap"] = 100
     params["compute"]["threads"] = 1
@@ -45,13 +45,15 @@ def small_params(data: str) -> dict[str, Any]:
 def cut_rows(
     params: dict[str, Any], methods: Mapping[str, list[str]], members: list[str], systems: list[str]
 ) -> dict[str, Any]:
-    """Keep a few rows of each table, one first stage and one ensemble."""
+    """Keep a few rows of each table, one first stage and one ensemble, of paraphrase rows."""
+    params["sentiment"]["ensembles"] = {}
     for group, rows in methods.items():
         params[group]["methods"] = {row: params[group]["methods"][row] for row in rows}
     paraphrase = params["paraphrase"]
     paraphrase["first_stages"] = {"simcse": paraphrase["first_stages"]["simcse"]}
     paraphrase["ensembles"] = {"ensemble_weighted": {"members": members, "weights": "fitted"}}
     params["sonnet"]["systems"] = {name: params["sonnet"]["systems"][name] for name in systems}
+    params["sonnet"]["ensembles"] = {}
     return params
 
 

@@ -10,7 +10,7 @@ import test_contrastive_search
 import test_decoding
 import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
-from tiny import NEWLINES, QUIET, options, tiny_model, write_backbone
+from tiny import NEWLINES, QUIET, options, prefix, tiny_model, write_backbone
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.training import Lora, Prefix
@@ -25,8 +25,8 @@ from pipeline.objectives import language_model
 TOKENS = 6
 LORA = Lora(kind="lora", r=3, alpha=6, dropout=0.0, targets=["attention", "output"], dora=False)
 ADAPTERS = [
-    Prefix(kind="prefix", tokens=TOKENS, projection=True),
-    Prefix(kind="prefix", tokens=TOKENS, projection=False),
+    prefix(TOKENS, projection=True),
+    prefix(TOKENS),
     LORA,
     LORA.model_copy(update={"dora": True}),
 ]

@@ -15,11 +15,11 @@ import test_decoding
 import torch
 from architectures import BEGIN, BEGINS, CONFIGS, PROMPTS, config_of, model_of, write_backbone
 from tiny import END, NEWLINES, QUIET, TEXT
+from tiny import prefix as prefixes
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.modeling_utils import PreTrainedModel
 
-from pipeline.config.training import Prefix
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.contrastive_search import contrastive_search
 from pipeline.decoding.running import Limits, sample
@@ -160,8 +160,7 @@ def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> An
     if name == "llama":
         found.set_attn_implementation("eager")  # as a step of training on the CPU leaves it
     torch.manual_seed(1)
-    adapter = Prefix(kind="prefix", tokens=PREFIX, projection=False)
-    return (add_adapter(found, adapter) if prefix else found).double().eval()
+    return (add_adapter(found, prefixes(PREFIX)) if prefix else found).double().eval()
 
 
 def test_decoders_equal_slow_ones_without_cache_batch_and_padding(model: Any) -> None:  # noqa: ANN401

@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 from small_project import REPOSITORY, cut_rows, write_project
 
 ROWS = {"sentiment": ["sst_head"], "paraphrase": ["baseline", "simcse", "lora_r8"], "sonnet": ["full_b8_lr1e5"]}
-LORA = {"train_paraphrase@lora_r8", "evaluate_paraphrase@lora_r8", "ensemble@ensemble_weighted", "report"}
+LORA = {"train_paraphrase@lora_r8", "evaluate_paraphrase@lora_r8", "ensemble_paraphrase@ensemble_weighted", "report"}
 # It has nothing to do where the ensemble gives what it gave before.
-MAYBE = {"evaluate_ensemble@ensemble_weighted"}
+MAYBE = {"evaluate_ensemble_paraphrase@ensemble_weighted"}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_changed_parameter_and_what_it_changes(project: Copy) -> None:
     project.edit("paraphrase", "simcse", lr=0.004)
     assert "train_paraphrase@simcse:" in project.run("dvc status")
     assert ran(project.run("dvc repro train_paraphrase@simcse")) == {"train_paraphrase@simcse"}
-    rest = {"evaluate_paraphrase@simcse", "ensemble@ensemble_weighted", "report"}
+    rest = {"evaluate_paraphrase@simcse", "ensemble_paraphrase@ensemble_weighted", "report"}
     assert ran(project.run("dvc repro")) - MAYBE == rest
     assert ran(project.run("dvc repro")) == set()
     assert cells(project.run("dvc params diff"))[1:] == [
@@ -212,7 +212,7 @@ def test_a_removed_and_a_renamed_row_leave_nothing_behind(project: Copy) -> None
     assert "evaluate_paraphrase@simcse is gone: kept metrics/paraphrase/simcse.json, changed" in output
     assert project.named("lora_r8") == set() and own.exists()
     assert project.named("simcse") - project.named("simcse_") == {str(changed.relative_to(project.folder))}
-    assert "ensemble@ensemble_weighted done" in output  # it reads another folder now
+    assert "ensemble_paraphrase@ensemble_weighted done" in output  # it reads another folder now
     own.unlink()
     changed.unlink()
     assert project.run("python -m pipeline tidy") == "nothing to remove\n"

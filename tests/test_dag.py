@@ -37,7 +37,8 @@ def test_every_stage_depends_on_the_list_of_its_code() -> None:
         assert Path(f"stages/{module[1]}.txt") in lists, name
     for name in ("train_paraphrase", "train_first_stage"):  # whose rows name an objective
         assert "code/objectives/${item.objective}.txt" in STAGES[name]["do"]["deps"]
-    assert "code/decoding/${item.decoder}.txt" in STAGES["generate_sonnets"]["do"]["deps"]
+    for name in ("generate_sonnets", "generate_sonnet_ensemble"):  # a decoder
+        assert "code/decoding/${item.decoder}.txt" in STAGES[name]["do"]["deps"]
 
 
 def test_every_stage_says_what_it_does() -> None:
@@ -63,6 +64,10 @@ def project(folder: Path) -> Path:
         "sonnet": ["full_b8_lr1e5"],
     }
     cut_rows(params, rows, ["baseline", "lora_r8"], ["top_p_untuned", "line_mbr"])
+    params["sentiment"]["methods"]["sst_head"]["seeds"] = [1]
+    params["sentiment"]["ensembles"] = {"sst_ensemble": {"members": ["sst_head", "sst_head@1"], "weights": "equal"}}
+    pooled = {"decoder": "pool_mbr", "systems": {"top_p_untuned": 1.0, "line_mbr": 1.0}}
+    params["sonnet"]["ensembles"] = {"pooled": pooled}
     params["training_sets"] = {"back_translation": params["training_sets"]["back_translation"]}
     with open(folder / "params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
@@ -180,15 +185,28 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
 
     # One parameter of one row: that row, its evaluation, the ensemble it is a member of and the report.
     edit_row(first, "paraphrase", "lora_r8", lr=0.003)
-    unless_equal = {"evaluate_ensemble@ensemble_weighted"}  # the row's weight may be nothing, before and after
+    unless_equal = {"evaluate_ensemble_paraphrase@ensemble_weighted"}  # its weight may be nothing, before and after
     assert stages_run(call(first, "dvc", "repro")) - unless_equal == {
         "train_paraphrase@lora_r8",
         "evaluate_paraphrase@lora_r8",
-        "ensemble@ensemble_weighted",
+        "ensemble_paraphrase@ensemble_weighted",
         "report",
     }
     metrics = json.loads((first / "metrics/paraphrase/baseline.json").read_text())
     assert metrics == json.loads((second / "metrics/paraphrase/baseline.json").read_text())
+
+    # Another setting of a system's decoder: that system, what is made of several, and the report.
+    params = YAML(typ="safe").load(first / "params.yaml")
+    params["sonnet"]["systems"]["line_mbr"]["samples"] = 3
+    with open(first / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    assert stages_run(call(first, "dvc", "repro")) == {
+        "generate_sonnets@line_mbr",
+        "evaluate_sonnets@line_mbr",
+        "generate_sonnet_ensemble@pooled",
+        "evaluate_sonnet_ensemble@pooled",
+        "report",
+    }
 
     # Other intervals: all that is evaluated, and what shows it.
     params = YAML(typ="safe").load(first / "params.yaml")
@@ -197,9 +215,18 @@ def test_cold_runs_agree_even_when_killed_and_a_changed_row_runs_alone(tmp_path:
         YAML(typ="safe").dump(params, file)
     ran = stages_run(call(first, "dvc", "repro"))
     assert {stage.split("@")[0] for stage in ran} == {
-        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "ensemble", "sonnets", "floors")), "report"
+        *(f"evaluate_{what}" for what in ("sentiment", "paraphrase", "sonnets", "floors")), "report",
+        *(f"evaluate_ensemble_{task}" for task in ("sentiment", "paraphrase")),
+        "evaluate_sonnet_ensemble",
     }  # fmt: skip
-    assert len(ran) == 1 + 3 + 1 + 2 + 1 + 1
+    assert len(ran) == 1 + 3 + 2 + 2 + 1 + 1 + 1
+
+    # Other weights of an ensemble: that ensemble alone.
+    params["sentiment"]["ensembles"]["sst_ensemble"]["weights"] = "greedy"
+    with open(first / "params.yaml", "w") as file:
+        YAML(typ="safe").dump(params, file)
+    ran = stages_run(call(first, "dvc", "repro"))
+    assert ran == {"ensemble_sentiment@sst_ensemble", "evaluate_ensemble_sentiment@sst_ensemble", "report"}
 
     # Another language is translated alone.
     params = YAML(typ="safe").load(first / "params.yaml")

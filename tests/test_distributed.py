@@ -4,6 +4,7 @@ Tolerances: what is written has the same bits; without dropout, weights and metr
 gradients are added up in another order. With dropout the masks are others.
 """
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import torch
 import two_processes
@@ -24,8 +26,10 @@ from small_project import REPOSITORY, complete_checkpoints, contents, small_para
 from tiny import write_backbone, write_prepared
 
 from pipeline.compute.processes import in_processes
+from pipeline.config.training import SEARCH_TRIAL
 from pipeline.errors import InputError
 from pipeline.text.prepared import read_pairs, read_sentences, write_pairs, write_sentences
+from pipeline.training.pruning import HALVING
 
 TOLERANCE = 1e-6
 
@@ -164,3 +168,35 @@ def test_a_killed_process_ends_the_stage_which_then_goes_on(project: Path) -> No
     assert int(steps[0]) > 0, "it started from the beginning"
     assert [contents(Path(top)) for top in tops] == expected
     assert not list(project.glob("checkpoints/*/*/*"))
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_trial_is_pruned_in_all_processes_and_else_writes_the_same(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tops = ("models/paraphrase", "predictions", "plots")
+    if not Path("models/paraphrase").exists():  # as the test before has left it
+        start(project, "train_paraphrase", "baseline").communicate(timeout=300)
+    expected = contents(Path("models/paraphrase"))
+    storage = f"sqlite:///{project}/study.db"
+    pruner = optuna.pruners.SuccessiveHalvingPruner(**HALVING)
+    study = optuna.create_study(storage=storage, study_name="a", direction="maximize", pruner=pruner)
+    for other, code in ((-1.0, 0), (2.0, 1)):  # accuracy of another trial, which is worse or better than any
+        for top in tops:
+            shutil.rmtree(top, ignore_errors=True)
+        trial = study.ask()
+        trial.report(other, 33)
+        trial.should_prune()
+        study.tell(trial, other)
+        number = study.ask().number
+        known = {"run": "paraphrase/baseline", "study": "a", "storage": storage, "number": number}
+        monkeypatch.setenv(SEARCH_TRIAL, json.dumps(known))
+        process = start(project, "train_paraphrase", "baseline")
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == code and "Traceback" not in output, output
+        assert list(study.trials[number].intermediate_values) == [33, 67, 100][: 1 if code else 3]
+        assert output.count(f"error: trial {number} is pruned after 33 % of its training: select_accuracy") == code
+        assert (contents(Path("models/paraphrase")) if Path("models/paraphrase").exists() else {}) == (
+            {} if code else expected
+        )
+    assert study.trials[number].state.name == "PRUNED"

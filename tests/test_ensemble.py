@@ -1,108 +1,32 @@
-"""Ensembles of paraphrase rows: the weights, the honesty of their score on select, and the stage with its errors."""
+"""The stage `ensemble`: what it writes of rows and seeds of both tasks, and its errors."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from small_project import evaluation_words
+from test_ensemble_weights import answers
 
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import accuracy, confusion
-from pipeline.evaluation.ensemble import FLOOR, cross_fitted, fit_weights, mixed
-from pipeline.evaluation.predictions import Floats, Integers, Predictions, read_any_predictions, write_predictions
+from pipeline.evaluation.ensemble import FITS, cross_fitted, mixed
+from pipeline.evaluation.predictions import Floats, Predictions, folder_of, read_any_predictions, write_predictions
 from pipeline.files import read_json
-from pipeline.stages import ensemble, evaluate_paraphrase
+from pipeline.stages import ensemble, evaluate_paraphrase, evaluate_sentiment
 from pipeline.text.prepared import PREPARED, Pair, write_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMBERS = ("baseline", "last_pooling", "mean_pooling")
+OTHER = "other rows, classes or order than those of baseline; run"
 SPLITS = ("select", "dev", "dev_swapped", "test", "ap_h")
-
-
-def answers(labels: Integers, skill: float, rng: np.random.Generator) -> Floats:
-    """Probabilities (rows, 2) of a classifier that knows more, the higher its skill; 0 knows nothing."""
-    scores = skill * (2 * labels - 1) + rng.normal(size=len(labels))
-    positive = 1 / (1 + np.exp(-2 * scores))
-    return np.stack([1 - positive, positive], axis=1)
-
-
-def log_loss(probabilities: Floats, labels: Integers) -> float:
-    """Mean negative log probability of the labels (n,) in nats; probabilities are (n, classes)."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], FLOOR)).mean())
-
-
-def made_up(rows: int, skills: tuple[float, ...], seed: int) -> tuple[Floats, Integers]:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(2, size=rows)
-    return np.stack([answers(labels, skill, rng) for skill in skills]), labels
-
-
-@pytest.mark.parametrize("skills", [(1.0, 0.8), (0.6, 0.6), (1.5, 0.0)])
-def test_two_weights_are_those_of_a_grid_search(skills: tuple[float, float]) -> None:
-    probabilities, labels = made_up(800, skills, seed=4)
-    grid = np.linspace(0, 1, 10_001)
-    losses = [log_loss(mixed(np.array([share, 1 - share]), probabilities), labels) for share in grid]
-    weights = fit_weights(probabilities, labels)
-    assert weights[0] == pytest.approx(grid[np.argmin(losses)], abs=2e-4)
-    assert log_loss(mixed(weights, probabilities), labels) <= min(losses) + 1e-9
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(2, 12), st.integers(1, 200), st.integers(0, 10**6), st.sampled_from([0.0, 0.7, 8.0]))
-def test_weights_lie_on_the_simplex_and_cannot_be_improved(members: int, rows: int, seed: int, skill: float) -> None:
-    probabilities, labels = made_up(rows, (skill,) * members, seed)
-    probabilities = probabilities.round(6)  # as in the files, where a probability may be 0
-    weights = fit_weights(probabilities, labels)
-    assert (weights >= 0).all() and weights.sum() == pytest.approx(1)
-    # The condition of Karush, Kuhn and Tucker bounds what any other weights could gain.
-    likelihood = np.maximum(probabilities[:, np.arange(rows), labels], FLOOR)
-    assert (likelihood / (weights @ likelihood)).mean(axis=1).max() - 1 < 5e-5
-
-
-def test_mixture_is_the_mean_of_probabilities() -> None:
-    probabilities = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.6, 0.4]]])
-    assert mixed(np.array([0.5, 0.5]), probabilities) == pytest.approx(np.array([[0.7, 0.3], [0.4, 0.6]]))
-    assert mixed(np.array([0.25, 0.75]), probabilities)[0] == pytest.approx([0.6, 0.4])
-
-
-def test_no_label_has_a_part_in_its_own_prediction() -> None:
-    probabilities, labels = made_up(60, (1.0, 0.9, 0.3), seed=2)
-    before = cross_fitted(probabilities, labels, seed=3)
-    assert not np.array_equal(before, cross_fitted(probabilities, labels, seed=4))
-    for row in (0, 30, 59):
-        other = labels.copy()
-        other[row] = 1 - labels[row]
-        changed = (cross_fitted(probabilities, other, seed=3) != before).any(axis=1)
-        assert not changed[row] and changed.sum() == 48  # but for the twelve of its fold
-
-
-def test_chance_successes_of_ignorant_members_gain_nothing_on_select() -> None:
-    # One member knows something, thirty answer at random. Weights fitted on select pick the luckiest of them: scored
-    # on the same rows, that seems to gain something over the one member; cross-fitted, as on new rows, it loses.
-    gains: dict[str, list[float]] = {"same rows": [], "cross-fitted": [], "new rows": []}
-    for seed in range(12):
-        probabilities, labels = made_up(400, (0.8,) + (0.0,) * 30, seed)
-        select, new = slice(0, 100), slice(100, 400)
-        weights = fit_weights(probabilities[:, select], labels[select])
-        alone = log_loss(probabilities[0, select], labels[select])
-        in_sample = log_loss(mixed(weights, probabilities[:, select]), labels[select])
-        honest = log_loss(cross_fitted(probabilities[:, select], labels[select], seed), labels[select])
-        truth = log_loss(mixed(weights, probabilities[:, new]), labels[new])
-        gains["same rows"].append(alone - in_sample)
-        gains["cross-fitted"].append(alone - honest)
-        gains["new rows"].append(log_loss(probabilities[0, new], labels[new]) - truth)
-    same, fitted, new_rows = (float(np.mean(values)) for values in gains.values())
-    assert same > 0.01 and fitted < 0 and new_rows < 0
 
 
 def small_project(folder: Path) -> None:
     """The committed parameters and predictions of three members, for 40 pairs a split; test has no labels."""
-    entries = {"ensemble": "equal", "ensemble_weighted": "fitted"}
+    entries = {"ensemble": "equal", "fitted": "fitted", "greedy": "greedy"}
     choose({name: {"members": list(MEMBERS), "weights": weights} for name, weights in entries.items()}, folder)
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=40)
@@ -112,11 +36,12 @@ def small_project(folder: Path) -> None:
     for member in MEMBERS:
         for split in SPLITS:
             known = [None] * 40 if split == "test" else labels.tolist()
-            write_predictions(folder_of(member), split, ids, known, answers(labels, 0.7, rng), "Header")
+            write_predictions(folder_of("paraphrase", member), split, ids, known, answers(labels, 0.7, rng), "Header")
 
 
-def folder_of(member: str) -> Path:
-    return Path("predictions/paraphrase") / member
+def stacked_of(members: list[Predictions]) -> Floats:
+    """Probabilities (members, rows, classes)."""
+    return np.stack([member.probabilities for member in members])
 
 
 def result(name: str, split: str) -> Predictions:
@@ -130,19 +55,21 @@ def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def choose(entries: dict[str, object], folder: Path) -> None:
-    """The committed parameters with these ensembles."""
+def choose(entries: dict[str, object], folder: Path, task: str = "paraphrase", **seeds: list[int]) -> None:
+    """The committed parameters with these ensembles, and with seeds of rows."""
     yaml = YAML(typ="safe")
     params = yaml.load(ROOT / "params.yaml")
-    params["paraphrase"]["ensembles"] = entries
+    params[task]["ensembles"] = entries
+    for row, own in seeds.items():
+        params[task]["methods"][row]["seeds"] = own
     with open(folder / "params.yaml", "w") as file:
         yaml.dump(params, file)
 
 
 def test_equal_weights_average_every_split(in_project: Path) -> None:
-    ensemble.main("ensemble")
+    ensemble.main("paraphrase", "ensemble")
     for split in SPLITS:
-        members = [read_any_predictions(folder_of(member) / f"{split}.csv") for member in MEMBERS]
+        members = [read_any_predictions(folder_of("paraphrase", member) / f"{split}.csv") for member in MEMBERS]
         found = result("ensemble", split)
         mean = np.mean([member.probabilities for member in members], axis=0)
         assert found.probabilities == pytest.approx(mean, abs=1e-6)
@@ -154,28 +81,60 @@ def test_equal_weights_average_every_split(in_project: Path) -> None:
     assert lines[1] == f"q0, {result('ensemble', 'test').predicted[0]} "
 
 
-def test_fitted_weights_never_see_dev_and_select_is_cross_fitted(in_project: Path) -> None:
-    ensemble.main("ensemble_weighted")
-    select = [read_any_predictions(folder_of(member) / "select.csv") for member in MEMBERS]
-    stacked = np.stack([member.probabilities for member in select])
-    weights = fit_weights(stacked, select[0].labels)
-    written = read_json(Path("predictions/paraphrase_ensembles/ensemble_weighted/weights.json"))
+@pytest.mark.parametrize("kind", ["fitted", "greedy"])
+def test_weights_never_see_dev_and_select_is_cross_fitted(in_project: Path, kind: str) -> None:
+    ensemble.main("paraphrase", kind)
+    select = [read_any_predictions(folder_of("paraphrase", member) / "select.csv") for member in MEMBERS]
+    stacked = stacked_of(select)
+    weights = FITS[kind](stacked, select[0].labels)
+    written = read_json(Path(f"predictions/paraphrase_ensembles/{kind}/weights.json"))
     assert list(written) == list(MEMBERS) and list(written.values()) == pytest.approx(weights.tolist(), abs=1e-6)
-    dev = np.stack([read_any_predictions(folder_of(member) / "dev.csv").probabilities for member in MEMBERS])
-    assert result("ensemble_weighted", "dev").probabilities == pytest.approx(mixed(weights, dev), abs=1e-6)
-    honest = cross_fitted(stacked, select[0].labels, load_params().seed)
-    assert result("ensemble_weighted", "select").probabilities == pytest.approx(honest, abs=1e-6)
-    evaluate_paraphrase.main("ensemble_weighted", *evaluation_words())
-    metrics = read_json(Path("metrics/paraphrase/ensemble_weighted.json"))
+    dev = [read_any_predictions(folder_of("paraphrase", member) / "dev.csv") for member in MEMBERS]
+    assert result(kind, "dev").probabilities == pytest.approx(mixed(weights, stacked_of(dev)), abs=1e-6)
+    honest = cross_fitted(stacked, select[0].labels, load_params().seed, kind)
+    assert result(kind, "select").probabilities == pytest.approx(honest, abs=1e-6)
+    evaluate_paraphrase.main(kind, *evaluation_words())
+    metrics = read_json(Path(f"metrics/paraphrase/{kind}.json"))
     expected = accuracy(confusion(Predictions(select[0].ids, select[0].labels, honest)))
     assert metrics["select_accuracy"] == pytest.approx(float(expected)) and "reported_accuracy" not in metrics
 
 
+def test_seeds_of_sentiment_rows_are_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    members = ["sst_head", "sst_full", "sst_full@1"]
+    choose({"both": {"members": members, "weights": "equal"}}, tmp_path, "sentiment", sst_full=[1])
+    rng, labels = np.random.default_rng(1), np.arange(50) % 5
+    for member in members:
+        for split in ("select", "dev", "test"):
+            shares = rng.dirichlet(np.ones(5), 50)
+            known = [None] * 50 if split == "test" else labels.tolist()
+            folder = folder_of("sentiment", member)
+            write_predictions(folder, split, [f"s{row}" for row in range(50)], known, shares, "Header")
+    assert Path("predictions/sentiment/sst_full/seed_1/dev.csv").exists()
+    ensemble.main("sentiment", "both")
+    folder = folder_of("sentiment", "both", ["both"])
+    assert {path.name for path in folder.iterdir()} == {
+        "select.csv", "dev.csv", "test.csv", "submission.csv", "weights.json"
+    }  # fmt: skip
+    assert read_json(folder / "weights.json") == dict.fromkeys(members, 0.333333)
+    rows = [read_any_predictions(folder_of("sentiment", member) / "dev.csv") for member in members]
+    mean = np.mean([row.probabilities for row in rows], axis=0)
+    assert read_any_predictions(folder / "dev.csv").probabilities == pytest.approx(mean, abs=1e-6)
+    assert (folder / "submission.csv").read_text().startswith("id \t Predicted_Sentiment \n")
+    for row in ("both", "sst_full"):
+        evaluate_sentiment.main(row, *evaluation_words())
+    metrics = read_json(Path("metrics/sentiment/both.json"))
+    assert metrics["accuracy"] == pytest.approx((mean.argmax(1) == labels).mean()) and "seeds" not in metrics
+    metrics, own = read_json(Path("metrics/sentiment/sst_full.json")), [row.predicted for row in rows[1:]]
+    assert metrics["seeds"] == 2
+    assert metrics["seeds_accuracy"] == pytest.approx(np.mean(np.stack(own) == labels), abs=1e-6)
+
+
 def test_rows_without_swapped_or_adversarial_pairs_can_be_averaged(in_project: Path) -> None:
     for member in MEMBERS:
-        write_predictions(folder_of(member), "ap_h", [], [], np.zeros((0, 2)), "Header")
-    (folder_of("last_pooling") / "dev_swapped.csv").unlink()
-    ensemble.main("ensemble")
+        write_predictions(folder_of("paraphrase", member), "ap_h", [], [], np.zeros((0, 2)), "Header")
+    (folder_of("paraphrase", "last_pooling") / "dev_swapped.csv").unlink()
+    ensemble.main("paraphrase", "ensemble")
     folder = Path("predictions/paraphrase_ensembles/ensemble")
     assert (folder / "ap_h.csv").read_text() == "id,label,p_0,p_1\n"
     assert not (folder / "dev_swapped.csv").exists()
@@ -191,37 +150,53 @@ def cut(path: Path, edit: Callable[[list[str]], list[str]]) -> None:
 @pytest.mark.parametrize(
     ("split", "edit", "message"),
     [
-        ("dev", lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "other rows than those of baseline"),
-        ("select", lambda lines: lines[:-1], "other rows than those of baseline"),
-        ("test", lambda lines: [lines[0], *(line.replace(",,", ",1,") for line in lines[1:])], "other rows"),
-        ("ap_h", lambda lines: [f"{lines[0]},p_2", *(f"{line},0" for line in lines[1:])], "other classes"),
+        (
+            "dev",
+            lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+            OTHER,
+        ),
+        ("select", lambda lines: lines[:-1], OTHER),
+        (
+            "test",
+            lambda lines: [lines[0], *(line.replace(",,", ",1,") for line in lines[1:])],
+            OTHER,
+        ),
+        (
+            "ap_h",
+            lambda lines: [f"{lines[0]},p_2", *(f"{line},0" for line in lines[1:])],
+            OTHER,
+        ),
         ("dev", lambda lines: [lines[0], "q0,1,.5,.9", *lines[2:]], ":2: probabilities 0.5, 0.9 do not sum to 1"),
     ],
 )
 def test_members_that_do_not_fit_are_named_and_nothing_is_written(
     in_project: Path, split: str, edit: Callable[[list[str]], list[str]], message: str
 ) -> None:
-    cut(folder_of("mean_pooling") / f"{split}.csv", edit)
+    cut(folder_of("paraphrase", "mean_pooling") / f"{split}.csv", edit)
     with pytest.raises(InputError, match=f"mean_pooling/{split}.csv") as caught:
-        ensemble.main("ensemble")
+        ensemble.main("paraphrase", "ensemble")
     assert message in str(caught.value)
     assert not Path("predictions/paraphrase_ensembles/ensemble").exists()
 
 
 def test_select_needs_labels(in_project: Path) -> None:
     for member in MEMBERS:
-        cut(folder_of(member) / "select.csv", lambda lines: lines[:2])
+        cut(folder_of("paraphrase", member) / "select.csv", lambda lines: lines[:2])
     with pytest.raises(InputError, match="select.csv: expected at least two rows"):
-        ensemble.main("ensemble")
+        ensemble.main("paraphrase", "ensemble")
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({"members": ["baseline", "nobody"], "weights": "equal"}, "'nobody' is not a row; expected some of"),
+        ({"members": ["baseline", "nobody@1"], "weights": "equal"}, "'nobody' is not a row; expected some of"),
+        ({"members": ["baseline", "baseline@3"], "weights": "equal"}, "'baseline@3': baseline has `seeds: [1, 2]`"),
+        ({"members": ["baseline", "baseline@"], "weights": "equal"}, "'baseline@': baseline has `seeds: [1, 2]`"),
+        ({"members": ["baseline@1", "baseline@1"], "weights": "equal"}, "'baseline@1' is named more than once"),
         ({"members": ["baseline"], "weights": "equal"}, "at least 2 items"),
         ({"members": ["apt", "baseline", "apt"], "weights": "equal"}, "'apt' is named more than once"),
-        ({"members": ["baseline", "apt"], "weights": "best"}, "'equal' or 'fitted'"),
+        ({"members": ["baseline", "apt"], "weights": "best"}, "'equal', 'fitted' or 'greedy'"),
         ({"members": ["baseline", "apt"]}, "ensembles.e.weights"),
         (None, "expected a mapping"),
     ],
@@ -234,8 +209,25 @@ def test_bad_entries_are_one_line_errors(tmp_path: Path, entry: object, message:
 
 
 def test_names_of_rows_and_of_nothing(in_project: Path) -> None:
-    with pytest.raises(InputError, match="no entry 'other'; it has ensemble, ensemble_weighted"):
-        ensemble.main("other")
+    with pytest.raises(InputError, match="no entry 'other'; it has ensemble, fitted, greedy"):
+        ensemble.main("paraphrase", "other")
+    with pytest.raises(InputError, match="no entry 'sonnet'; it has sentiment, paraphrase"):
+        ensemble.main("sonnet", "other")
     choose({"apt": {"members": ["baseline", "mean_pooling"], "weights": "equal"}}, in_project)
     with pytest.raises(InputError, match=r"paraphrase.ensembles.apt: paraphrase.methods has a row of that name"):
-        ensemble.main("apt")
+        ensemble.main("paraphrase", "apt")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (["sst_full", "cfimdb_full"], "both.members: 'cfimdb_full' is of another dataset than the first one"),
+        (["sst_full", "sst_full@11711"], "both.members: 'sst_full@11711': sst_full has `seeds: [4]`"),
+        (["sst_full", "sst_head@4"], "both.members: 'sst_head@4': sst_head has `seeds: []`"),
+    ],
+)
+def test_members_of_sentiment_are_checked(tmp_path: Path, members: list[str], message: str) -> None:
+    choose({"both": {"members": members, "weights": "greedy"}}, tmp_path, "sentiment", sst_full=[4])
+    with pytest.raises(InputError) as caught:
+        load_params(tmp_path / "params.yaml")
+    assert f"params.yaml: sentiment.ensembles.{message}" in str(caught.value) and "\n" not in str(caught.value)

@@ -41,7 +41,8 @@ def seconds(name: str, rows: int = 100, **changes: object) -> float:
     values = small_params("course")
     kind, _, row = name.partition("@")
     tables = {"train_sentiment": ("sentiment", "methods"), "train_first_stage": ("paraphrase", "first_stages"),
-              "train_sonnet": ("sonnet", "methods"), "generate_sonnets": ("sonnet", "systems")}  # fmt: skip
+              "train_sonnet": ("sonnet", "methods"), "generate_sonnets": ("sonnet", "systems"),
+              "generate_sonnet_ensemble": ("sonnet", "ensembles")}  # fmt: skip
     block, table = tables.get(kind, ("paraphrase", "methods"))
     if changes:
         values[block][table][row] |= changes
@@ -71,10 +72,15 @@ def test_time_follows_rows_epochs_seeds_passes_and_draws() -> None:
     for name in ("train_sentiment@sst_full", "train_paraphrase@mtan", "train_sonnet@lora"):  # what is held out stays
         assert 10 < seconds(name, rows=10_000) / seconds(name) < 100, name
     assert seconds("train_first_stage@etpc", epochs=6) == pytest.approx(3 * seconds("train_first_stage@etpc"))
-    assert seconds("train_paraphrase@baseline", seeds=[1, 2, 3]) == 4 * seconds("train_paraphrase@baseline", seeds=[])
+    assert seconds("train_paraphrase@cloze_head", seeds=[1, 2, 3]) == 4 * seconds("train_paraphrase@cloze_head")
+    assert seconds("train_sentiment@sst_head", seeds=[1]) == 2 * seconds("train_sentiment@sst_head")
     assert seconds("train_paraphrase@r_drop") > 1.2 * seconds("train_paraphrase@last_pooling")
-    assert seconds("generate_sonnets@top_p_tuned", draws=99) == 10 * seconds("generate_sonnets@top_p_tuned", draws=9)
+    few, some, many = (seconds("generate_sonnets@top_p_tuned", draws=draws) for draws in (100, 200, 400))
+    assert many - some == pytest.approx(2 * (some - few)) and some > few
     assert seconds("generate_sonnets@top_p_tuned", max_new_tokens=10) < seconds("generate_sonnets@top_p_tuned")
+    mixture = "generate_sonnet_ensemble@mixture_top3"
+    assert seconds(mixture, draws=9) == pytest.approx(3 * seconds("generate_sonnets@top_p_tuned", draws=9))
+    assert seconds("generate_sonnet_ensemble@pool_mbr") < seconds(mixture)
 
 
 def test_a_stage_without_an_estimate_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

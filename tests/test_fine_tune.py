@@ -1,5 +1,6 @@
 """What a classification row leaves behind: predictions of several seeds, and a model that loads as its card says."""
 
+import shutil
 import statistics
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import scores, seed_scores
-from pipeline.evaluation.predictions import PARAPHRASE_HEADER, read_predictions
+from pipeline.evaluation.predictions import read_predictions
 from pipeline.objectives import cross_entropy
 from pipeline.training.fine_tune import Classifier, Split, fine_tune
 from pipeline.training.loop import Rows
@@ -30,7 +31,7 @@ SPLIT = Split([str(index) for index in range(len(PROMPTS))], PROMPTS, list(LABEL
 def set_params(**changes: Any) -> None:  # noqa: ANN401 - values of params.yaml
     """params.yaml of the current folder: that of the sample with a short baseline and these changes to it."""
     params = YAML(typ="safe").load(REPOSITORY / "profiles/sample.yaml")
-    params["seed"] = changes.pop("seed", 3)
+    params["seed"], params["paraphrase"]["ensembles"] = changes.pop("seed", 3), {}
     baseline = {"epochs": 2, "batch_size": 4, "checkpoint_steps": 2, "seeds": [], **changes}
     params["paraphrase"]["methods"]["baseline"].update(baseline)
     with open("params.yaml", "w") as file:
@@ -54,9 +55,9 @@ def train_baseline(killed_at: int = 0, everything: Rows | None = None) -> int:
 
     settings, backbone = load_params().paraphrase.methods["baseline"], Path("models/backbone")
     new_model, rows = partial(new_classifier, backbone, TOKENIZER, settings), Rows(PROMPTS, labels=LABELS)
-    splits = dict.fromkeys(("select", "dev"), SPLIT)
+    splits = dict.fromkeys(("select", "dev", "test"), SPLIT)
     row = Classifier(
-        "paraphrase", "baseline", settings, new_model, rows, splits, objective, backbone, [], PARAPHRASE_HEADER,
+        "paraphrase", "baseline", settings, new_model, rows, splits, objective, backbone, [],
         everything=everything,
     )  # fmt: skip
     fine_tune(row, settings.seeds)
@@ -70,17 +71,20 @@ def test_each_seed_gives_what_it_gives_alone_even_after_a_kill(tmp_path: Path, m
     for seed in (3, 7, 8):
         set_params(seed=seed)
         steps = train_baseline()
-        alone[seed] = (predictions / "dev.csv").read_text()
+        alone[seed] = contents(predictions)
         if seed == 3:
             model, curves = contents(Path("models")), contents(Path("plots"))
-    assert len(set(alone.values())) == 3
+    assert len({files["dev.csv"] for files in alone.values()}) == 3
+    assert alone[3].keys() == {"select.csv", "dev.csv", "test.csv", "submission.csv"}
 
     set_params(seeds=[7, 8])
     with pytest.raises(Killed):
         train_baseline(killed_at=2 * steps + 2)  # in the training with the last seed
     assert train_baseline() < 2 * steps, "what was done was done again"
-    several = {seed: (predictions / f"dev_seed_{seed}.csv").read_text() for seed in (7, 8)}
-    assert several | {3: (predictions / "dev.csv").read_text()} == alone
+    for seed in (7, 8):
+        assert contents(predictions / f"seed_{seed}") == alone[seed]
+        shutil.rmtree(predictions / f"seed_{seed}")
+    assert contents(predictions) == alone[3]
     assert contents(Path("plots")) == curves
     weights = "paraphrase/baseline/model.safetensors"
     assert contents(Path("models"))[weights] == model[weights]

@@ -24,6 +24,7 @@ from pipeline.decoding.top_k import top_k
 from pipeline.decoding.writer import Writer, Written, encode_prompts, stream_seed, whole_poem, with_nll
 from pipeline.errors import InputError
 from pipeline.files import read_json, read_jsonl, write_jsonl
+from pipeline.stages import generate_sonnets
 from pipeline.stages.code import listings
 from pipeline.stages.generate_sonnets import submission
 from pipeline.text.prepared import Generated, Poem
@@ -227,6 +228,27 @@ def test_poems_survive_their_file(model: GPT2LMHeadModel, tmp_path: Path) -> Non
     assert [Generated(**row) for row in read_jsonl(tmp_path / "dev.jsonl")] == poems
 
 
+def test_select_has_one_draw_and_a_seed_of_its_own_changes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = YAML(typ="safe").load(Path(__file__).parents[1] / "profiles/sample.yaml")
+    system = params["sonnet"]["systems"]["top_p_tuned"] | {"model": "backbone", "max_new_tokens": 4, "draws": 2}
+    monkeypatch.chdir(tmp_path)
+    write_prepared(Path("data/prepared"), rows=3)
+    for folder in ("backbone", f"sonnet/{params['sonnet']['scorer']}"):
+        write_backbone(Path("models", folder))
+    found = []
+    for seed in (None, params["seed"], 7):
+        params["sonnet"] |= {"systems": {"one": system | {"seed": seed}}, "ensembles": {}}
+        YAML().dump(params, Path("params.yaml"))
+        generate_sonnets.main("one")
+        files = {split: Path(f"predictions/sonnets/one/{split}.jsonl") for split in ("dev", "test", "select")}
+        found.append({split: [Generated(**row) for row in read_jsonl(path)] for split, path in files.items()})
+        assert read_json(Path("predictions/sonnets/one/system.json"))["seed"] == (seed or params["seed"])
+    plain, same, other = found
+    assert plain == same and all(plain[split] != other[split] for split in plain)
+    assert {split: len(poems) for split, poems in plain.items()} == {"dev": 6, "test": 3, "select": 3}
+    assert all(poem.prompt.startswith("select ") and poem.nll for poem in plain["select"])
+
+
 ECHO = '''"""Every poem repeats a word."""
 
 from typing import Literal
@@ -251,6 +273,7 @@ def test_a_new_decoder_is_one_file_and_one_entry(tmp_path: Path, monkeypatch: py
     shutil.copytree(repository / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "pipeline/decoding/echo.py").write_text(ECHO)
     params = YAML(typ="safe").load(repository / "profiles/sample.yaml")
+    params["sonnet"]["ensembles"] = {}
     params["sonnet"]["systems"] = {"one": {"model": "backbone", "decoder": "echo", "word": "again"}}
     YAML().dump(params, tmp_path / "params.yaml")
     write_prepared(tmp_path / "data/prepared", rows=3)

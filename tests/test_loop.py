@@ -102,7 +102,7 @@ def test_fresh_weights_have_a_rate_of_their_own(tmp_path: Path, kind: str) -> No
         else build_classifier(backbone, 2, "last", 0.1, 0.1)
     )
     if kind == "lora":
-        model = add_adapter(model, plan.lora(), heads=["score"])
+        model = add_adapter(model, plan.parameters(), heads=["score"])
     arguments = trainer_arguments(plan, len(PROMPTS), tmp_path / "scratch", 1, evaluates=False)
     loop = Loop(model, Rows(PROMPTS, labels=LABELS), cross_entropy.loss, plan, arguments, "fp32", None, [])
     rates = {weight: group["lr"] for group in loop.create_optimizer().param_groups for weight in group["params"]}

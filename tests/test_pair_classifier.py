@@ -56,6 +56,7 @@ def row(**values: object) -> Paraphrase:
         "fresh_lr": None, "lr": 0.01, "epochs": 1,
         "batch_size": 4, "schedule": "linear", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "dropout": 0.1,
         "head_dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
+        "ema": None, "soup": 1, "seed": None,
     }  # fmt: skip
     objective = {"objective": "multitask"} if "tasks" in values else {}
     return Paraphrase(**settings | objective | values)

@@ -65,6 +65,7 @@ def project(folder: Path, precision: str, threads: int = 1) -> Path:
     rows = [row for group in ("sentiment", "paraphrase", "sonnet") for row in params[group]["methods"].values()]
     for row in (*rows, *params["paraphrase"]["first_stages"].values()):
         row |= {"epochs": 1, "seeds": []} if "seeds" in row else {"epochs": 1}
+    del params["paraphrase"]["ensembles"]["ensemble_seeds"]
     YAML(typ="safe").dump(params, folder / "params.yaml")
     return folder
 

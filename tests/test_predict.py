@@ -25,6 +25,7 @@ from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.models.backbone import load_weights
 from pipeline.models.classifier import build_classifier
+from pipeline.stages.train_sentiment import new_model
 from pipeline.text.prepared import Pair
 from pipeline.text.prompts import copy_tokenizer, encode_pairs, encode_texts, load_tokenizer
 from pipeline.training.pair_rows import new_classifier
@@ -35,7 +36,7 @@ PAIRS = [("How old is it?", "What is its age?"), ("A river, a camera", 'the "old
 ANSWERS = ("no", "yes")  # with a space in front, they begin with one token in the tiny vocabulary
 CONTEXT = 96  # tokens that the tiny model takes
 PAIR = ("sentence1", "sentence2")
-PAIR_ROWS = ["baseline", "mean_pooling", "cloze_head", "lora_r8", "dora_r8", "mtan", "symmetric"]
+PAIR_ROWS = ["baseline", "mean_pooling", "cloze_head", "lora_r8", "dora_r8", "mtan", "symmetric", "prefix"]
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +53,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = small_params("course")
     for task in ("paraphrase", "sentiment"):
         params[task]["defaults"]["max_length"] = CONTEXT
+    prefix = {**params["paraphrase"]["methods"]["prefix"]["adapter"], "layers": 1}
+    params["sentiment"]["methods"]["sst_prefix"] = {"dataset": "sst", "mode": prefix}
     params["paraphrase"]["ensembles"] = {
         "both": {"members": ["baseline", "symmetric"], "weights": "fitted"},
+        "seeds": {"members": ["baseline", "baseline@1"], "weights": "equal"},
         "untrained": {"members": ["baseline", "r_drop"], "weights": "equal"},
     }
     with open(folder / "params.yaml", "w") as file:
@@ -65,7 +69,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_prepared(Path("data/prepared"), rows=3)
         for seed, row in enumerate(PAIR_ROWS):
             save_pair_row(row, seed)
-        save(build_classifier(BACKBONE, 5, "last", 0.1, 0.3), Path("models/sentiment/sst_full"), 99)
+        for row in ("sst_full", "sst_prefix"):
+            settings = load_params().sentiment.methods[row]
+            save(new_model(load_tokenizer(BACKBONE), settings), Path("models/sentiment") / row, 99)
         write_json(Path("predictions/paraphrase_ensembles/both/weights.json"), {"baseline": 0.25, "symmetric": 0.75})
     return folder
 
@@ -130,6 +136,11 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(capsys: pytest.CaptureF
     assert result["probability"] == pytest.approx(0.25 * first + 0.75 * second, abs=1e-6)
 
 
+def test_no_seed_can_predict(project: Path) -> None:
+    with pytest.raises(InputError, match="ensembles.seeds: no model of baseline@1 is kept; name an ensemble of rows"):
+        main(["predict", "paraphrase", "--row", "seeds", *PAIRS[0]])
+
+
 def test_the_order_of_a_pair_only_matters_without_both_orders(capsys: pytest.CaptureFixture[str]) -> None:
     for row, same in (("symmetric", True), ("baseline", False)):
         (one,) = json_lines(capsys, "predict", "paraphrase", "--row", row, "a red engine", "the songs")
@@ -149,15 +160,16 @@ def test_the_table_has_normalised_texts_on_one_line_each(
     assert len(lines) == 2 and all(shown)
 
 
-def test_sentiment(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("row", ["sst_full", "sst_prefix"])
+def test_sentiment(row: str, capsys: pytest.CaptureFixture[str]) -> None:
     texts = [TEXT[2], "dull"]
-    model = build_classifier(BACKBONE, 5, "last", 0.0, 0.0)
-    load_weights(model, Path("models/sentiment/sst_full"))
+    model = new_model(load_tokenizer(BACKBONE), load_params().sentiment.methods[row])
+    load_weights(model, Path("models/sentiment") / row)
     reference = predict_prompts(model, encode_texts(load_tokenizer(BACKBONE), texts, 256))
-    results = json_lines(capsys, "predict", "sentiment", "--row", "sst_full", *texts)
+    results = json_lines(capsys, "predict", "sentiment", "--row", row, *texts)
     assert np.array([result["probabilities"] for result in results]) == pytest.approx(reference, abs=1e-6)
     assert [result["class"] for result in results] == reference.argmax(1).tolist()
-    main(["predict", "sentiment", "--row", "sst_full", *texts])
+    main(["predict", "sentiment", "--row", row, *texts])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == list(map(str, reference.argmax(1)))
 
 
@@ -208,7 +220,9 @@ def test_weights_of_other_members_are_refused() -> None:
     path = Path("predictions/paraphrase_ensembles/both/weights.json")
     before = path.read_text()
     write_json(path, {"baseline": 0.5, "mtan": 0.5})
-    with pytest.raises(InputError, match="its members are not those of params.yaml; run `dvc repro ensemble@both`"):
+    with pytest.raises(
+        InputError, match="its members are not those of params.yaml; run `dvc repro ensemble_paraphrase@both`"
+    ):
         main(["predict", "paraphrase", "--row", "both", "a", "b"])
     path.write_text(before)
 

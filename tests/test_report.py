@@ -55,6 +55,16 @@ def test_keys_of_the_metrics(project: Path) -> None:
     assert sonnet["delta_chrf"] == pytest.approx(sonnet["chrf_mean"] - 43.2194, abs=2e-6)
 
 
+def test_prefixes_stand_beside_their_scores(project: Path) -> None:
+    section = Path("metrics/summary.md").read_text(encoding="utf-8").split("## Prefixes\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| top_p")]
+    names = {"top_p_prefix": ["10", "1", "–", "True"], "top_p_prefix_flat": ["10", "1", "–", "False"]}
+    names["top_p_prefix_parts"] = ["10", "4", "–", "True"]
+    assert {name: values[:4] for name, *values in rows} == names
+    for name, *_, dev, select in rows:
+        assert dev == f"{read_json(Path(f'metrics/sonnets/{name}.json'))['chrf_mean']:.2f}" and select == "0.78"
+
+
 def test_outputs_are_the_same_on_every_run(project: Path) -> None:
     before = outputs()
     run_all()
@@ -65,7 +75,7 @@ def test_stale_metrics_and_new_rows(project: Path, tmp_path: Path, monkeypatch: 
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     params = deepcopy(parse(PARAMS))
-    params["paraphrase"]["ensembles"] = {}
+    params["paraphrase"]["ensembles"] = {"ensemble_seeds": params["paraphrase"]["ensembles"]["ensemble_seeds"]}
     del params["paraphrase"]["methods"]["mean_pooling"]
     with open("params.yaml", "w") as file:
         YAML(typ="safe").dump(params, file)
@@ -120,6 +130,18 @@ def test_summary_and_terminal(project: Path, capsys: pytest.CaptureFixture[str])
     assert all(len(line) <= 80 for line in plain.splitlines())
 
 
+def test_ensembles_stand_in_every_table_of_sonnets(project: Path) -> None:
+    ensembles = list(parse(PARAMS)["sonnet"]["ensembles"])
+    summary = Path("metrics/summary.md").read_text(encoding="utf-8")
+    for heading in ("Sonnets", "Paired bootstrap over poems against top_p_tuned", "Form", "Copying and variety"):
+        shown = summary.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        assert [name for name in ensembles if f"\n| {name} |" not in shown] == []
+    assert "\npool_mbr: chrF-optimal" in summary
+    assert set(ensembles) <= set(pd.read_csv("plots/tables/forest_chrf.csv")["row"])
+    tests = answers.sonnet_tests(load_results(parse(PARAMS)), 100)
+    assert set(ensembles) <= set(tests["name"]) and len(tests) == len(load_results(parse(PARAMS)).sonnets.rows) - 1
+
+
 def test_paired_tests_need_the_same_rows(project: Path) -> None:
     found = dev_predictions()
     dev = {row: found[row] for row in ("baseline", "mean_pooling")}
@@ -136,11 +158,18 @@ def test_paired_tests_need_the_same_rows(project: Path) -> None:
 def test_ensembles_are_rows_like_any_other(project: Path) -> None:
     summary = Path("metrics/summary.md").read_text(encoding="utf-8")
     sections = dict(block.split("\n", 1) for block in summary.split("\n## ")[1:])
-    for title in ("Paraphrase detection", "Paired tests against baseline", "Ensembles"):
+    for title in ("Paraphrase detection", "Paired tests against baseline", "Paraphrase detection: ensembles"):
         assert "\n| ensemble_weighted | " in sections[title], title
-    line = next(line for line in sections["Ensembles"].splitlines() if line.startswith("| ensemble |"))
-    assert "| equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in line
-    assert "ensemble_weighted," in Path("plots/tables/forest_accuracy.csv").read_text()
+    lines = sections["Paraphrase detection: ensembles"].splitlines()
+    assert "| ensemble | equal | baseline 0.333, last_pooling 0.333, mean_pooling 0.333 |" in lines
+    assert "| ensemble_seeds | equal | baseline 0.333, baseline@1 0.333, baseline@2 0.333 |" in lines
+    for title in ("Sentiment", "Sentiment: ensembles"):
+        assert "\n| sst_ensemble" in sections[title], title
+    seeds = sections["Sentiment: rows trained with several seeds"]
+    assert "\n| sst_head | 2 | " in seeds and "sst_full" not in seeds
+    forest = pd.read_csv("plots/tables/forest_accuracy.csv", index_col="row")
+    assert forest["dataset"]["ensemble_weighted"] == "Quora Question Pairs"
+    assert forest["dataset"]["sst_ensemble"] == "SST-5" and forest["value"]["sst_ensemble"] > 0.25
     page = Path("plots/report.html").read_text(encoding="utf-8")
     for name in parse(PARAMS)["paraphrase"]["ensembles"]:
         assert f"Precision and recall of {name}, average precision" in page
@@ -163,7 +192,7 @@ def test_slice_tables_have_a_line_a_row(project: Path) -> None:
     assert [row[0] for row in overlap.rows] == ["baseline", "ensemble", "pairs"] and overlap.rows[-1][1:] == ["75"] * 4
     cells = [float(cell) for cell in words.rows[1][1:]]
     assert np.mean(cells) == pytest.approx(read_json(Path("metrics/paraphrase/ensemble.json"))["accuracy"], abs=1e-3)
-    assert tables.slice_tables({}, 0.95) == tables.ensemble_table({}).rows == []
+    assert tables.slice_tables({}, 0.95) == []
 
 
 def test_slices_of_other_pairs_are_refused(project: Path) -> None:

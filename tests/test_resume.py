@@ -62,6 +62,7 @@ def test_a_killed_backbone_is_bit_equal(prepared: Path, with_backbone: Path) -> 
     ("stage", "row"),
     [
         ("train_paraphrase", "mtan"),  # buffers of dynamic weight averaging, a curve for every task
+        ("train_paraphrase", "ema"),  # a moving average of the weights
         ("train_sonnet", "prefix"),  # a peft model
     ],
     ids=str,

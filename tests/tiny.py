@@ -11,7 +11,7 @@ from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from pipeline.config.base import method
-from pipeline.config.training import Training
+from pipeline.config.training import PoemPrefix, Training
 from pipeline.decoding.running import Limits
 from pipeline.text.prepared import Pair, Poem, Sentence, write_pairs, write_poems, write_sentences
 
@@ -27,6 +27,7 @@ NEWLINES = [0] * 32 + [1] * 6 + [2, 0]  # line breaks in each token of a vocabul
 QUIET = Limits([0] * 40)  # texts end with the context alone
 PLAIN: dict[str, Any] = {
     "model": "sonnet/any", "exact_lines": False, "line_length": False, "no_copy_words": None, "max_new_tokens": None,
+    "seed": None,
 }  # fmt: skip
 BEAMS = {"beams": 3, "length_penalty": 0.6, "no_repeat_ngram": 0}
 POOL = {"samples": 6, "epsilon": 0.01, "temperature": 1.0}
@@ -52,6 +53,12 @@ DECODERS: dict[str, dict[str, Any]] = {
 def options(decoder: str, **values: object) -> Any:  # noqa: ANN401 - of the decoder's own class
     """A system with that decoder: the values above, changed by `values`."""
     return method("decoding", decoder).Options(decoder=decoder, **(PLAIN | DECODERS[decoder] | values))
+
+
+def combined(decoder: str, systems: dict[str, float], **values: object) -> Any:  # noqa: ANN401 - as above
+    """An ensemble of systems, with fitted weights where it has any."""
+    fitted = {"weights": "fitted"} if decoder == "reranking" else {}
+    return method("decoding", decoder).Options(decoder=decoder, systems=systems, **(fitted | values))
 
 
 @cache
@@ -110,10 +117,17 @@ def write_prepared(folder: Path, rows: int = 30) -> Path:
     return folder
 
 
+def prefix(tokens: int, **changes: Any) -> PoemPrefix:  # noqa: ANN401 - values of the parameters
+    """A flat prefix in all blocks, seen by all of a text, with these changes."""
+    values = {"projection": False, "hidden": None, "layers": None, "init": None, "parts": 1}
+    return PoemPrefix.model_validate({"kind": "prefix", "tokens": tokens} | values | changes)
+
+
 def tiny_training(**changes: Any) -> Training:  # noqa: ANN401 - values of the parameters
     """Parameters of a short training, with these changes."""
     values = {
         "lr": 0.01, "epochs": 1, "batch_size": 4, "schedule": "linear", "warmup": 0.1, "weight_decay": 0.1,
         "max_grad_norm": 1.0, "dropout": 0.1, "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 100,
+        "ema": None, "soup": 1, "seed": None,
     }  # fmt: skip
     return Training.model_validate(values | changes)

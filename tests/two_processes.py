@@ -14,12 +14,15 @@ from pipeline.errors import InputError, stage_main
 
 OUT = Path("out.pt")
 LORA = {"adapter": "lora", "r": 3, "targets": ["attention", "mlp"]}
+PREFIX = {"kind": "prefix", "tokens": 3, "projection": True, "hidden": 8, "layers": 1, "init": None}
 MTAN = {"tasks": ["sst"], "train": "prepared/few"}
 ROWS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # objective, its options, parameters of the row
     "baseline": ("cross_entropy", {"label_smoothing": 0.1}, {"pooling": "mean"}),
+    "averaged": ("cross_entropy", {"label_smoothing": 0.1}, {"ema": 0.6, "soup": 2}),
     "symmetric": ("symmetric", {"alpha": 1.0}, {"exact_match": True}),
     "simcse_supervised": ("simcse_supervised", {"temperature": 0.1}, {}),
     "lora": ("r_drop", {"alpha": 1.0}, LORA),
+    "prefix_pairs": ("r_drop", {"alpha": 1.0}, {"adapter": PREFIX}),
     "mtan": ("multitask", {"weighting": "dwa", "temperature": 2.0, "interval": 2}, MTAN),
 }  # fmt: skip
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -57,7 +60,7 @@ def trained(scratch: Path) -> dict[str, dict[str, Any]]:
     for name, (objective, options, values) in ROWS.items():
         make_deterministic(5, Compute(precision="fp32", threads=1, processes=1))
         found[name] = _classifier(scratch / name, objective, options, values)
-    for name, adapter in {"sonnet": None, "prefix": {"kind": "prefix", "tokens": 3, "projection": True}}.items():
+    for name, adapter in {"sonnet": None, "prefix": PREFIX | {"parts": 4}}.items():
         make_deterministic(5, Compute(precision="fp32", threads=1, processes=1))
         found[name] = _language_model(scratch / name, adapter)
     return found
@@ -81,7 +84,7 @@ def _classifier(scratch: Path, objective: str, options: dict[str, Any], values: 
             "prompt": "ours", "select_on": "select", "train_on_select": False, "adapter_dropout": None,
             "task_share": 0.25, "fresh_lr": None, "lr": 0.01, "epochs": 2, "batch_size": 4, "schedule": "linear",
             "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0, "head_dropout": 0.0,
-            "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3,
+            "max_length": 90, "evaluations_per_epoch": 1, "checkpoint_steps": 3, "ema": None, "soup": 1, "seed": None,
         } | values
     )  # fmt: skip
     tokenizer, loss = tiny_tokenizer(), method("objectives", objective)
@@ -110,14 +113,14 @@ def _language_model(scratch: Path, adapter: dict[str, Any] | None) -> dict[str, 
         {
             "adapter": adapter, "keep": 1, "select_draws": 1, "lr": 0.01, "epochs": 2, "batch_size": 4,
             "schedule": "linear", "warmup": 0.0, "weight_decay": 0.1, "max_grad_norm": 0.5, "dropout": 0.0,
-            "max_length": 60, "evaluations_per_epoch": 1, "checkpoint_steps": 3,
+            "max_length": 60, "evaluations_per_epoch": 1, "checkpoint_steps": 3, "ema": None, "soup": 1, "seed": None,
         }
     )  # fmt: skip
     tokenizer = tiny_tokenizer()
     poems = read_poems(Path("data/prepared/sonnets/select.jsonl"))[:13]
     texts = [(poem.text or "")[: 60 + 5 * number] for number, poem in enumerate(poems)]
     rows = Rows(encode_documents(tokenizer, texts, settings.max_length))
-    model: Any = language_model_of(settings).double()
+    model: Any = language_model_of(settings, tokenizer).double()
     evaluate = select_scores(tokenizer, poems[:3], settings, 5)
     return _train(model, rows, language_model.loss, settings, scratch, evaluate)
 
@@ -143,11 +146,12 @@ def _train(
 def written() -> dict[str, Any]:
     """By system: poems with their likelihoods, and the candidates; and the predictions of a fresh classifier."""
     import torch
-    from tiny import options, tiny_tokenizer
+    from tiny import combined, options, tiny_tokenizer
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
     from pipeline.decoding.writer import Writer, encode_prompts, with_nll
     from pipeline.models.classifier import build_classifier
+    from pipeline.models.output import Mixture
     from pipeline.text.prepared import read_poems
     from pipeline.training.predict import predict
 
@@ -156,8 +160,15 @@ def written() -> dict[str, Any]:
     tokenizer, found = tiny_tokenizer(), {}
     for name, values in SYSTEMS.items():
         system = options(name, **values)
-        texts, pool = system.module.write(Writer(model, tokenizer, 5, backbone=lambda: model), poems, system)
+        texts, pool = system.module.write(Writer(model, tokenizer, 5, amateur=lambda: model), poems, system)
         found[name] = (with_nll(model, tokenizer, texts), pool)
+    mixed = Writer(Mixture([model, model], [0.5, 0.5]), tokenizer, 5)
+    pooled = Writer(model, tokenizer, 5, candidates=lambda system: found[system][1] or found[system][0])
+    found["mixture"] = options("top_p", draws=2).module.write(mixed, poems, options("top_p", draws=2))
+    for name in ("pool_mbr", "reranking"):
+        system = combined(name, {"top_p": 1.0, "beam_mbr": 2.0})
+        system = system.fitted(pooled, poems) if name == "reranking" else system
+        found[name] = system.module.write(pooled, poems, system)
     torch.manual_seed(5)
     classifier = build_classifier(Path("models/backbone"), 2, "last", 0.0, 0.0)
     prompts = [prompt[: 15 + 6 * number] for number, prompt in enumerate(encode_prompts(tokenizer, poems, 96))] * 60

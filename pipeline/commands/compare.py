@@ -23,7 +23,8 @@ from pipeline.files import read_json
 
 # Folders of metrics/, and the blocks and tables of params.yaml whose rows they have.
 TABLES = (
-    ("sentiment", "sentiment", "methods"), ("sonnets", "sonnet", "systems"),
+    ("sentiment", "sentiment", "methods"), ("sentiment", "sentiment", "ensembles"), ("sonnets", "sonnet", "systems"),
+    ("sonnets", "sonnet", "ensembles"),
     ("paraphrase", "paraphrase", "methods"), ("paraphrase", "paraphrase", "ensembles"),
 )  # fmt: skip
 HEADLINES = ["accuracy", "macro_f1", "ap_h_accuracy", "ap_h_macro_f1", "chrf_mean", "chrf_completion_mean"]

@@ -13,7 +13,7 @@ from pipeline.compute.reproducible import make_deterministic
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.evaluation.generation import read_generated
-from pipeline.evaluation.predictions import PARAPHRASE, SONNETS, read_predictions
+from pipeline.evaluation.predictions import SONNETS, folder_of, read_predictions
 from pipeline.models.classifier import build_classifier
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import answer_tokens, encode_pairs, load_tokenizer
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     untuned = build_classifier(BACKBONE, 2, "last", 0.0, 0.0, answers=answer_tokens(tokenizer))
     longest = entry(params.paraphrase.methods, ROW, "paraphrase.methods").max_length
     before = predict(untuned, encode_pairs(tokenizer, pairs, longest), params.compute.precision)
-    tuned = read_predictions(PARAPHRASE / ROW / "dev.csv").probabilities[:SHOWN]
+    tuned = read_predictions(folder_of("paraphrase", ROW) / "dev.csv").probabilities[:SHOWN]
     answers, rows = ("no", "yes"), []
     for pair, first, second in zip(pairs, before, tuned, strict=True):
         truth = answers[pair.label or 0]

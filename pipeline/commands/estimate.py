@@ -192,7 +192,7 @@ class Estimate:
     def seconds(self, name: str) -> float:
         """Of a stage such as train_sonnet@lora."""
         kind, _, row = name.partition("@")
-        if kind not in {*MODELS, "translate"}:
+        if kind not in {*MODELS, "translate", "generate_sonnet_ensemble"}:
             return ANY
         if not hasattr(self, kind):
             raise InputError(f"dvc.yaml: {kind}: a stage with a model that pipeline/commands/estimate.py does not know")
@@ -225,8 +225,9 @@ class Estimate:
 
     def train_sentiment(self, row: str) -> float:
         own = self.params.sentiment.methods[row]
-        rows = self._rows(own.dataset)
-        return self._training(own, own.dataset, rows, own.mode) + self._predictions(own, own.dataset)
+        seeds, rows = 1 + len(own.seeds), self._rows(own.dataset)
+        kind = own.mode if isinstance(own.mode, str) else "adapter"
+        return seeds * (self._training(own, own.dataset, rows, kind) + self._predictions(own, own.dataset))
 
     def train_first_stage(self, row: str) -> float:
         return self._pairs(self.params.paraphrase.first_stages[row])
@@ -240,7 +241,7 @@ class Estimate:
         corpus, made = "etpc" if own.train == "prepared/etpc" else "paraphrase", Path(own.train).name
         share = self.params.training_sets[made].share if made in self.params.training_sets else 0.0
         rows = self._rows(corpus) / (1 - share) + sum(map(self._rows, own.tasks))
-        passes = PASSES.get(own.objective, 1) * PASSES.get(own.adapter or own.pooling, 1)
+        passes = PASSES.get(own.objective, 1) * PASSES.get(str(own.adapter or own.pooling), 1)
         passes *= 2 if own.options.get("text") == "prompt" else 1  # SimCSE, which else reads single questions
         return passes * self._training(own, corpus, rows, "adapter" if own.adapter else "full")
 
@@ -252,9 +253,12 @@ class Estimate:
 
     def generate_sonnets(self, row: str) -> float:
         own, longest = self.params.sonnet.system(row).model_dump(), self._tokens("sonnets")
-        texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test")
+        texts = own.get("draws", 1) * self._rows("sonnets", "dev") + self._rows("sonnets", "test", "select")
         texts *= sum(own.get(name, 0) for name in ("samples", "candidates", "beams", "k")) or 1  # for each poem
-        return self._sampling(texts, min(own["max_new_tokens"] or longest, longest))
+        texts *= len(models) if isinstance(models := own.get("model", {}), dict) else 1  # 0: it chooses among poems
+        return self._sampling(texts, min(own.get("max_new_tokens") or longest, longest))
+
+    generate_sonnet_ensemble = generate_sonnets
 
     def _rows(self, corpus: str, *splits: str) -> int:
         return sum(self.figures[corpus][split]["rows"] for split in splits or ["train"])

@@ -25,9 +25,9 @@ from pipeline.commands.terminal import print_table
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import Ensemble, Paraphrase, Sentiment
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.evaluation.ensemble import mixed
-from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE_HEADER, SENTIMENT_HEADER, Floats, submission
+from pipeline.evaluation.predictions import HEADERS, Floats, folder_of, submission
 from pipeline.files import read_json
 from pipeline.text.normalise import STYLES
 from pipeline.text.prepared import Pair
@@ -45,9 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     pairs = tasks.add_parser("paraphrase", help="do two questions ask the same?")
     reviews = tasks.add_parser("sentiment", help="how good is it, in the opinion of the text? 0 is the worst class")
-    pair_rows, rows = "paraphrase.methods or paraphrase.ensembles", "sentiment.methods"
-    for task, tables, texts in ((pairs, pair_rows, "two sentences"), (reviews, rows, "texts")):
-        task.add_argument("--row", required=True, help=f"a row of {tables}")
+    for task, name, texts in ((pairs, "paraphrase", "two sentences"), (reviews, "sentiment", "texts")):
+        task.add_argument("--row", required=True, help=f"a row of {name}.methods or {name}.ensembles")
         task.add_argument("texts", nargs="*", metavar="TEXT", help=f"{texts}; none: read --file or standard input")
         task.add_argument("--file", type=Path, help="CSV with a header, or JSON lines")
         task.add_argument("--json", action="store_true", help="JSON lines instead of a table")
@@ -65,8 +64,7 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"row {number}: {columns[record.index('')]} is empty; expected some text")
     found = probabilities(options.task, options.row, texts)
     if options.course:
-        title = PARAPHRASE_HEADER if pairs else SENTIMENT_HEADER
-        print(submission(ids, found.argmax(1).tolist(), title), end="")
+        print(submission(ids, found.argmax(1).tolist(), HEADERS[options.task]), end="")
         return
     if options.json:
         for record, row in zip(records, found, strict=True):
@@ -144,14 +142,17 @@ def probabilities(task: str, row: str, texts: Sequence[Sequence[str]]) -> Floats
     from pipeline.training.predict import predict
 
     params = load_params()
-    rows = params.sentiment.methods if task == "sentiment" else params.paraphrase.methods | params.paraphrase.ensembles
+    tables = params.sentiment if task == "sentiment" else params.paraphrase
+    rows: dict[str, Sentiment | Paraphrase | Ensemble] = {**tables.methods, **tables.ensembles}
     settings = entry(rows, row, task)
     if isinstance(settings, Ensemble):
-        path = ENSEMBLES / row / "weights.json"
+        if seeds := [member for member in settings.members if "@" in member]:
+            raise InputError(f"{task}.ensembles.{row}: no model of {listed(seeds)} is kept; name an ensemble of rows")
+        path = folder_of(task, row, tables.ensembles) / "weights.json"
         found = np.stack([probabilities(task, member, texts) for member in settings.members])
         weights = read_json(path)
         if set(weights) != set(settings.members):
-            raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble@{row}`")
+            raise InputError(f"{path}: its members are not those of params.yaml; run `dvc repro ensemble_{task}@{row}`")
         return mixed(np.array([weights[member] for member in settings.members]), found)
     model, tokenizer = load_row(task, row, settings)
     if settings.max_length > (tokens := context_of(model.config.to_dict())):
@@ -177,6 +178,7 @@ def load_row(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[
     from pipeline.models.checkpoint import GET_IT_AGAIN, told
     from pipeline.models.classifier import load_classifier
     from pipeline.models.mtan import load_mtan
+    from pipeline.stages.train_sentiment import new_model
     from pipeline.training.pair_rows import new_classifier
 
     params, folder = load_params(), Path("models", task, row)
@@ -187,10 +189,13 @@ def load_row(task: str, row: str, settings: "Sentiment | Paraphrase") -> "tuple[
     logging.disable_progress_bar()
     try:
         tokenizer = load_tokenizer(folder)
-        if not (isinstance(settings, Paraphrase) and settings.adapter):
+        if not (folder / "adapter_config.json").exists():
             mtan = isinstance(settings, Paraphrase) and settings.tasks
             return (load_mtan(folder) if mtan else load_classifier(folder)), tokenizer
-        model = cast("PreTrainedModel", new_classifier(Path("models", settings.start), tokenizer, settings))
+        if isinstance(settings, Sentiment):
+            model = new_model(tokenizer, settings)
+        else:
+            model = cast("PreTrainedModel", new_classifier(Path("models", settings.start), tokenizer, settings))
         with told(str(folder)):
             load_weights(model, folder)
         return model, tokenizer

@@ -19,11 +19,13 @@ from pipeline.report.results import rows_of
 # Block and table of params.yaml, its defaults, stage, folder of models/.
 TABLES = (
     ("sentiment", "methods", "defaults", "train_sentiment", "sentiment"),
+    ("sentiment", "ensembles", None, "ensemble_sentiment", None),
     ("paraphrase", "first_stages", "defaults", "train_first_stage", "first_stage"),
     ("paraphrase", "methods", "defaults", "train_paraphrase", "paraphrase"),
-    ("paraphrase", "ensembles", None, "ensemble", None),
+    ("paraphrase", "ensembles", None, "ensemble_paraphrase", None),
     ("sonnet", "methods", "defaults", "train_sonnet", "sonnet"),
     ("sonnet", "systems", "system_defaults", "generate_sonnets", None),
+    ("sonnet", "ensembles", "system_defaults", "generate_sonnet_ensemble", None),
 )
 
 

@@ -128,14 +128,3 @@ def gone(repo: "Repo") -> dict[str, Any]:
     lock = Path(repo.root_dir, "dvc.lock")
     entries = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.exists() else {}
     return {name: entries[name] for name in sorted(entries.keys() - known)}
-
-
-def changes(stage: "Stage") -> list[str]:
-    """`dvc status` of a stage: what changed, and how."""
-    texts = []
-    for change in stage.status().get(stage.addressing, []):
-        for kind, entries in change.items() if isinstance(change, dict) else [(change, {})]:
-            what = kind.removeprefix("changed ").removesuffix("s")
-            each = [how if isinstance(how, dict) else {path: how} for path, how in entries.items()]
-            texts += [f"{what} {item} {how}" for some in each for item, how in some.items()] if entries else [kind]
-    return texts

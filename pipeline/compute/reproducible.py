@@ -11,7 +11,7 @@ The type of new weights and of loaded ones is torch's default type, which `make_
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -67,9 +67,11 @@ def end_differences(optimizer: torch.optim.Optimizer) -> None:
 
 
 @contextmanager
-def rounded(model: nn.Module) -> Iterator[None]:
-    """Within the block a portable `model` has the weights that `save` writes."""
+def rounded(model: nn.Module, averages: Mapping[nn.Parameter, Tensor] | None = None) -> Iterator[None]:
+    """Within the block a portable `model` has the weights that `save` writes; any has `averages` instead of its own."""
     exact = [weight.data for weight in model.parameters()]
+    for weight, average in (averages or {}).items():
+        weight.data = average
     round_weights(model)
     try:
         yield

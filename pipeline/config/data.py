@@ -73,6 +73,8 @@ class Scratch(Block):
     checkpoint_steps: int = Field(ge=1)
     schedule: ClassVar = "linear"
     max_grad_norm: ClassVar = 1.0
+    ema: ClassVar = None
+    soup: ClassVar = 1
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scratch":

@@ -8,7 +8,7 @@ from pipeline.config.augmentation import Adversarial, BackTranslation, TrainingS
 from pipeline.config.base import PARAMS, Block, Name, Seed, check, parse
 from pipeline.config.data import Backbone, Data, Text
 from pipeline.config.sonnet import SonnetTables
-from pipeline.config.tasks import Evaluation, ParaphraseTables, SentimentTables, objective_of
+from pipeline.config.tasks import Evaluation, ParaphraseTables, SentimentTables, member_problems, objective_of
 from pipeline.config.training import Compute
 from pipeline.errors import InputError
 
@@ -41,12 +41,17 @@ class Params(Block):
             if row.train in trains or corpus in row.tasks or start in found:
                 found.append(f"paraphrase.{key}")
         lost = {key.removeprefix("paraphrase.methods.") for key in found}
-        poorer = [name for name, own in tables.ensembles.items() if lost & {*own.members}]
+        poorer = [name for name, own in tables.ensembles.items() if lost & {m.partition("@")[0] for m in own.members}]
         return found + [f"paraphrase.ensembles.{name}" for name in poorer]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
-        if problems := [*self.paraphrase.problems(self.seed, list(self.training_sets)), *self.sonnet.problems()]:
+        tasks, rows = ("sentiment", "paraphrase"), self.paraphrase.problems(list(self.training_sets))
+        texts, pairs = (member_problems(task, getattr(self, task), self.seed) for task in tasks)
+        problems = [*texts, *pairs, *rows, *self.sonnet.problems()]
+        for block in ("sentiment", "paraphrase", "sonnet"):
+            problems += getattr(self, block).range_problems(block)
+        if problems:
             raise ValueError("; ".join([problems[0], *([f"and {len(problems) - 1} more"] if problems[1:] else [])]))
         return self
 
@@ -64,5 +69,5 @@ def check_methods(params: Params, path: Path = PARAMS) -> None:
             objective, _ = objective_of(row, key, path)
             if table == "methods" and not getattr(objective, "TRAINS_HEAD", True):
                 raise InputError(f"{path}: {key}.objective: {row.objective} trains no head: use it in first_stages")
-    for name in params.sonnet.systems:
+    for name in (*params.sonnet.systems, *params.sonnet.ensembles):
         params.sonnet.system(name, path)

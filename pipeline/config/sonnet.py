@@ -4,13 +4,18 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from pipeline.config.base import PARAMS, Block, Name, check, entry, method, methods_in
-from pipeline.config.tasks import Tables, unless_one_of
+from pipeline.config.base import PARAMS, Block, Name, Seed, check, entry, method, methods_in
+from pipeline.config.tasks import Search, Tables, unless_one_of
 from pipeline.config.training import Adapter, Training
+
+# Folders of a row's best models, below its own.
+CHECKPOINTS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+Weight = Annotated[float, Field(gt=0)]
 
 
 class Sonnet(Training):
@@ -19,19 +24,12 @@ class Sonnet(Training):
     select_draws: int = Field(ge=1)  # sampled continuations per held-out sonnet in that chrF
 
 
-class System(Block):
-    """What all systems share. All options but the last ban tokens before each choice (decoding/constraints.py).
+class Decoding(Block):
+    """An entry of sonnet.systems or sonnet.ensembles, whose `decoder` names a file of pipeline/decoding with
 
-    A system's `decoder` names a file of pipeline/decoding with
-        Options   a System: what an entry of sonnet.systems must hold, `decoder` among it
-        write(writer, poems, options) -> Written   (pipeline/decoding/writer.py)
+    Options   a Decoding: what the entry must hold, `decoder` among it
+    write(writer, poems, options) -> Written   (pipeline/decoding/writer.py)
     """
-
-    model: str = Field(min_length=1)  # a folder of models/: `backbone` or `sonnet/<a key of sonnet.methods>`
-    exact_lines: bool  # a poem ends with its 14th line, and not before
-    line_length: bool  # no line is shorter or longer, in tokens, than all lines of the training sonnets
-    no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
-    max_new_tokens: int | None = Field(ge=1)  # after the prompt, as the report's 128; null: up to the context
 
     @property
     def module(self) -> ModuleType:
@@ -39,8 +37,27 @@ class System(Block):
         return sys.modules[type(self).__module__]
 
     def once(self) -> Self:
-        """The same system, with one poem a prompt."""
+        """The same, with one poem a prompt."""
         return self
+
+
+class System(Decoding):
+    """What writes with a model. Most options ban tokens before each choice (decoding/constraints.py)."""
+
+    # A folder of models/: `backbone` or `sonnet/<row>`; in sonnet.ensembles `sonnet/<row>/second` (CHECKPOINTS), too,
+    # or a mixture (models/output.py) of several with weights, which are divided by their sum.
+    model: str | dict[str, Weight]
+    exact_lines: bool  # a poem ends with its 14th line, and not before
+    line_length: bool  # no line is shorter or longer, in tokens, than all lines of the training sonnets
+    no_copy_words: int | None = Field(ge=1)  # no line shares more words in a row with a training line; null: no limit
+    max_new_tokens: int | None = Field(ge=1)  # after the prompt, as the report's 128; null: up to the context
+    seed: Seed | None  # of what it draws; null: that of params.yaml
+
+
+class Pools(Decoding):
+    """What chooses among the candidates of systems: their pools, or their poems where they choose from none."""
+
+    systems: dict[str, Weight] = Field(min_length=1)  # how much each candidate counts as a reference
 
 
 class Sampler(System):
@@ -53,29 +70,46 @@ class Sampler(System):
 
 class SonnetTables(Tables):
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults", "systems": "system_defaults"}
+    RANGES: ClassVar[Mapping[str, str]] = {"methods": "search", "systems": "system_search"}
 
     defaults: dict[str, Any]
     methods: dict[Name, Sonnet] = Field(min_length=1)
+    search: Search
     scorer: str  # the row of methods whose model tells the perplexity of every system's poems
     system_defaults: dict[str, Any]
     systems: dict[Name, dict[str, Any]] = Field(min_length=1)
+    system_search: Search  # of systems and decoders
+    ensembles: dict[Name, dict[str, Any]]  # of several models or systems
 
     def problems(self) -> Iterator[str]:
         """What is wrong between its tables."""
         scorers = [name for name, row in self.methods.items() if row.adapter is None]
         yield from unless_one_of(self.scorer, scorers, "sonnet.scorer", "a row without an adapter: one of")
         models = ["backbone", *(f"sonnet/{name}" for name in self.methods)]
-        for name, system in self.systems.items():
-            key = f"sonnet.systems.{name}"
+        kept = [f"sonnet/{name}/{place}" for name, row in self.methods.items() for place in CHECKPOINTS[1 : row.keep]]
+        decoders, what = methods_in("decoding"), "a file of pipeline/decoding: one of"
+        for name, own in {**self.systems, **self.ensembles}.items():
+            table = "ensembles" if name in self.ensembles else "systems"
+            key = f"sonnet.{table}.{name}"
             if name == "floors":
                 yield f"{key}: metrics/sonnets/floors.json holds the model-free floors; choose another name"
-            yield from unless_one_of(system.get("model"), models, f"{key}.model")
-            decoders, what = methods_in("decoding"), "a file of pipeline/decoding: one of"
-            yield from unless_one_of(system.get("decoder"), decoders, f"{key}.decoder", what)
+            yield from unless_one_of(own.get("decoder"), decoders, f"{key}.decoder", what)
+            if table == "systems":
+                yield from unless_one_of(own.get("model"), models, f"{key}.model")
+                yield from unless_one_of(own.get("amateur", "backbone"), ["backbone"], f"{key}.amateur")
+                continue
+            if name in self.systems:
+                yield f"{key}: sonnet.systems has an entry of that name; choose another"
+            for part, known in {"model": models + kept, "amateur": models + kept, "systems": [*self.systems]}.items():
+                named = own.get(part, known[0])
+                for member in named if isinstance(named, Mapping) else [named]:
+                    yield from unless_one_of(member, known, f"{key}.{part}")
 
-    def system(self, name: str, path: Path = PARAMS) -> System:
-        """The entry of `systems`, checked against the Options of its decoder."""
-        values = entry(self.systems, name, "sonnet.systems")
+    def system(self, name: str, path: Path = PARAMS) -> Decoding:
+        """The entry of `systems` or `ensembles`, checked against the Options of its decoder."""
+        table = "ensembles" if name in self.ensembles else "systems"
+        values = entry(getattr(self, table), name, f"sonnet.{table}")
         options = method("decoding", values["decoder"]).Options
-        system: System = check(values, options, f"sonnet.systems.{name}", path)
+        defaults = {key: value for key, value in self.system_defaults.items() if key in options.model_fields}
+        system: Decoding = check(defaults | values, options, f"sonnet.{table}.{name}", path)
         return system

@@ -9,17 +9,47 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.base import PARAMS, Block, Different, Name, Seed, check, method, methods_in
-from pipeline.config.training import Lora, Target, Training
+from pipeline.config.training import Lora, Prefix, Target, Training
 from pipeline.errors import InputError, listed
 
 Prompt = Literal["ours", "report"]
 CLASSES = {"sst": 5, "cfimdb": 2, "qqp": 2, "etpc": 2}  # labels of each data set
 
 
+class Range(Block):
+    """Numbers from `low` to `high`, drawn evenly on a linear or logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError("expected low < high, and low > 0 where log is true")
+        return self
+
+
+class Choices(Block):
+    choices: list[bool | int | float | str | None] = Field(min_length=1)
+
+
+def _range_or_choices(values: Any) -> str:  # noqa: ANN401 - from YAML; a plain union would tell what both of them miss
+    return "(choices)" if isinstance(values, Choices | Mapping) and "choices" in dict(values) else "(range)"
+
+
+Searched = Annotated[
+    Annotated[Range, Tag("(range)")] | Annotated[Choices, Tag("(choices)")], Discriminator(_range_or_choices)
+]
+Ranges = Annotated[dict[str, Searched], Field(min_length=1)]
+Search = dict[str, Ranges]  # by row; `any`: of rows without an entry of their own
+
+
 class Tables(Block):
     """A block with `defaults`, which complete the entries of its tables before these are checked."""
 
     TABLES: ClassVar[Mapping[str, str]] = {"methods": "defaults"}  # table: its defaults
+    RANGES: ClassVar[Mapping[str, str]] = {"methods": "search"}  # table: ranges of its rows, for `make search`
 
     @model_validator(mode="before")
     @classmethod
@@ -34,6 +64,21 @@ class Tables(Block):
                 done[table] = {**rows, **{name: {**common, **row} for name, row in sound.items()}}
         return done
 
+    def ranges(self, table: str, name: str) -> tuple[str, Ranges, Mapping[str, Any]]:
+        """What a search may change in a row: whose entry it is (its own, its decoder's or any), the ranges, the row."""
+        row, search = getattr(self, table)[name], getattr(self, self.RANGES[table])
+        values = row if isinstance(row, Mapping) else row.model_dump()
+        found = next((key for key in (name, values.get("decoder", "")) if key in search), "any")
+        return found, search.get(found, {}), values
+
+    def range_problems(self, block: str) -> Iterator[str]:
+        """Ranges of what a row does not have."""
+        for table, search in self.RANGES.items():
+            for name in getattr(self, table):
+                found, ranges, row = self.ranges(table, name)
+                for key in sorted(ranges.keys() - row.keys()):
+                    yield f"{block}.{search}.{found}.{key}: {block}.{table}.{name} has no such key, only {listed(row)}"
+
 
 def unless_one_of(value: object, known: Iterable[str], where: str, what: str = "one of") -> Iterator[str]:
     """The error about a value that is not among the known ones."""
@@ -43,13 +88,9 @@ def unless_one_of(value: object, known: Iterable[str], where: str, what: str = "
 
 class Sentiment(Training):
     dataset: Literal["sst", "cfimdb"]
-    mode: Literal["head", "full"]  # head: the backbone is frozen (the course's last-linear-layer mode)
+    mode: Literal["head", "full"] | Prefix  # head: the backbone is frozen (the course's last-linear-layer mode)
     head_dropout: float = Field(ge=0, lt=1)
-
-
-class SentimentTables(Tables):
-    defaults: dict[str, Any]
-    methods: dict[Name, Sentiment] = Field(min_length=1)
+    seeds: list[Seed]  # further ones, for the spread of a row's scores and for ensembles
 
 
 class Paraphrase(Training):
@@ -62,22 +103,22 @@ class Paraphrase(Training):
     head: Literal["linear", "cloze"]  # cloze: begins as the language model's rows of " no" and " yes"
     head_dropout: float = Field(ge=0, lt=1)
     exact_match: bool  # mark the tokens that stand in both sentences
-    adapter: Literal["lora", "dora"] | None
-    r: int | None = Field(ge=1)  # of the adapter
-    targets: list[Target] | None = Field(min_length=1)  # of the adapter
-    adapter_dropout: float | None = Field(ge=0, lt=1)  # of its input; null: dropout
+    adapter: Literal["lora", "dora"] | Prefix | None
+    r: int | None = Field(ge=1)  # of lora and dora
+    targets: list[Target] | None = Field(min_length=1)  # of lora and dora
+    adapter_dropout: float | None = Field(ge=0, lt=1)  # of the input of lora and dora; null: dropout
     tasks: Different[Literal["etpc", "sst"]]  # learnt beside the paraphrases of `train` by an attention network (MTAN)
     task_share: float = Field(gt=0, lt=0.5)  # of every batch, for each of `tasks`
     fresh_lr: float | None = Field(gt=0, le=1)  # of weights that the backbone did not bring; null: lr
-    seeds: list[Seed]  # further ones, for the spread of a row's scores
+    seeds: list[Seed]  # further ones, for the spread of a row's scores and for ensembles
     select_on: Literal["select", "dev"]  # where the best model is chosen; dev: as the report did
     train_on_select: bool  # once it is chosen, train once more, to the last step, on train and select
     orders: Literal["one", "both"]  # both: predictions average (sentence1, sentence2) and (sentence2, sentence1)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Paraphrase":
-        if len({self.adapter is None, self.r is None, self.targets is None}) > 1:
-            raise ValueError("adapter, r and targets belong together: set all of them or none")
+        if len({isinstance(self.adapter, str), self.r is not None, self.targets is not None}) > 1:
+            raise ValueError("adapter, r and targets belong together: set all of them or none; a prefix has neither")
         if self.exact_match and (self.tasks or self.adapter):
             raise ValueError("exact_match wants a row of methods with adapter null and no tasks")
         if self.tasks and (self.adapter or self.pooling == "mean" or self.head == "cloze"):
@@ -86,6 +127,8 @@ class Paraphrase(Training):
             raise ValueError("objective multitask and a list of tasks belong together")
         if self.prompt == "report" and (self.exact_match or self.head == "cloze"):
             raise ValueError("exact_match and head cloze want prompt ours")
+        if self.soup > 1 and self.train_on_select:
+            raise ValueError("train_on_select keeps the last weights of its own training: it wants soup 1")
         if self.quotas()[0] < 1:
             raise ValueError("task_share leaves no row of a batch to the paraphrases; lower it or raise batch_size")
         return self
@@ -95,10 +138,10 @@ class Paraphrase(Training):
         others = [max(1, round(self.task_share * self.batch_size))] * len(self.tasks)
         return [self.batch_size - sum(others), *others]
 
-    def lora(self) -> Lora | None:
-        """The adapter's parameters; alpha is 2 r."""
-        if self.adapter is None or self.r is None or self.targets is None:
-            return None
+    def parameters(self) -> Lora | Prefix | None:
+        """The adapter's; alpha is 2 r."""
+        if not isinstance(self.adapter, str) or self.r is None or self.targets is None:
+            return self.adapter if isinstance(self.adapter, Prefix) else None
         dropout = self.dropout if self.adapter_dropout is None else self.adapter_dropout
         dora = self.adapter == "dora"
         return Lora(kind="lora", r=self.r, alpha=2 * self.r, dropout=dropout, targets=self.targets, dora=dora)
@@ -118,35 +161,15 @@ def objective_of(row: Paraphrase, key: str, path: Path = PARAMS) -> tuple[Module
 
 
 class Ensemble(Block):
-    members: Different[str] = Field(min_length=2)  # rows of paraphrase.methods, whose probabilities are averaged
-    weights: Literal["equal", "fitted"]  # fitted: on `select`, see pipeline/evaluation/ensemble.py
+    members: Different[str] = Field(min_length=2)  # whose probabilities are averaged: rows of methods, or <row>@<seed>
+    weights: Literal["equal", "fitted", "greedy"]  # the last two: on `select`, see pipeline/evaluation/ensemble.py
 
 
-class Range(Block):
-    """Numbers from `low` to `high`, drawn evenly on a linear or logarithmic scale."""
-
-    low: float
-    high: float
-    log: bool
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError("expected low < high, and low > 0 where log is true")
-        return self
-
-
-class Choices(Block):
-    choices: list[int | float | str] = Field(min_length=1)
-
-
-def _range_or_choices(values: Any) -> str:  # noqa: ANN401 - from YAML; a plain union would tell what both of them miss
-    return "(choices)" if isinstance(values, Choices | Mapping) and "choices" in dict(values) else "(range)"
-
-
-Searched = Annotated[
-    Annotated[Range, Tag("(range)")] | Annotated[Choices, Tag("(choices)")], Discriminator(_range_or_choices)
-]
+class SentimentTables(Tables):
+    defaults: dict[str, Any]
+    methods: dict[Name, Sentiment] = Field(min_length=1)
+    search: Search
+    ensembles: dict[Name, Ensemble]
 
 
 class ParaphraseTables(Tables):
@@ -155,30 +178,42 @@ class ParaphraseTables(Tables):
     defaults: dict[str, Any]
     methods: dict[Name, Paraphrase] = Field(min_length=1)
     first_stages: dict[Name, Paraphrase]
-    search: dict[str, Annotated[dict[str, Searched], Field(min_length=1)]]
+    search: Search
     ensembles: dict[Name, Ensemble]
 
-    def problems(self, seed: int, training_sets: Sequence[str]) -> Iterator[str]:
+    def problems(self, training_sets: Sequence[str]) -> Iterator[str]:
         """What is wrong between its tables, and with those of other blocks."""
         starts = ["backbone", *(f"first_stage/{name}" for name in self.first_stages)]
         sets = ["prepared/paraphrase", *(f"augmented/paraphrase/{name}" for name in training_sets)]
         for name, row in self.methods.items():
             key = f"paraphrase.methods.{name}"
             yield from _problems(row, sets, starts, key)
-            if len({seed, *row.seeds}) <= len(row.seeds):
-                yield f"{key}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
         for name, row in self.first_stages.items():
             key = f"paraphrase.first_stages.{name}"
             yield from _problems(row, [*sets, "prepared/etpc"], ["backbone"], key)
             if row.tasks or row.adapter or row.exact_match:
                 yield f"{key}: a first stage is a backbone: it has no tasks, no adapter and no exact_match"
-        for name, ensemble in self.ensembles.items():
-            key = f"paraphrase.ensembles.{name}"
-            if name in self.methods:
-                yield f"{key}: paraphrase.methods has a row of that name; choose another"
-            for member in ensemble.members:
-                if member not in self.methods:
-                    yield f"{key}.members: {member!r} is not a row; expected some of {listed(self.methods)}"
+
+
+def member_problems(task: str, tables: SentimentTables | ParaphraseTables, seed: int) -> Iterator[str]:
+    """What is wrong with the seeds of rows and with the members of ensembles."""
+    rows: dict[str, Sentiment | Paraphrase] = {**tables.methods}
+    for name, row in rows.items():
+        if len({seed if row.seed is None else row.seed, *row.seeds}) <= len(row.seeds):
+            yield f"{task}.methods.{name}.seeds: a seed stands there twice or is `seed`: {row.seeds}"
+    for name, ensemble in tables.ensembles.items():
+        key = f"{task}.ensembles.{name}"
+        if name in rows:
+            yield f"{key}: {task}.methods has a row of that name; choose another"
+        first = rows.get(ensemble.members[0].partition("@")[0])
+        for member in ensemble.members:
+            name, at, number = member.partition("@")
+            if name not in rows:
+                yield f"{key}.members: {name!r} is not a row; expected some of {listed(rows)}"
+            elif at and number not in map(str, rows[name].seeds):
+                yield f"{key}.members: {member!r}: {name} has `seeds: {rows[name].seeds}`; add the seed or take another"
+            elif getattr(rows[name], "dataset", "") != getattr(first, "dataset", ""):
+                yield f"{key}.members: {member!r} is of another dataset than the first one; expected rows of one"
 
 
 def _problems(row: Paraphrase, sets: Sequence[str], starts: Sequence[str], key: str) -> Iterator[str]:

@@ -3,9 +3,11 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipeline.config.base import Block
+from pipeline.config.base import Block, Seed
+
+SEARCH_TRIAL = "SEARCH_TRIAL"  # environment of a trial of `make search`; see pipeline/training/pruning.py
 
 
 class Compute(Block):
@@ -27,7 +29,10 @@ class Training(Block):
     dropout: float = Field(ge=0, lt=1)  # of the backbone: embeddings, attention and residual branches
     max_length: int = Field(ge=16)  # tokens
     evaluations_per_epoch: float = Field(gt=0)  # on `select`; the best model is kept. 0.2: every fifth epoch
+    seed: Seed | None  # null: that of params.yaml
     checkpoint_steps: int = Field(ge=1)  # how much work a killed run may lose; has no effect on the result
+    ema: float | None = Field(gt=0, lt=1)  # decay of the moving average that takes the place of the weights; null: none
+    soup: int = Field(ge=1)  # so many of the best models on `select`, averaged, are the result; 1: the best alone
 
     def steps(self, rows: int) -> int:
         """Optimiser steps over `rows` training rows."""
@@ -62,6 +67,19 @@ class Prefix(Block):
     kind: Literal["prefix"]
     tokens: int = Field(ge=1)  # virtual tokens, which take up context
     projection: bool  # the paper's reparametrisation by a two-layer network; without it, the keys and values themselves
+    hidden: int | None = Field(ge=1)  # width of that network; null: that of a token's keys in a block
+    layers: int | None = Field(ge=1)  # the last so many blocks have a prefix, the others see none; null: all have one
+    init: str | None = Field(min_length=1)  # words whose keys and values it begins as, repeated or cut (section 7.4)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Prefix":
+        if (self.init and self.projection) or (self.hidden and not self.projection):
+            raise ValueError("init wants projection false, and hidden wants it true; set the other to null")
+        return self
 
 
-Adapter = Annotated[Lora | Prefix, Field(discriminator="kind")]
+class PoemPrefix(Prefix):
+    parts: Literal[1, 4]  # 4: `tokens` for each quatrain and for the couplet, which are seen in those lines alone
+
+
+Adapter = Annotated[Lora | PoemPrefix, Field(discriminator="kind")]

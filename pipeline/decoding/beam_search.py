@@ -16,7 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import ban_repeated
-from pipeline.decoding.running import Limits, Reader, in_place
+from pipeline.decoding.running import Limits, Reader, in_place, reader_of
 from pipeline.decoding.writer import Writer, Written
 from pipeline.models.adapters import text_length
 from pipeline.text.prepared import Generated, Poem
@@ -62,7 +62,7 @@ def beam_search(
     finished: list[list[tuple[float, list[int]]]] = [[] for _ in prompts]
     context, numbers = text_length(model), range(len(prompts))
     texts = [_Text(number, 0, [], 0.0) for number in numbers if not limits.ended(prompts[number], [], context)]
-    reader = Reader(model, [prompts[text.prompt] for text in texts]) if texts else None
+    reader = reader_of(model, [prompts[text.prompt] for text in texts]) if texts else None
     while reader and texts:
         going: list[_Text] = []
         for number, sums in _continuations(reader, texts, prompts, options, limits).items():

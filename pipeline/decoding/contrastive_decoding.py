@@ -1,7 +1,7 @@
 """Contrastive decoding, Li et al. 2023 (https://aclanthology.org/2023.acl-long.687): what an expert knows better.
 
 The next token maximises log p_expert(v) - log p_amateur(v) among the tokens that the expert finds plausible,
-p_expert(v) >= alpha * max p_expert. Here the expert is a fine-tuned model and the amateur the backbone it comes from.
+p_expert(v) >= alpha * max p_expert. Here the expert is a fine-tuned model, the amateur the backbone or another row.
 The paper searches with beams; this is its greedy case. All prompts run in one batch, each model over its own cache.
 """
 
@@ -24,13 +24,14 @@ from pipeline.text.prepared import Poem
 class Options(System):
     model: str = Field(pattern=r"^sonnet/")  # the expert
     decoder: Literal["contrastive_decoding"]
+    amateur: str = "backbone"  # another folder of models/ only in sonnet.ensembles
     alpha: float = Field(gt=0, le=1)  # plausibility of a token relative to the expert's likeliest one
     no_repeat_ngram: int = Field(ge=0)  # no n-gram of so many tokens occurs twice, prompt included; 0 allows all
 
 
 def write(writer: Writer, poems: Sequence[Poem], options: Options) -> Written:
-    assert writer.backbone
-    models = (writer.model, writer.backbone())
+    assert writer.amateur
+    models = (writer.model, writer.amateur())
     search = partial(contrastive_decoding, models, options=options, limits=writer.limits(options))
     return Written(writer.search(poems, lambda prompts: [[text] for text in search(prompts)]))
 

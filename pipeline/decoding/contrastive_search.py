@@ -27,6 +27,7 @@ class Options(System):
     """With the two flags false, no penalty and all n-grams allowed it is the paper's method."""
 
     decoder: Literal["contrastive_search"]
+    model: str  # no mixture
     k: int = Field(ge=1)
     alpha: float = Field(ge=0, le=1)
     dynamic_alpha: bool  # alpha grows linearly over the first 128 tokens, as in the student report

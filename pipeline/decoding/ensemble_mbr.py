@@ -12,6 +12,7 @@ from pipeline.text.prepared import Generated, Poem
 
 class Options(beam_search.Beams):
     decoder: Literal["ensemble_mbr"]
+    model: str  # no mixture: contrastive search
     samples: int = Field(ge=1)  # of top-p, per prompt
     top_p: float = Field(gt=0, le=1)
     temperature: float = Field(gt=0)

@@ -17,9 +17,8 @@ from pydantic import Field
 from pipeline.decoding.epsilon import Pool, samples
 from pipeline.decoding.sampled_mbr import DECIMALS, mbr
 from pipeline.decoding.writer import Writer, Written, chosen
+from pipeline.evaluation.chrf import ORDERS, of_counts
 from pipeline.text.prepared import Poem
-
-ORDERS = 6
 
 
 class Options(Pool):
@@ -85,10 +84,8 @@ class References:
             matches[number] = np.bincount(self.orders[own], gain, ORDERS)
             totals[number] = len(left) + len(option) + len(right) - np.arange(ORDERS)
         matches += np.bincount(self.orders, least, ORDERS)
-        totals = self.size * totals.clip(0)
-        both = np.maximum(((totals > 0) & (self.totals > 0)).sum(1), 1)
-        precision, recall = ((matches / np.maximum(whole, 1)).sum(1) for whole in (totals, self.totals))
-        return 500 * precision * recall / np.maximum(4 * precision + recall, 1e-16) / both
+        found = (self.size * totals.clip(0), np.broadcast_to(self.totals, totals.shape), matches)
+        return of_counts(np.stack(found, -1))
 
 
 def ngrams(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,14 +11,15 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.modeling_utils import PreTrainedModel
 
-from pipeline.models.adapters import prefix_cache, prefix_length, text_length
+from pipeline.models.adapters import attention_bias, lines_before, prefix_cache, prefix_length, text_length
 from pipeline.models.decoder import base_of, context
-from pipeline.models.output import logits
+from pipeline.models.output import Mixture, logits
 from pipeline.text.prepared import SONNET_LINES
 
 ROWS_PER_BATCH = 256
 REDRAWS = 16  # uniform numbers a step; see pipeline/decoding/top_p.py
 
+AnyModel: TypeAlias = PreTrainedModel | Mixture
 Choose = Callable[[Tensor, Tensor], Tensor]  # logits (rows, vocabulary), uniforms (rows, REDRAWS) -> tokens (rows,)
 
 
@@ -73,14 +75,15 @@ class Reader:
         self.mask = torch.nn.functional.pad(mask, (prefix_length(model), 0), value=1)
         self.cache = DynamicCache(config=model.config)
         self.cache.layers = [ReservingLayer() for _ in self.cache.layers]
-        prefix = prefix_cache(model, len(prompts))
-        for layer, learnt in zip(self.cache.layers, prefix.layers if prefix else (), strict=prefix is not None):
+        self.lines = lines_before(model, self.ids, mask)  # before each of `ids`, and before what follows
+        prefix = prefix_cache(model, len(prompts)).layers if prefix_length(model) else []
+        for layer, learnt in zip(self.cache.layers, prefix, strict=bool(prefix)):
             layer.update(learnt.keys, learnt.values)
         self._read = partial(base_of(model), past_key_values=self.cache, use_cache=True)
         # In transformers' own masks padding fills sliding windows; and of what sees nothing, as padding does, "eager"
         # attention makes NaN in float64: to its softmax, in float32, the mask's lowest number is infinite.
-        config = model.config
-        self.own_mask = bool(getattr(config, "sliding_window", None)) or config._attn_implementation == "eager"
+        config, refined = model.config, getattr(model, "refined", False)
+        self.own_mask = refined or getattr(config, "sliding_window", None) or config._attn_implementation == "eager"
 
     def states(self) -> Tensor:
         """Read the tokens that were not read yet: their last hidden states (rows, tokens, width); of padding, noise."""
@@ -89,7 +92,7 @@ class Reader:
         if self.own_mask:
             tokens = torch.arange(mask.shape[1], device=mask.device)
             before = tokens <= tokens[-self.ids.shape[1] :, None]
-            mask = self._bias(before & mask.bool()[:, None, None])
+            mask = attention_bias(self.model, before & mask.bool()[:, None, None], self.lines[:, :-1])
         return self._read(self.ids, attention_mask=mask, position_ids=positions).last_hidden_state
 
     def siblings(self, tokens: Tensor) -> Tensor:
@@ -97,13 +100,9 @@ class Reader:
         rows, k = tokens.shape
         past = self.mask.bool()[:, None].expand(rows, k, -1)
         itself = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(rows, k, k)
-        bias = self._bias(torch.cat([past, itself], 2)[:, None])
+        bias = attention_bias(self.model, torch.cat([past, itself], 2)[:, None], self.lines[:, -1:])
         positions = self.mask.sum(1, keepdim=True).expand(rows, k)
         return self._read(tokens, attention_mask=bias, position_ids=positions).last_hidden_state
-
-    def _bias(self, seen: Tensor) -> Tensor:
-        """What attention adds to its scores: 0 where a token is seen, elsewhere float32's lowest number."""
-        return (~seen).to(self.model.dtype) * torch.finfo(torch.float32).min
 
     def keep_sibling(self, best: Tensor, count: int) -> None:
         """Of the last `count` tokens of each row only the one at `best` (rows,) stays in the cache."""
@@ -120,10 +119,29 @@ class Reader:
     def go_on(self, tokens: Tensor, rows: list[int]) -> None:
         """Row i goes on with tokens[i], one or several, after what row rows[i] was; of (rows,) or (rows, tokens)."""
         if rows != list(range(len(self.mask))):
-            self.mask = self.mask[rows]
+            self.mask, self.lines = self.mask[rows], self.lines[rows]
             self.cache.batch_select_indices(torch.tensor(rows, device=self.mask.device))
         self.ids = tokens.view(len(rows), -1)
+        self.lines = self.lines[:, -1:] + lines_before(self.model, self.ids)
         self.mask = torch.cat([self.mask, torch.ones_like(self.ids)], 1)
+
+
+class Readers(Reader):
+    """Those of the models of a mixture, side by side."""
+
+    def __init__(self, model: Mixture, prompts: Sequence[list[int]]) -> None:
+        self.model, self.readers = model, [Reader(own, prompts) for own in model.models]
+
+    def states(self) -> Tensor:
+        return torch.cat([reader.states() for reader in self.readers], -1)
+
+    def go_on(self, tokens: Tensor, rows: list[int]) -> None:
+        for reader in self.readers:
+            reader.go_on(tokens, rows)
+
+
+def reader_of(model: AnyModel, prompts: Sequence[list[int]]) -> Reader:
+    return Readers(model, prompts) if isinstance(model, Mixture) else Reader(model, prompts)
 
 
 @dataclass(frozen=True)
@@ -175,7 +193,7 @@ def in_place(rows: Sequence[int]) -> list[int]:
 
 @torch.inference_mode()
 def decode(
-    models: Sequence[PreTrainedModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
+    models: Sequence[AnyModel], prompts: Sequence[list[int]], limits: Limits, choose: Callable[..., Tensor]
 ) -> list[list[int]]:
     """The new tokens of each prompt, of which none is empty, without the end-of-text token.
 
@@ -186,7 +204,7 @@ def decode(
     if not texts.rows:
         return texts.written
     distinct = [list(prompt) for prompt in dict.fromkeys(map(tuple, texts.so_far()))]
-    readers = [Reader(model, distinct) for model in models]
+    readers = [reader_of(model, distinct) for model in models]
     rows = [distinct.index(text) for text in texts.so_far()]
     logits = [reader.logits()[rows] for reader in readers]
     while kept := texts.append(tokens := choose(texts, *logits)):
@@ -197,7 +215,7 @@ def decode(
 
 
 def sample(
-    model: PreTrainedModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
+    model: AnyModel, prompts: Sequence[list[int]], seeds: Sequence[int], choose: Choose, limits: Limits
 ) -> list[list[int]]:
     """Ancestral sampling, as `decode`: `choose` picks each token with numbers of a stream with the text's seed."""
     texts: list[list[int]] = []

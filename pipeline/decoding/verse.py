@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.compute.processes import shared
 from pipeline.config.sonnet import System
 from pipeline.decoding.constraints import visible
-from pipeline.decoding.running import ROWS_PER_BATCH, Reader, sample
+from pipeline.decoding.running import ROWS_PER_BATCH, reader_of, sample
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer, Written, stream_seed
 from pipeline.evaluation.metre import RHYME_PAIRS, rhyming_parts, syllables
@@ -143,7 +143,7 @@ class Critic:
         """The log-probability of each text after prompts[rows[i]], and those of its next token, (texts, vocabulary)."""
         if not texts:
             return [], torch.empty(0)
-        reader, lengths = Reader(self.model, prompts), [len(text) for text in texts]
+        reader, lengths = reader_of(self.model, prompts), [len(text) for text in texts]
         opening = reader.states()[rows, -1:]
         tokens = pad([text or [0] for text in texts])[0].to(opening.device)
         reader.go_on(tokens, rows)

@@ -18,13 +18,13 @@ from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.processes import shared
-from pipeline.config.sonnet import System
+from pipeline.config.sonnet import Pools, System
 from pipeline.decoding.constraints import Constraints, visible
 from pipeline.decoding.running import Limits, sample
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.models.adapters import text_length
 from pipeline.models.decoder import base_of, context, states
-from pipeline.models.output import surprisals
+from pipeline.models.output import Mixture, surprisals
 from pipeline.text.batches import batches_by_length, pad, places
 from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, read_poems
 from pipeline.text.prompts import begin_of_text, encode_documents, plain_ids
@@ -43,11 +43,12 @@ class Written(NamedTuple):
 class Writer:
     """A system's model, in evaluation mode, and what else its decoder may need."""
 
-    model: PreTrainedModel
+    model: PreTrainedModel | Mixture
     tokenizer: Tokenizer
     seed: int
     training_lines: Callable[[], Sequence[str]] = list  # the lines that the model was trained on
-    backbone: Callable[[], PreTrainedModel] | None = None  # loads the model that `model` was fine-tuned from
+    amateur: Callable[[], PreTrainedModel] | None = None  # loads the other model of contrastive decoding
+    candidates: Callable[[str], Sequence[Generated]] = lambda _: ()  # of a system, for all prompts
 
     @cached_property
     def breaks(self) -> list[int]:  # in each token
@@ -79,6 +80,14 @@ class Writer:
         """The texts that `write` finds for each prompt, ordered as `poems`, then by rank, which is their `draw`."""
         found = zip(poems, shared(encode_prompts(self.tokenizer, poems, text_length(self.model)), write), strict=True)
         return [self._generated(poem, rank, text) for poem, texts in found for rank, text in enumerate(texts)]
+
+    def pooled(self, poems: Sequence[Poem], options: Pools) -> tuple[list[Generated], dict[int, list[float]]]:
+        """The candidates of all systems, ordered as `poems`; and by prompt the weights of its own."""
+        found = [(one, weight) for system, weight in options.systems.items() for one in self.candidates(system)]
+        weights = {poem.id: [weight for one, weight in found if one.id == poem.id] for poem in poems}
+        if [] in weights.values():
+            raise InputError(f"a sonnet has no candidate by {listed(options.systems)}; run `dvc repro`")
+        return [one for poem in poems for one, _ in found if one.id == poem.id], weights
 
     def _generated(self, poem: Poem, draw: int, tokens: Sequence[int]) -> Generated:
         return Generated(poem.id, draw, poem.prompt, whole_poem(poem.prompt, self.tokenizer.decode(list(tokens))))

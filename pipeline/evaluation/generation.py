@@ -19,8 +19,8 @@ from pipeline.text.prepared import SONNET_LINES, Generated, Poem, lines_of, word
 Draws = dict[int, list[Generated]]  # poems of each draw
 
 
-def read_generated(path: Path) -> Draws:
-    """Poems by draw; every draw must hold the same prompts, each once."""
+def read_generated(path: Path, whole: bool = True) -> Draws:
+    """Poems by draw; every draw must hold the same prompts, each once, unless they are candidates: not `whole`."""
     draws: Draws = {}
     for number, row in enumerate(read_jsonl(path), 1):
         try:
@@ -35,7 +35,7 @@ def read_generated(path: Path) -> Draws:
         raise InputError(f"{path}: no poems; delete it and run `dvc repro`")
     expected = sorted({poem.id for poems in draws.values() for poem in poems})
     for draw, poems in draws.items():
-        if sorted(poem.id for poem in poems) != expected:
+        if whole and sorted(poem.id for poem in poems) != expected:
             raise InputError(f"{path}: draw {draw} does not hold each prompt once; delete it and run `dvc repro`")
     return dict(sorted(draws.items()))
 
@@ -65,7 +65,7 @@ def chrf_scores(draws: Draws, real: Mapping[int, Poem], settings: SeededEvaluati
     found = {poem.id for poems in draws.values() for poem in poems}
     if found != set(real):
         differing = f"unknown {sorted(found - set(real))}, missing {sorted(set(real) - found)}"
-        raise InputError(f"{path}: prompts differ from the dev poems ({differing}); run `dvc repro`")
+        raise InputError(f"{path}: prompts differ from the real poems ({differing}); run `dvc repro`")
     drawn = [sorted(poems, key=lambda poem: poem.id) for poems in draws.values()]
     whole = [[(poem.text, full_text(real[poem.id])) for poem in poems] for poems in drawn]
     tails = [[(poem.completion, tail(real[poem.id])) for poem in poems] for poems in drawn]

@@ -1,6 +1,6 @@
 """Prediction files, predictions/<task>/<row>/<split>.csv: columns id, label (empty where unknown), p_0, p_1, ... ."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 METRICS = Path("metrics")
-SENTIMENT = Path("predictions/sentiment")
-PARAPHRASE = Path("predictions/paraphrase")
-ENSEMBLES = Path("predictions/paraphrase_ensembles")  # beside, not inside: an ensemble depends on all of PARAPHRASE
 SONNETS = Path("predictions/sonnets")
-PARAPHRASE_HEADER, SENTIMENT_HEADER = "Predicted_Is_Paraphrase", "Predicted_Sentiment"  # of submission files
+HEADERS = {"sentiment": "Predicted_Sentiment", "paraphrase": "Predicted_Is_Paraphrase"}  # of submission files, by task
 UNLABELLED = -1
 
 
@@ -34,6 +31,14 @@ class Predictions:
     def predicted(self) -> Integers:
         """The most probable class of each row (n,); the lowest one where classes tie."""
         return self.probabilities.argmax(axis=1)
+
+
+def folder_of(task: str, row: str, ensembles: Container[str] = ()) -> Path:
+    """Where the predictions of a row are, of one of its further seeds, written <row>@<seed>, or of an ensemble."""
+    if row in ensembles:  # beside, not inside: each depends on the folder of all rows
+        return Path(f"predictions/{task}_ensembles", row)
+    name, _, seed = row.partition("@")
+    return Path("predictions", task, name, f"seed_{seed}" if seed else "")
 
 
 def write_predictions(

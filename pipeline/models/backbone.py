@@ -11,6 +11,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from pipeline.compute.reproducible import as_written
+from pipeline.files import write_json
 from pipeline.models.checkpoint import load
 from pipeline.models.decoder import context
 from pipeline.text.prompts import END_OF_TEXT
@@ -56,14 +57,19 @@ def save_weights(model: PreTrainedModel, folder: Path) -> None:
     """`save_pretrained` to `folder`, of a peft model its adapter; compute/reproducible.py says what is rounded."""
     model.save_pretrained(folder)
     as_written(folder)
+    if (parts := getattr(model, "parts", 1)) > 1:  # of a prefix: peft's own file has no place for them
+        write_json(folder / "prefix.json", {"parts": parts})
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """Load what `save_weights` of the same kind of model wrote to `folder`; of a peft model, its adapter."""
     if (folder / "adapter_config.json").exists():
-        from peft import set_peft_model_state_dict
+        from peft import PrefixEncoder, set_peft_model_state_dict
         from peft.utils import load_peft_weights
 
+        if (config := model.active_peft_config).is_prompt_learning:  # the file has what its network makes
+            config.inference_mode = True
+            model.prompt_encoder["default"] = PrefixEncoder(config).to(model.device)
         set_peft_model_state_dict(model, load_peft_weights(str(folder), device=str(model.device)))
     else:
         # Not the file as it is: transformers saves the weights of some architectures under other names.

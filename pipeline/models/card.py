@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.config.training import Training
+from pipeline.config.training import PoemPrefix, Training
 from pipeline.files import read_json
 
 USES = {
@@ -22,7 +22,8 @@ def model_card(task: str, row: str, settings: Training, rows: int, best: Path) -
     model = f'AutoModelFor{kind}.from_pretrained("models/{"backbone" if adapted else f"{task}/{row}"}")'
     peft = f'\nmodel = PeftModel.from_pretrained(model, "models/{task}/{row}")' if adapted else ""
     folder = "\nThe folder holds an adapter of models/backbone: load it in the project's folder.\n" if adapted else ""
-    tables = (read_json(best / "score.json"), settings.model_dump())
+    unset = {"seed"} if settings.seed is None else set()
+    tables = (read_json(best / "score.json"), settings.model_dump(exclude=unset))
     selected, parameters = ("\n".join(f"| {key} | {value} |" for key, value in table.items()) for table in tables)
     return f"""---
 language: en
@@ -59,6 +60,8 @@ def _own_class(settings: Training) -> str:
     """Which function of this project loads what transformers' own classes do not."""
     mean, match = getattr(settings, "pooling", "last") == "mean", getattr(settings, "exact_match", False)
     own = ["pools by the mean over the tokens"] * mean + ["marks the tokens that stand in both sentences"] * match
+    if isinstance(prefix := getattr(settings, "adapter", None), PoemPrefix) and (prefix.layers or prefix.parts > 1):
+        return "\nPlain peft shows its prefix to all of a text: use pipeline.models.adapters.load_language_model.\n"
     does, name = f"{' and '.join(own)}, which transformers' own class does not do", "classifier.load_classifier"
     if getattr(settings, "tasks", None):
         does, name = (

@@ -4,7 +4,7 @@ It is transformers' own class for sequence classification of the backbone's arch
 class, or `AutoModelForSequenceClassification`, loads such a folder and gives the same logits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,8 @@ class Classifier(PreTrainedModel):
     `freeze_backbone` and `exact_match`: null, or the template of the pairs whose `shared_tokens` are marked.
     """
 
+    prefixed: Callable[[Tensor], Tensor] | None = None  # states after a prefix, where models/adapters.py has added one
+
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)  # transformers' own, with `score`
         self.head_dropout = nn.Dropout(config.head_dropout)
@@ -48,9 +50,11 @@ class Classifier(PreTrainedModel):
         """The (batch, width) states that the head reads: of the last real token, or the mean over the real tokens."""
         marked = shared_tokens(input_ids, lengths, self.template) if self.template else None
         added = None if marked is None else marked[..., None] * self.exact_match
+        if self.config.pooling == "last" and self.prefixed:
+            return self.prefixed(input_ids)[torch.arange(len(lengths), device=lengths.device), lengths - 1]
         if self.config.pooling == "last":
             return states(base_of(self), input_ids, lengths - 1, added)[-1].squeeze(1)
-        hidden = states(base_of(self), input_ids, added=added)[-1]
+        hidden = self.prefixed(input_ids) if self.prefixed else states(base_of(self), input_ids, added=added)[-1]
         real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
         return (hidden * real[..., None]).sum(1) / lengths[:, None]
 

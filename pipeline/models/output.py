@@ -1,6 +1,7 @@
-"""What a causal language model makes of its last hidden states: logits, and the likelihoods of tokens."""
+"""What a causal language model, or a mixture, makes of its last hidden states: logits, and likelihoods of tokens."""
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,31 @@ from transformers.modeling_utils import PreTrainedModel
 ROWS_CPU, ROWS_CUDA = 256, 8192
 
 
-def logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+class Mixture(NamedTuple):
+    """A log-linear mixture of language models: p(v) is proportional to the product of p_i(v) ** w_i.
+
+    A product of experts, Hinton 2002 (https://doi.org/10.1162/089976602760128018); of language models, Liu et al. 2021
+    (https://aclanthology.org/2021.acl-long.522). Its hidden states are those of its models, side by side.
+    """
+
+    models: Sequence[PreTrainedModel]  # of one vocabulary
+    weights: Sequence[float]  # they sum to one
+
+    @property
+    def config(self) -> PretrainedConfig:
+        return self.models[0].config
+
+    @property
+    def device(self) -> torch.device:
+        return self.models[0].device
+
+
+def logits(model: PreTrainedModel | Mixture, hidden: Tensor) -> Tensor:
     """What `model` makes of its last hidden states (..., width): logits (..., vocabulary)."""
+    if isinstance(model, Mixture):
+        parts = hidden.split([own.get_output_embeddings().weight.shape[1] for own in model.models], -1)
+        each = zip(model.models, parts, model.weights, strict=True)
+        return torch.stack([weight * logits(own, part).log_softmax(-1) for own, part, weight in each]).sum(0)
     found: Tensor = model.get_output_embeddings()(hidden)
     scale, cap = _scale(model.config), getattr(model.config, "final_logit_softcapping", None)
     found = found if scale == 1 else found * scale
@@ -39,11 +63,12 @@ def summed_cross_entropy(model: PreTrainedModel, hidden: Tensor, targets: Tensor
     return nn.functional.cross_entropy(logits(model, hidden).to(wide), targets, reduction="sum")
 
 
-def surprisals(model: PreTrainedModel, hidden: Tensor, targets: Tensor) -> Tensor:
+def surprisals(model: PreTrainedModel | Mixture, hidden: Tensor, targets: Tensor) -> Tensor:
     """-log p(target) of each row, in nats, without gradients: (rows,) of states (rows, width) and targets (rows,)."""
-    if (weight := _only_weight(model)) is not None:
+    if not isinstance(model, Mixture) and (weight := _only_weight(model)) is not None:
         return negative_log_likelihoods(hidden, weight, targets)
-    return nn.functional.cross_entropy(logits(model, hidden), targets, reduction="none")
+    parts = zip(hidden.split(ROWS_CPU), targets.split(ROWS_CPU), strict=True)
+    return torch.cat([nn.functional.cross_entropy(logits(model, own), to, reduction="none") for own, to in parts])
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

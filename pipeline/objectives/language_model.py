@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.compute.data_parallel import summed
-from pipeline.models.adapters import prefix_cache
+from pipeline.models.adapters import prefix_length, prefixed_states
 from pipeline.models.decoder import base_of, states
 from pipeline.models.output import summed_cross_entropy
 from pipeline.text.batches import on_host, places
@@ -30,10 +30,6 @@ def loss(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[Tensor, dict[st
 
 def _negative_log_likelihood(model: PreTrainedModel, ids: Tensor, lengths: np.ndarray) -> Tensor:
     """The sum, float32, over ids (batch, tokens) of lengths (batch,)."""
-    prefix = prefix_cache(model, len(ids))
-    if prefix is None:
-        hidden = states(base_of(model), ids)[-1]
-    else:
-        hidden = base_of(model)(ids, past_key_values=prefix, use_cache=False).last_hidden_state
+    hidden = prefixed_states(model, ids) if prefix_length(model) else states(base_of(model), ids)[-1]
     predicts = places(np.arange(ids.shape[1]) < lengths[:, None] - 1, ids.device)
     return summed_cross_entropy(model, hidden.flatten(0, 1)[predicts], ids.flatten()[predicts + 1])

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.evaluation import significance
 from pipeline.evaluation.generation import Copying, full_text, read_generated
-from pipeline.evaluation.predictions import ENSEMBLES, PARAPHRASE, SENTIMENT, SONNETS, Predictions, read_predictions
+from pipeline.evaluation.predictions import Predictions, folder_of, read_predictions
 from pipeline.files import read_frame
 from pipeline.report.results import Results
 from pipeline.text.prepared import GIVEN_LINES, PREPARED, lines_of, read_poems
@@ -23,11 +23,12 @@ Card = tuple[str, list[tuple[bool, list[tuple[str, bool]]]]]
 
 
 def dev_predictions(results: Results) -> dict[str, dict[str, Predictions]]:
-    """Dev predictions by task and row; ensembles are rows of `paraphrase`."""
-    rows, ensembles = results.paraphrase.rows["name"], results.params["paraphrase"]["ensembles"]
-    pairs = {row: read_predictions((ENSEMBLES if row in ensembles else PARAPHRASE) / row / "dev.csv") for row in rows}
-    sentences = {row: read_predictions(SENTIMENT / row / "dev.csv") for row in results.sentiment.rows["name"]}
-    return {"sentiment": sentences, "paraphrase": pairs}
+    """Dev predictions by task and row; ensembles are rows, too."""
+    found: dict[str, dict[str, Predictions]] = {}
+    for task in (results.sentiment, results.paraphrase):
+        folders = {row: folder_of(task.key, row, results.params[task.key]["ensembles"]) for row in task.rows["name"]}
+        found[task.key] = {row: read_predictions(folder / "dev.csv") for row, folder in folders.items()}
+    return found
 
 
 def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confidence: float, seed: int) -> pd.DataFrame:
@@ -37,7 +38,7 @@ def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confide
         if base is None or name == BASELINE:
             continue
         if row.ids != base.ids or not np.array_equal(row.labels, base.labels):
-            raise InputError(f"{PARAPHRASE / name / 'dev.csv'}: other rows than the baseline's; run `dvc repro`")
+            raise InputError(f"predictions of {name}, dev.csv: other rows than the baseline's; run `dvc repro`")
         correct, right = row.predicted == row.labels, base.predicted == base.labels
         test = significance.paired_bootstrap(correct, right, resamples, confidence, seed)  # one seed: rows are apart
         found.append([name, *test, significance.mcnemar(*test[-2:])])
@@ -45,21 +46,22 @@ def paired_tests(predictions: Mapping[str, Predictions], resamples: int, confide
     return tests.assign(adjusted=significance.holm(tests["p_value"]))
 
 
-def sonnet_tests(systems: Sequence[str], resamples: int) -> pd.DataFrame:
+def sonnet_tests(results: Results, resamples: int) -> pd.DataFrame:
     """Every system's first draw against SONNET_BASELINE's, with p-values adjusted by Holm; no rows without it."""
-    tests = []
+    tests, systems = [], list(results.sonnets.rows["name"])
     if SONNET_BASELINE in systems and len(systems) > 1:
         dev = read_poems(PREPARED / "sonnets/dev.jsonl")
-        texts = {name: [poems[poem.id] for poem in dev] for name in systems for poems in [first_draw(name)]}
+        texts = {name: [poems[poem.id] for poem in dev] for name in systems for poems in [first_draw(results, name)]}
         base = texts.pop(SONNET_BASELINE)
         tests = significance.chrf_bootstrap(base, texts, [full_text(poem) for poem in dev], resamples)
     found = pd.DataFrame(tests, columns=["name", "chrf", "difference", "adjusted"])
     return found.assign(adjusted=significance.holm(found["adjusted"]))
 
 
-def first_draw(system: str) -> dict[int, str]:
+def first_draw(results: Results, system: str) -> dict[int, str]:
     """The poems of a system's first draw, by prompt."""
-    return {poem.id: poem.text for poem in next(iter(read_generated(SONNETS / system / "dev.jsonl").values()))}
+    path = folder_of("sonnets", system, results.params["sonnet"]["ensembles"]) / "dev.jsonl"
+    return {poem.id: poem.text for poem in next(iter(read_generated(path).values()))}
 
 
 def mistakes(predictions: Predictions, texts: Mapping[str, list[str]]) -> list[Any]:
@@ -80,11 +82,12 @@ def dev_texts(corpus: str) -> dict[str, list[str]]:
     return dict(zip(cells["id"], texts.to_numpy().tolist(), strict=True))
 
 
-def poem_cards(systems: Sequence[str], shown: Sequence[str] = SHOWN, prompts: int = 3) -> list[tuple[int, list[Card]]]:
+def poem_cards(results: Results, shown: Sequence[str] = SHOWN, prompts: int = 3) -> list[tuple[int, list[Card]]]:
     """For the first dev prompts: the real poem, then the first draw (not the best one) of the systems `shown`."""
+    systems = list(results.sonnets.rows["name"])
     chosen = [name for name in shown if name in systems] or systems[: len(shown)]
     train, select, dev = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "select", "dev")]
-    copying, texts = Copying([*train, *select]), {name: first_draw(name) for name in chosen}
+    copying, texts = Copying([*train, *select]), {name: first_draw(results, name) for name in chosen}
     cards = []
     for poem in dev[:prompts]:
         poems = {"Shakespeare": full_text(poem)} | {name: own[poem.id] for name, own in texts.items()}

@@ -56,7 +56,7 @@ def _sentiment(results: Results, predictions: Rows) -> Section:
         forests.append((group, figures.forest(rows, task.measure, task.digits)))
         curves += _curves("sentiment", rows["name"])
         shown += _answers(CORPORA[group], {row: predictions[row] for row in rows["name"]})
-    return _section(results, task, forests, curves=curves, answers=shown)
+    return _section(results, task, forests, *tables.member_tables(results, task), curves=curves, answers=shown)
 
 
 def _paraphrase(results: Results, predictions: Rows, tests: pd.DataFrame) -> Section:
@@ -65,12 +65,12 @@ def _paraphrase(results: Results, predictions: Rows, tests: pd.DataFrame) -> Sec
     base = predictions.get(answers.BASELINE)
     return _section(
         results, task, [("Quora Question Pairs", forest)],
-        *tables.tests_tables(rows, tests, confidence),
+        tables.table(f"Paired tests against {answers.BASELINE}", tests, "tests", confidence),
+        *tables.member_tables(results, task),
         tables.robustness_table(rows, confidence),
         tables.table("Further scores on dev", rows, "further"),
         tables.table("Scores on dev at the threshold chosen on select", rows, "threshold"),
         *tables.slice_tables({row: predictions[row] for row in rows["name"]}, confidence),
-        tables.ensemble_table(results.params["paraphrase"]["ensembles"]),
         curves=_curves("paraphrase", task.rows["name"]),
         calibration=[(row, figures.calibration_panel(row, dev, base, confidence)) for row, dev in predictions.items()],
         answers=_answers("paraphrase", predictions),
@@ -83,7 +83,7 @@ def _sonnets(results: Results, tests: pd.DataFrame) -> Section:
     floors = [(title, results.floors.get(f"{key}_chrf")) for key, title in tails]
     forest = figures.forest(task.rows, task.measure, task.digits, floors)
     shown = tables.sonnet_tables(results, tests)
-    curves, poems = _curves("sonnet", rows_of(results.params, "sonnet")), answers.poem_cards(list(task.rows["name"]))
+    curves, poems = _curves("sonnet", rows_of(results.params, "sonnet")), answers.poem_cards(results)
     return _section(results, task, [("Whole poems, mean over draws", forest)], *shown, curves=curves, poems=poems)
 
 
@@ -119,7 +119,7 @@ def write_pictures(folder: Path, results: Results) -> None:
     """All paraphrase rows, and poems for one prompt, in fixed colours on white for light and dark pages."""
     task, systems = results.paraphrase, ("top_p_tuned", "line_mbr", "verse")
     forest = figures.forest(task.rows, f"{task.measure} on dev", task.digits, width=400)
-    ((_, poems),) = answers.poem_cards(list(results.sonnets.rows["name"]), systems, prompts=1)
+    ((_, poems),) = answers.poem_cards(results, systems, prompts=1)
     cards = [("the real poem", poems[0][1]), *poems[1:]]
     *_, width, height = map(float, re.findall(r"-?[\d.]+", forest.split("viewBox", 1)[1])[:4])
     shown = {"forest": forest, "width": width, "height": height, "confidence": results.confidence}
@@ -133,9 +133,10 @@ def summary(results: Results, tests: Tests, augmented: Augmentation) -> str:
     confidence, pairs, params = results.confidence, results.paraphrase, results.params
     shown = [
         tables.main_table(results.sentiment, confidence, further=False),
+        *tables.member_tables(results, results.sentiment),
         tables.main_table(pairs, confidence),
-        *tables.tests_tables(pairs.rows, tests["paraphrase"], confidence),
-        tables.ensemble_table(params["paraphrase"]["ensembles"]),
+        tables.table(f"Paired tests against {answers.BASELINE}", tests["paraphrase"], "tests", confidence),
+        *tables.member_tables(results, pairs),
         tables.robustness_table(pairs.rows, confidence),
         *augmentation.augmentation_tables(augmented),
         tables.main_table(results.sonnets, confidence),

@@ -53,8 +53,10 @@ def load_results(params: Mapping[str, Any]) -> Results:
     block, data = params["sentiment"], METRICS / "data.json"
     own = {row: block["defaults"] | (block["methods"][row] or {}) for row in rows_of(params, "sentiment")}
     datasets = {row: DATASETS[settings["dataset"]] for row, settings in own.items()}
+    for name, ensemble in block["ensembles"].items():  # of rows of one dataset
+        datasets[name] = datasets[ensemble["members"][0].partition("@")[0]]
     pairs = dict.fromkeys(rows_of(params, "paraphrase") + rows_of(params, "paraphrase", "ensembles"), "")
-    systems = dict.fromkeys(rows_of(params, "sonnet", "systems"), "")
+    systems = dict.fromkeys(rows_of(params, "sonnet", "systems") + rows_of(params, "sonnet", "ensembles"), "")
     floors = read_json(METRICS / "sonnets/floors.json")
     sentiment = _rows("sentiment", datasets, "accuracy", "handout_accuracy")
     paraphrase = _rows("paraphrase", pairs, "accuracy", "reported_accuracy")

@@ -10,10 +10,10 @@ import pandas as pd
 from pipeline.config.base import parse
 from pipeline.errors import InputError
 from pipeline.evaluation.classification import by_quantile, measures
-from pipeline.evaluation.predictions import ENSEMBLES, Predictions
+from pipeline.evaluation.predictions import Predictions, folder_of
 from pipeline.files import read_json
-from pipeline.report.answers import BASELINE, SONNET_BASELINE
-from pipeline.report.results import Results, Task
+from pipeline.report.answers import SONNET_BASELINE
+from pipeline.report.results import Results, Task, curves_of
 from pipeline.text.prepared import PREPARED, read_pairs
 
 NOTHING = "–"
@@ -71,12 +71,6 @@ def _measured(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return rows[rows[metric].notna()] if metric in rows else rows[:0]
 
 
-def tests_tables(rows: pd.DataFrame, tests: pd.DataFrame, confidence: float) -> list[Table]:
-    """The paired tests against the baseline, and the spread of the rows that were trained with several seeds."""
-    seeds = table("Trained with several seeds", _measured(rows, "seeds"), "seeds", confidence)
-    return [table(f"Paired tests against {BASELINE}", tests, "tests", confidence), seeds]
-
-
 def robustness_table(rows: pd.DataFrame, confidence: float) -> Table:
     """Accuracy on the held-out human adversarial pairs; no rows where the data has none."""
     rows = _measured(rows, "ap_h_accuracy")
@@ -85,7 +79,7 @@ def robustness_table(rows: pd.DataFrame, confidence: float) -> Table:
 
 
 def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
-    """The paired bootstrap of first draws, the floors, and the form, copying and variety of every system."""
+    """The paired bootstrap of first draws, floors, parameters of prefixes; form, copying and variety of all systems."""
     floors, rows = results.floors, results.sonnets.rows
     columns = ("chrf", "chrf_sd", "chrf_completion")
     known = [{"name": title} | {column: floors.get(f"{key}_{column}") for column in columns}
@@ -94,9 +88,22 @@ def sonnet_tables(results: Results, tests: pd.DataFrame) -> list[Table]:
     return [
         table(f"Paired bootstrap over poems against {SONNET_BASELINE}", tests, "sonnet_tests"),
         table("Floors that need no model", known, "floors"),
+        table("Prefixes", _prefixes(results), "prefixes"),
         table("Form", [*rows.to_dict("records"), real], "form"),
         table("Copying and variety", rows, "copying"),
     ]
+
+
+def _prefixes(results: Results) -> list[dict[str, Any]]:
+    """The systems whose model is a prefix: its parameters, its best score on select and their metrics."""
+    block, found = results.params["sonnet"], []
+    for system in results.sonnets.rows.to_dict("records"):
+        row = str(block["systems"].get(system["name"], {}).get("model")).removeprefix("sonnet/")
+        adapter = {**block["defaults"], **(block["methods"].get(row) or {})}.get("adapter") or {}
+        if adapter.get("kind") == "prefix":
+            curve = curves_of("sonnet", row).get("select_chrf")
+            found.append({**system, **adapter, "select": None if curve is None else curve["value"].max()})
+    return found
 
 
 def slice_tables(predictions: Mapping[str, Predictions], confidence: float) -> list[Table]:
@@ -120,13 +127,15 @@ def slice_tables(predictions: Mapping[str, Predictions], confidence: float) -> l
     return shown
 
 
-def ensemble_table(ensembles: Mapping[str, Any]) -> Table:
-    """Members and weights of every entry of paraphrase.ensembles."""
-    lines = []
+def member_tables(results: Results, task: Task) -> list[Table]:
+    """The spread of the rows that were trained with several seeds; members and weights of every ensemble."""
+    rows, title = _measured(task.rows, "seeds"), f"{task.title}: rows trained with several seeds"
+    lines, ensembles = [], results.params[task.key]["ensembles"]
     for name, settings in ensembles.items():
-        weights = read_json(ENSEMBLES / name / "weights.json").items()
+        weights = read_json(folder_of(task.key, name, ensembles) / "weights.json").items()
         lines.append([name, settings["weights"], ", ".join(f"{member} {share:.3f}" for member, share in weights)])
-    return Table("Ensembles", ["Row", "Weights", "Members"], lines, figures=False)
+    mixed = Table(f"{task.title}: ensembles", ["Row", "Weights", "Members"], lines, figures=False)
+    return [table(title, rows, "seeds", results.confidence), mixed]
 
 
 def data_table(data: Mapping[str, Any]) -> Table:

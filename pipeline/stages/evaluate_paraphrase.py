@@ -9,14 +9,14 @@ from pipeline.config.params import load_params
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.errors import InputError
 from pipeline.evaluation import classification
-from pipeline.evaluation.predictions import ENSEMBLES, METRICS, PARAPHRASE, read_any_predictions, read_predictions
+from pipeline.evaluation.predictions import METRICS, folder_of, read_any_predictions, read_predictions
 from pipeline.evaluation.reported import against_reported
 from pipeline.files import write_json
 
 
 def main(*arguments: str) -> None:
     (row,), settings = evaluation_arguments(arguments, "row")
-    folder = (ENSEMBLES if row in load_params().paraphrase.ensembles else PARAPHRASE) / row
+    folder = folder_of("paraphrase", row, load_params().paraphrase.ensembles)
     dev, select = read_predictions(folder / "dev.csv"), read_predictions(folder / "select.csv")
     if dev.probabilities.shape[1] != 2:
         raise InputError(f"{folder / 'dev.csv'}: expected two classes, got {dev.probabilities.shape[1]}")
@@ -28,7 +28,7 @@ def main(*arguments: str) -> None:
     metrics |= classification.scores_at(threshold, dev.labels, dev.probabilities[:, 1])
     if (folder / "dev_swapped.csv").exists():
         metrics["order_flip_rate"] = classification.order_flip_rate(dev, read_predictions(folder / "dev_swapped.csv"))
-    if seeds := [read_predictions(path) for path in sorted(folder.glob("dev_seed_*.csv"))]:
+    if seeds := [read_predictions(path) for path in sorted(folder.glob("seed_*/dev.csv"))]:
         metrics |= classification.seed_scores([dev, *seeds], settings.confidence)
     metrics |= against_reported("paraphrase", row, metrics)
     if read_any_predictions(folder / "ap_h.csv").ids:  # else the data has no adversarial pairs by people

@@ -1,15 +1,17 @@
-"""Score one sonnet system on dev: predictions/sonnets/<system>/dev.jsonl -> metrics/sonnets/<system>.json.
+"""Score one sonnet system or ensemble on dev: its dev.jsonl in predictions -> metrics/sonnets/<system>.json.
 
-`pool_chrf` is that of all candidates, where the system has chosen from some: what the choice gained.
+`pool_chrf` is that of all candidates, where the system has chosen from some: what the choice gained. `select_chrf` is
+that of the poems of select, by which systems are chosen and tuned.
 
 python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
+from pipeline.config.params import load_params
 from pipeline.config.tasks import evaluation_arguments
 from pipeline.evaluation import generation
 from pipeline.evaluation.chrf import chrf
 from pipeline.evaluation.metre import verse_scores
-from pipeline.evaluation.predictions import METRICS, SONNETS
+from pipeline.evaluation.predictions import METRICS, folder_of
 from pipeline.evaluation.reported import against_reported
 from pipeline.files import read_jsonl, write_json
 from pipeline.text.prepared import PREPARED, read_poems
@@ -17,7 +19,7 @@ from pipeline.text.prepared import PREPARED, read_poems
 
 def main(*arguments: str) -> None:
     (system,), settings = evaluation_arguments(arguments, "system")
-    path = SONNETS / system / "dev.jsonl"
+    path = folder_of("sonnets", system, load_params().sonnet.ensembles) / "dev.jsonl"
     draws = generation.read_generated(path)
     train, select, real = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "select", "dev")]
     dev = {poem.id: poem for poem in real}
@@ -28,5 +30,8 @@ def main(*arguments: str) -> None:
         metrics["pool_chrf"] = chrf([candidate["text"] for candidate in candidates], references)
     metrics |= generation.text_scores(draws, generation.Copying([*train, *select]))
     metrics |= generation.shared_with_real(draws, dev)
+    path, held_out = path.with_name("select.jsonl"), {poem.id: poem for poem in select}
+    found = generation.chrf_scores(generation.read_generated(path), held_out, settings, path)
+    metrics["select_chrf"] = found["chrf_mean"]
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
     write_json(METRICS / f"sonnets/{system}.json", metrics | against_reported("sonnets", system, metrics))

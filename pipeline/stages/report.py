@@ -16,7 +16,7 @@ def main() -> None:
     settings, results, augmented = checked.evaluation, load_results(params), load_augmentation(params)
     predictions = answers.dev_predictions(results)
     pairs = answers.paired_tests(predictions["paraphrase"], settings.bootstrap, settings.confidence, checked.seed)
-    poems = answers.sonnet_tests(list(results.sonnets.rows["name"]), settings.bootstrap)
+    poems = answers.sonnet_tests(results, settings.bootstrap)
     tests = {"paraphrase": pairs, "sonnets": poems}
     write_text(METRICS / "summary.md", page.summary(results, tests, augmented))
     write_text(plots / "report.html", page.page(results, predictions, tests, augmented))

@@ -12,7 +12,6 @@ from pipeline.compute.processes import in_processes
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
 from pipeline.config.tasks import objective_of
-from pipeline.evaluation.predictions import PARAPHRASE_HEADER
 from pipeline.text.prepared import PREPARED, read_pairs
 from pipeline.text.prompts import encode_pairs, load_tokenizer, swap
 from pipeline.training.fine_tune import Classifier, Split, fine_tune
@@ -44,7 +43,6 @@ def main(row: str) -> None:
         objective=partial(objective.loss, options=options),
         start=start,
         inputs=[Path("data") / settings.train, data, robustness, *(PREPARED / task for task in settings.tasks)],
-        submission_header=PARAPHRASE_HEADER,
         both_orders=settings.orders == "both",
         select_on=settings.select_on,
         everything=rows_of(also=[data / "select.csv"]) if settings.train_on_select else None,

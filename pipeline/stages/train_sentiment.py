@@ -5,11 +5,14 @@ Reads models/backbone and data/prepared/<dataset>; writes sentiment/<row> under 
 
 from functools import partial
 
+from tokenizers import Tokenizer
+from transformers.modeling_utils import PreTrainedModel
+
 from pipeline.compute.processes import in_processes
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.config.tasks import CLASSES
-from pipeline.evaluation.predictions import SENTIMENT_HEADER
+from pipeline.config.tasks import CLASSES, Sentiment
+from pipeline.models.adapters import add_adapter
 from pipeline.models.classifier import build_classifier
 from pipeline.objectives import cross_entropy
 from pipeline.text.prepared import PREPARED, read_sentences
@@ -28,18 +31,23 @@ def main(row: str) -> None:
         sentences = read_sentences(data / f"{name}.csv")
         prompts = encode_texts(tokenizer, [sentence.text for sentence in sentences], settings.max_length)
         splits[name] = Split([row.id for row in sentences], prompts, [row.label for row in sentences])
-    train, classes, frozen = splits.pop("train"), CLASSES[settings.dataset], settings.mode == "head"
-    dropouts = settings.dropout, settings.head_dropout
+    train = splits.pop("train")
     classifier = Classifier(
         task="sentiment",
         row=row,
         settings=settings,
-        new_model=partial(build_classifier, BACKBONE, classes, "last", *dropouts, frozen),
+        new_model=partial(new_model, tokenizer, settings),
         rows=Rows(train.prompts, labels=train.labels),
         splits=splits,
         objective=partial(cross_entropy.loss, options=cross_entropy.Options(label_smoothing=0.0)),
         start=BACKBONE,
         inputs=[data],
-        submission_header=SENTIMENT_HEADER,
     )
-    fine_tune(classifier)
+    fine_tune(classifier, settings.seeds)
+
+
+def new_model(tokenizer: Tokenizer, settings: Sentiment) -> PreTrainedModel:
+    """A fresh classifier on the backbone, of which `mode` says what is trained."""
+    classes, mode = CLASSES[settings.dataset], settings.mode
+    model = build_classifier(BACKBONE, classes, "last", settings.dropout, settings.head_dropout, mode == "head")
+    return model if isinstance(mode, str) else add_adapter(model, mode, ["score"], tokenizer)

@@ -14,17 +14,15 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.compute.processes import in_processes, rank
 from pipeline.config.base import entry
 from pipeline.config.params import load_params
-from pipeline.config.sonnet import Sonnet
+from pipeline.config.sonnet import CHECKPOINTS, Sonnet
 from pipeline.decoding.top_p import top_p
 from pipeline.decoding.writer import Writer
-from pipeline.errors import InputError
 from pipeline.evaluation.chrf import chrf
 from pipeline.evaluation.generation import full_text
 from pipeline.files import write_text
-from pipeline.models.adapters import add_adapter, text_length
+from pipeline.models.adapters import add_adapter
 from pipeline.models.backbone import load_backbone
 from pipeline.models.card import model_card
-from pipeline.models.decoder import context
 from pipeline.objectives import language_model
 from pipeline.text.batches import collate
 from pipeline.text.prepared import PREPARED, Poem, read_poems
@@ -35,8 +33,6 @@ from pipeline.training.run import BACKBONE, Run
 if TYPE_CHECKING:
     from peft import PeftModel
 
-FOLDERS = ("", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-
 
 @in_processes
 def main(row: str) -> None:
@@ -45,29 +41,21 @@ def main(row: str) -> None:
     tokenizer = load_tokenizer(BACKBONE, settings.max_length)
     poems, select = (read_poems(data / f"{name}.jsonl") for name in ("train", "select"))
     documents = encode_documents(tokenizer, [full_text(poem) for poem in poems], settings.max_length)
-    model, evaluate = language_model_of(settings), select_scores(tokenizer, select, settings, run.seed)
+    model, evaluate = language_model_of(settings, tokenizer), select_scores(tokenizer, select, settings, run.seed)
     kept = run.train(model, Rows(documents), language_model.loss, evaluate, settings.keep)
     if rank() > 0:
         return
     with run.outputs() as folder:
-        for name, checkpoint in zip(FOLDERS, kept, strict=False):
+        for name, checkpoint in zip(CHECKPOINTS, kept, strict=False):
             shutil.copytree(checkpoint, folder / name, dirs_exist_ok=True)
             copy_tokenizer(BACKBONE, folder / name)
         write_text(folder / "README.md", model_card("sonnet", row, settings, len(documents), kept[0]))
 
 
-def language_model_of(settings: Sonnet) -> "PreTrainedModel | PeftModel":
+def language_model_of(settings: Sonnet, tokenizer: Tokenizer) -> "PreTrainedModel | PeftModel":
     """The backbone, all of it or an adapter on it to be trained."""
-    model = load_backbone(BACKBONE, settings.dropout)
-    if settings.adapter is None:
-        return model
-    peft = add_adapter(model, settings.adapter)
-    if text_length(peft) < settings.max_length:
-        raise InputError(
-            f"params.yaml: sonnet.methods: adapter.tokens and max_length {settings.max_length} together exceed the "
-            f"backbone's context of {context(model)} tokens; lower either"
-        )
-    return peft
+    model, adapter = load_backbone(BACKBONE, settings.dropout), settings.adapter
+    return add_adapter(model, adapter, (), tokenizer) if adapter else model
 
 
 def select_scores(tokenizer: Tokenizer, select: list[Poem], settings: Sonnet, seed: int) -> Evaluator:

@@ -1,12 +1,15 @@
-"""What the training loop does besides training: progress, checkpoints to resume from, and the best models kept."""
+"""What the training loop does besides training: progress, checkpoints to resume from, averages, the best models."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers.modeling_utils import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback, TrainerState
@@ -14,6 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.training_args import TrainingArguments
 
 from pipeline.compute.processes import gathered, rank
+from pipeline.compute.reproducible import as_written
 from pipeline.files import new_folder, read_json, write_json, write_text
 from pipeline.models.backbone import save_weights
 
@@ -74,6 +78,27 @@ def newest_complete(scratch: Path) -> str | None:
     return get_last_checkpoint(scratch) if scratch.is_dir() else None
 
 
+class Ema(TrainerCallback):
+    """The exponential moving average of every trained weight: average = decay * average + (1 - decay) * weight.
+
+    It begins with the first update, as torch's AveragedModel, and is saved and loaded with the optimizer's state. Every
+    model that is evaluated or kept has it, and so has the one at the end.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.update = get_ema_multi_avg_fn(decay)
+
+    def on_step_end(self, args: object, state: object, control: object, **given: Any) -> None:  # noqa: ANN401
+        states = {weight: known for weight, known in given["optimizer"].state.items() if known}
+        for weight, known in states.items():
+            known["ema"] = known["ema"] if "ema" in known else weight.detach().clone()
+        self.update([known["ema"] for known in states.values()], list(states), None)
+
+    def on_train_end(self, args: object, state: object, control: object, **given: Any) -> None:  # noqa: ANN401
+        for weight, known in given["optimizer"].state.items():
+            weight.data = known.get("ema", weight.data)
+
+
 class KeepBest(TrainerCallback):
     """Keep the `keep` best models by the last value of the evaluation in <folder>/<step>/; others are not written.
 
@@ -100,6 +125,23 @@ class KeepBest(TrainerCallback):
 
     def _score(self, folder: Path) -> float:
         return float(list(read_json(folder / "score.json").values())[-1])
+
+
+def soup(kept: Sequence[Path], folder: Path) -> Path:
+    """Write the mean of the weights of kept models, best first, to `folder`, which it returns.
+
+    The uniform soup of Wortsman et al. 2022 (arXiv:2203.05482), of one run's models. Of adapters, it is of the factors.
+    """
+    with new_folder(folder) as scratch:
+        shutil.copytree(kept[0], scratch, dirs_exist_ok=True)
+        for file in kept[0].glob("*.safetensors"):
+            models = [load_file(other / file.name) for other in kept]
+            means = {name: torch.stack([own[name].double() for own in models]).mean(0).float() for name in models[0]}
+            save_file(means, scratch / file.name, metadata={"format": "pt"})
+        as_written(scratch)
+        scores = [list(read_json(other / "score.json").items()) for other in kept]
+        write_json(scratch / "score.json", {f"{own[-1][0]}, step {own[0][1]}": own[-1][1] for own in scores})
+    return folder
 
 
 class Curves(TrainerCallback):

@@ -11,7 +11,7 @@ from transformers.modeling_utils import PreTrainedModel
 from pipeline.compute.processes import agreed, rank
 from pipeline.compute.reproducible import round_weights
 from pipeline.config.training import Training
-from pipeline.evaluation.predictions import write_predictions
+from pipeline.evaluation.predictions import HEADERS, folder_of, write_predictions
 from pipeline.files import new_folder, write_text
 from pipeline.models.backbone import load_weights, save_weights
 from pipeline.models.card import model_card
@@ -44,7 +44,6 @@ class Classifier:
     objective: Objective
     start: Path  # folder of the backbone that the model is built on
     inputs: Sequence[Path]  # folders that rows and splits were read from
-    submission_header: str  # of the predictions, in the course's format
     both_orders: bool = False  # predictions are the mean over both orders of a pair
     select_on: str = "select"  # the split on which the best model is chosen
     everything: Rows | None = None  # those of train and select, to train the final model on
@@ -53,58 +52,58 @@ class Classifier:
         """A run of the row with the seed of params.yaml, or with another one; a further run of the row has a `part`."""
         return Run(f"{self.task}/{self.row}", self.settings, [*self.inputs, self.start], seed, part)
 
-    def trained(self, run: Run) -> tuple[PreTrainedModel, Path]:
-        """The best model of a run, and the folder where it was kept."""
-        evaluate = select_scores(self.splits[self.select_on], run.compute.precision, self.both_orders)
-        model = self.new_model()
-        best = run.train(model, self.rows, self.objective, evaluate)[0]
-        load_weights(model, best)
-        return model, best
-
     def predict(self, name: str, model: PreTrainedModel, run: Run) -> dict[str, np.ndarray]:
         """Class probabilities of a split by the name of their file; of `dev`, those of swapped pairs, too."""
         precision, swapped = run.compute.precision, name == "dev"
         found, other = probabilities(model, self.splits[name], precision, self.both_orders, swapped)
         return {name: found} if other is None else {name: found, f"{name}_swapped": other}
 
-    def write(self, folder: Path, name: str, predicted: Mapping[str, np.ndarray]) -> None:
-        """Write what `predict` gave for a split."""
-        split = self.splits[name]
-        for file, found in predicted.items():
-            write_predictions(folder, file, split.ids, split.labels, found, self.submission_header)
+    def answered(self, seed: int | None = None) -> tuple[Run, PreTrainedModel, Path, dict[str, np.ndarray]]:
+        """A run, its final model, the folder of the model that was chosen, and probabilities by their file's name."""
+        run, model = self.run(seed), self.new_model()
+        evaluate = select_scores(self.splits[self.select_on], run.compute.precision, self.both_orders)
+        best = run.train(model, self.rows, self.objective, evaluate)[0]
+        load_weights(model, best)
+        predicted = self.predict("select", model, run)
+        if self.everything:  # the answers of select are now known: above, the model that was chosen has spoken
+            final = self.run(seed, "everything")
+            final.train(model := self.new_model(), self.everything, self.objective)
+            round_weights(model)
+        for name in self.splits:  # in this order in all processes
+            predicted |= self.predict(name, model, run) if name != "select" else {}
+        return run, model, best, predicted
+
+    def write(self, folder: Path, predicted: Mapping[str, np.ndarray]) -> None:
+        """Write the files of predictions."""
+        for name, found in predicted.items():
+            split = self.splits[name.removesuffix("_swapped")]
+            write_predictions(folder, name, split.ids, split.labels, found, HEADERS[self.task])
 
 
 def fine_tune(row: Classifier, seeds: Sequence[int] = ()) -> None:
-    """Train, select and predict; once more with each of `seeds`, of which only dev_seed_<seed>.csv remains.
+    """Train, select and predict; once more with each of `seeds`, of which only the predictions in seed_<seed> remain.
 
     Writes models/<task>/<row>, predictions/<task>/<row> and plots/curves/<task>/<row>, each complete or not at all.
     """
-    run = row.run()
-    model, best = row.trained(run)
-    others, predicted = {}, {"select": row.predict("select", model, run)}
-    if row.everything:  # the answers of select are now known: above, the model that was chosen has spoken
-        others["everything"] = final = row.run(part="everything")
-        final.train(model := row.new_model(), row.everything, row.objective)
-        round_weights(model)
-    predicted |= {name: row.predict(name, model, run) for name in row.splits if name != "select"}
-    for seed in seeds:
-        others[str(seed)] = other = row.run(seed)
-        if not agreed((other.folder / "dev.csv").exists):  # else it was done before this stage was killed
-            found = row.predict("dev", row.trained(other)[0], other)
+    run, model, best, predicted = row.answered()
+    others = {seed: row.run(seed).folder / "predictions" for seed in seeds}
+    for seed, done in others.items():
+        if not agreed(done.exists):  # else it was done before this stage was killed
+            *_, found = row.answered(seed)
             if rank() == 0:
-                row.write(other.folder, "dev", found)
+                with new_folder(done) as tables:
+                    row.write(tables, found)
     if rank() > 0:
         return
-    with run.outputs() as folder, new_folder(Path("predictions") / row.task / row.row) as tables:
+    with run.outputs() as folder, new_folder(folder_of(row.task, row.row)) as tables:
         save_weights(model, folder)
         copy_tokenizer(row.start, folder)
         write_text(folder / "README.md", model_card(row.task, row.row, row.settings, len(row.rows), best))
-        for name, found in predicted.items():
-            row.write(tables, name, found)
-        for seed in seeds:
-            shutil.copyfile(others[str(seed)].folder / "dev.csv", tables / f"dev_seed_{seed}.csv")
-    for other in others.values():
-        shutil.rmtree(other.folder)
+        row.write(tables, predicted)
+        for seed, done in others.items():
+            shutil.copytree(done, tables / f"seed_{seed}")
+    for other in Path("checkpoints").glob(f"{run.scratch}@*"):
+        shutil.rmtree(other)
 
 
 def probabilities(

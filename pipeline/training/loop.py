@@ -29,11 +29,13 @@ from pipeline.config.tasks import Paraphrase
 from pipeline.config.training import Training
 from pipeline.errors import InputError
 from pipeline.files import naming
+from pipeline.models.adapters import prefix_length, text_length
 from pipeline.models.decoder import base_of, context
 from pipeline.models.dropout import use_fast_dropout
 from pipeline.models.trunk import use_compiled_blocks
 from pipeline.text.batches import training_batch
-from pipeline.training.callbacks import Checkpoints, Curves, KeepBest, Progress, newest_complete
+from pipeline.training.callbacks import Checkpoints, Curves, Ema, KeepBest, Progress, newest_complete, soup
+from pipeline.training.pruning import pruning
 from pipeline.training.samplers import ByLength, Quotas
 
 Objective = Callable[[Any, dict[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -74,29 +76,39 @@ def train(
         scratch: checkpoints, curves and the best models; deleted by whoever publishes the result.
         seed: of batches and, with several processes, of dropout masks.
         evaluate: called with the model in evaluation mode every `settings.evaluate_steps` and at the end.
-        keep: how many of the best models to keep.
 
     Returns:
-        The folders of the kept models, best first; without `evaluate`, none: `model` is the result.
-        The curves lie in `scratch`/curves.
+        The folders of the `keep` best models, best first; in place of the first the average of `settings.soup` of them.
+        Without `evaluate`, none: `model` is the result. The curves lie in `scratch`/curves.
     """
     if not len(rows):
         raise InputError("there are no training rows; see metrics/data.json for what was dropped and why")
+    check_room(model, settings)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     use_fast_dropout(model)
     round_weights(model)  # drawn by functions whose last bits differ between CPUs
-    keeper = KeepBest(scratch / "kept", keep)
-    writers = [Progress(), Curves(), keeper] if rank() == 0 else []
+    keeper = KeepBest(scratch / "kept", max(keep, settings.soup))
+    callbacks = [Progress(), Curves(), keeper] if rank() == 0 else []
+    callbacks += [*([Ema(settings.ema)] if settings.ema else []), *pruning(scratch), Checkpoints()]
     arguments = trainer_arguments(settings, len(rows), scratch, seed, evaluates=evaluate is not None)
-    loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, [*writers, Checkpoints()])
+    loop = Loop(model, rows, objective, settings, arguments, precision, evaluate, callbacks)
     loop.remove_callback(PrinterCallback)
     if world() > 1:
         torch.manual_seed(seed + rank())  # dropout masks of its own; the models were begun alike
     with naming(scratch):
         loop.train(resume_from_checkpoint=agreed(lambda: newest_complete(scratch)))
     model.eval()
-    return agreed(keeper.ranking)
+    kept = agreed(keeper.ranking)
+    if len(best := kept[: settings.soup]) > 1:
+        kept[0] = agreed(partial(soup, best, scratch / "soup"))
+    return kept[:keep]
+
+
+def check_room(model: PreTrainedModel, settings: Training | Scratch) -> None:
+    """Refuse texts that do not fit into the model's context after its prefix."""
+    if prefix_length(model) and getattr(settings, "max_length", 0) > (room := text_length(model)):
+        raise InputError(f"params.yaml: max_length: after the prefix there is room for {room} tokens; lower either")
 
 
 class Loop(Trainer):
@@ -198,7 +210,8 @@ class Loop(Trainer):
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         assert self.evaluator is not None
         self.model.eval()
-        with rounded(self.model):
+        states = self.optimizer.state.items()
+        with rounded(self.model, {weight: known["ema"] for weight, known in states if "ema" in known}):
             with torch.inference_mode():
                 # Rounded, so that no choice between two models hangs on a last digit.
                 metrics = {name: round(value, 6) for name, value in self.evaluator(self.model).items()}

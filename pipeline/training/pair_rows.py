@@ -30,7 +30,7 @@ def new_classifier(start: Path, tokenizer: Tokenizer, settings: Paraphrase) -> C
     answers = answer_tokens(tokenizer) if settings.head == "cloze" else None
     template = cloze_template(tokenizer) if settings.exact_match else None
     model = build_classifier(start, 2, settings.pooling, *dropouts, answers=answers, template=template)
-    return add_adapter(model, lora, heads=["score"]) if (lora := settings.lora()) else model
+    return add_adapter(model, adapter, ["score"], tokenizer) if (adapter := settings.parameters()) else model
 
 
 def training_rows(tokenizer: Tokenizer, settings: Paraphrase, views: Sequence[View], also: Sequence[Path] = ()) -> Rows:

@@ -35,7 +35,7 @@ class Run:
     Args:
         name: of the folder below models/ and plots/curves/, such as paraphrase/baseline.
         inputs: files and folders that the model, its rows and its evaluation are read from.
-        seed: another one than that of params.yaml.
+        seed: another one than that of the settings or, where these have none, of params.yaml.
         part: tells several runs of one name and seed apart.
     """
 
@@ -43,7 +43,8 @@ class Run:
         self, name: str, settings: Training | Scratch, inputs: Sequence[Path], seed: int | None = None, part: str = ""
     ) -> None:
         self.name, self.settings, self.inputs, self.compute = name, settings, inputs, load_params().compute
-        self.seed = load_params().seed if seed is None else seed
+        seeds = (seed, getattr(settings, "seed", None), load_params().seed)
+        self.seed = next(own for own in seeds if own is not None)
         self.scratch = "@".join([name, *([] if seed is None else [str(seed)]), *([part] if part else [])])
         make_deterministic(self.seed, self.compute)
 

@@ -65,7 +65,7 @@ def test_the_readme_is_one_page_with_pictures() -> None:
     assert len(pictures) >= 2 and "```mermaid\n" in readme
     assert [path for _, path in pictures if "<svg" not in (ROOT / path).read_text(encoding="utf-8")] == []
     headline = readme.split("<!-- headline:begin -->")[1].split("<!-- headline:end -->")[0]
-    assert 3 <= headline.count("\n| ") <= 2 + 12
+    assert 3 <= headline.count("\n| ") <= 2 + 13
 
 
 def test_the_readme_links_to_every_page_and_every_page_back() -> None:
@@ -172,21 +172,24 @@ def test_the_row_of_the_readme_has_the_keys_of_a_row() -> None:
 def test_blocks_are_filled_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     marks = {
-        name: f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\n" for name in "headline results laptop speed".split()
+        name: f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\n"
+        for name in "headline poem results smollm2 laptop speed".split()
     }
-    write_text(Path("README.md"), f"top\n{marks['headline']}end\n")
-    write_text(Path("docs/results.md"), marks["results"] + marks["laptop"])
+    write_text(Path("README.md"), f"top\n{marks['headline']}{marks['poem']}end\n")
+    write_text(Path("docs/results.md"), marks["results"] + marks["smollm2"] + marks["laptop"])
     write_text(Path("docs/performance.md"), marks["speed"])
     write_text(
         Path("metrics/summary.md"),
         "# Results\n\nA line.\n\n## Sentiment\n\n| a |\n\n## Form\n\n| b |\n\n## Data\n\n| c |\n",
     )
-    write_text(Path("profiles/results/laptop/summary.md"), "# Results\n\nReal.\n\n## Form\n\n| d |\n")
+    real, poem = Path("profiles/results"), "Shall I compare thee\nto a summer's day?"
+    write_text(real / "laptop/summary.md", "# Results\n\nReal.\n\n## Form\n\n| d |\n")
+    write_text(real / "smollm2/summary.md", "# Results\n\nPre-trained.\n")
+    write_text(real / "smollm2/poem.txt", f"{poem}\n")
     row = {"accuracy": 0.5354, "accuracy_low": 0.4, "accuracy_high": 0.6, "handout_accuracy": 0.51}
-    for folder in ("metrics", "profiles/results/laptop"):
-        write_json(Path(folder, "sentiment/sst_full.json"), row)
-        write_json(Path(folder, "sonnets/verse.json"), {"chrf_mean": 42.42})
-    write_json(Path("metrics/sonnets/line_mbr.json"), {"chrf_mean": 45})  # the other run lacks it
+    write_json(real / "smollm2/sentiment/sst_full.json", row)
+    write_json(real / "smollm2/sonnets/verse.json", {"chrf_mean": 42.42})
+    write_json(Path("metrics/sonnets/line_mbr.json"), {"chrf_mean": 45})  # that run lacks it
     result = {"title": "Writing", "what": "Poems.", "rounds": 1, "machine": "a machine"}
     rows = [{"name": "fast", "seconds": 1234.5, "peak_mib": None, "values": [1]}, {"name": "slow", "seconds": None}]
     write_json(Path("benchmarks/results/generation.json"), result | {"rows": rows})
@@ -195,13 +198,14 @@ def test_blocks_are_filled_and_checked(tmp_path: Path, monkeypatch: pytest.Monke
     main(["docs"])
     main(["docs", "--check"])
     readme = Path("README.md").read_text(encoding="utf-8")
-    assert readme.startswith("top\n<!-- headline:begin -->\n\n| ") and readme.endswith(
-        " |\n\n<!-- headline:end -->\nend\n"
-    )
-    assert " | `sst_full` | 0.535 | 0.400 to 0.600 | 0.535 | 0.400 to 0.600 | 0.510 |\n" in readme
-    assert " | `verse` | 42.4 | – | 42.4 | – | – |\n" in readme and "line_mbr" not in readme
+    assert readme.startswith("top\n<!-- headline:begin -->\n\n| ")
+    written = f"<!-- poem:begin -->\n\n```\n{poem}\n```\n\n<!-- poem:end -->\n"
+    assert readme.endswith(f" |\n\n<!-- headline:end -->\n{written}end\n")
+    assert " | `sst_full` | 0.535 | 0.400 to 0.600 | 0.510 |\n" in readme
+    assert " | `verse` | 42.4 | – | – |\n" in readme and "line_mbr" not in readme
     assert Path("docs/results.md").read_text() == (
         "<!-- results:begin -->\n\nA line.\n\n### Sentiment\n\n| a |\n\n<!-- results:end -->\n"
+        "<!-- smollm2:begin -->\n\nPre-trained.\n\n<!-- smollm2:end -->\n"
         "<!-- laptop:begin -->\n\nReal.\n\n### Form\n\n| d |\n\n<!-- laptop:end -->\n"
     )
     speed = (

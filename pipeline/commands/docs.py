@@ -13,17 +13,18 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.files import read_json, write_text
 
-SAMPLE, LAPTOP, SPEED = Path("metrics"), Path("profiles/results/laptop"), Path("benchmarks/results")
+SAMPLE, SPEED, REAL = Path("metrics"), Path("benchmarks/results"), Path("profiles/results")
 HEADLINES = {
     "sentiment/sst_full": "SST-5, accuracy",
     "sentiment/cfimdb_full": "CFIMDB, accuracy",
     "paraphrase/baseline": "Paraphrases, accuracy: cross-entropy alone",
-    "paraphrase/simcse_joint": "... and a contrastive loss",
-    "paraphrase/lora_r8": "... on LoRA instead of all weights",
-    "paraphrase/mtan_equal": "... beside two further tasks",
-    "paraphrase/exact_match_symmetric": "... shared tokens marked, both orders of a pair",
+    "paraphrase/cloze_head": "... the head begins as the words yes and no",
+    "paraphrase/lora_r16": "... on LoRA instead of all weights",
+    "paraphrase/simcse_supervised": "... after a contrastive first stage",
+    "paraphrase/exact_match": "... shared tokens marked",
+    "paraphrase/exact_match_symmetric": "... and both orders of a pair",
     "paraphrase/ensemble_weighted": "... the fitted mean of rows",
-    "sonnets/top_p_untuned": "Sonnets, chrF: the backbone, sampled",
+    "sonnets/top_p_untuned": "Sonnets, chrF: the model as it came, sampled",
     "sonnets/top_p_tuned": "... fine-tuned, sampled",
     "sonnets/line_mbr": "... minimum Bayes risk, line by line",
     "sonnets/verse": "... rhyme and metre first",
@@ -49,8 +50,11 @@ def run(options: argparse.Namespace) -> None:
     """Write the blocks of every page; with --check, exit with 1 at the first page that differs."""
     paths = [path for name in ORDER if (path := SPEED / f"{name}.json").exists()]
     pages = {
-        "README.md": {"headline": headline()},
-        "docs/results.md": {"results": results(SAMPLE, LEADERBOARDS), "laptop": results(LAPTOP)},
+        "README.md": {"headline": headline(REAL / "smollm2"), "poem": poem(REAL / "smollm2/poem.txt")},
+        "docs/results.md": {
+            "results": results(SAMPLE, LEADERBOARDS),
+            **{profile: results(REAL / profile) for profile in ("smollm2", "laptop")},
+        },
         "docs/performance.md": {"speed": "\n\n".join(speed_table(read_json(path)) for path in paths)},
     }
     for page, blocks in pages.items():
@@ -66,24 +70,25 @@ def run(options: argparse.Namespace) -> None:
         write_text(Path(page), new)
 
 
-def headline() -> str:
-    """The rows of HEADLINES that both runs have, with the figures that others reported for GPT-2 124M."""
-    names = ["", "Row", "Sample", "95 % interval", "Real data", "95 % interval", "Reported"]
-    table = [names, ["---", "---", *["---:"] * 5]]
+def headline(folder: Path) -> str:
+    """The rows of HEADLINES that a run has, with the figures that others reported for GPT-2 124M."""
+    table = [["", "Row", "Here", "95 % interval", "Reported"], ["---", "---", *["---:"] * 3]]
     for row, what in HEADLINES.items():
-        paths = [folder / f"{row}.json" for folder in (SAMPLE, LAPTOP)]
-        if not all(path.exists() for path in paths):
+        if not (path := folder / f"{row}.json").exists():
             continue
-        runs = [read_json(path) for path in paths]
+        run = read_json(path)
         metric, digits = ("chrf", ".1f") if row.startswith("sonnets/") else ("accuracy", ".3f")
-        cells = [what, f"`{row.split('/')[1]}`"]
-        for run in runs:
-            low, high = run.get(f"{metric}_low"), run.get(f"{metric}_high")
-            cells.append(f"{run.get(metric, run.get('chrf_mean')):{digits}}")
-            cells.append("–" if low is None else f"{low:{digits}} to {high:{digits}}")
-        reported = runs[0].get(f"reported_{metric}", runs[0].get(f"handout_{metric}"))
-        table.append([*cells, "–" if reported is None else f"{reported:{digits}}"])
+        low, high = run.get(f"{metric}_low"), run.get(f"{metric}_high")
+        interval = "–" if low is None else f"{low:{digits}} to {high:{digits}}"
+        reported = run.get(f"reported_{metric}", run.get(f"handout_{metric}"))
+        figures = [f"{run.get(metric, run.get('chrf_mean')):{digits}}", interval]
+        table.append([what, f"`{row.split('/')[1]}`", *figures, "–" if reported is None else f"{reported:{digits}}"])
     return markdown(table)
+
+
+def poem(path: Path) -> str:
+    """A poem as it was printed."""
+    return f"```\n{path.read_text(encoding='utf-8').strip()}\n```"
 
 
 def markdown(table: Iterable[list[str]]) -> str:

@@ -34,7 +34,7 @@ def write_gpt2(folder: Path) -> None:
     merges = [tuple(line.split()) for line in (data / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]]
     tokenizer = GPT2Tokenizer(vocab=json.loads((data / "encoder.json").read_text()), merges=merges)
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(n_positions=512, n_layer=2, n_embd=32, n_head=2))
+    model = GPT2LMHeadModel(GPT2Config(n_positions=544, n_layer=2, n_embd=32, n_head=2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     questions = (SAMPLE / "quora-train.csv").read_text().replace("\t", " ")
     ids = tokenizer(f"{(SAMPLE / 'sonnets.txt').read_text()}{questions}"[:30000], return_tensors="pt")["input_ids"][0]
@@ -175,6 +175,7 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
         if row.get("options", {}).get("interval"):
             row["options"]["interval"] = 2
     params["sonnet"]["defaults"]["select_draws"] = 1
+    params["sonnet"]["methods"]["prefix_third"]["adapter"]["layers"] = 1  # of two
     params["sonnet"]["system_defaults"]["max_new_tokens"] = 24
     for system in params["sonnet"]["systems"].values():
         system |= {key: least for key, least in (("draws", 2), ("samples", 4), ("candidates", 2)) if key in system}

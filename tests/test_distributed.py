@@ -125,8 +125,8 @@ def test_parameters_must_say_what_is_run(project: Path, monkeypatch: pytest.Monk
 
 
 def process_of(rank: int, folder: Path) -> int:
-    """The process of that number that works in `folder`."""
-    for path in Path("/proc").glob("[0-9]*"):
+    """The process of that number that works in `folder`: the first one, as it may have started others."""
+    for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
             if f"RANK={rank}".encode() in (path / "environ").read_bytes().split(b"\0"):
                 if (path / "cwd").resolve() == folder.resolve():

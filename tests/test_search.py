@@ -79,8 +79,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lr = {"low": 0.1, "high": 1.0, "log": True}
     for block, row in (("sentiment", "sst_full"), ("paraphrase", "baseline"), ("sonnet", "full_b8_lr1e5")):
         own = params[block]["methods"][row] | {"lr": 0.5, "epochs": 2, "seed": None}
-        params[block] |= {"methods": {row: own}, "search": {"any": {"lr": lr, "epochs": {"choices": [1, 9]}}}}
-    params["seed"], params["paraphrase"]["ensembles"] = 54, {}
+        search = {"any": {"lr": lr, "epochs": {"choices": [1, 9]}}}
+        params[block] |= {"methods": {row: own}, "search": search, "ensembles": {}}
+    params["seed"] = 54
     params["sonnet"]["systems"] = {"top_p_tuned": params["sonnet"]["systems"]["top_p_tuned"] | {"seed": None}}
     YAML_FILE.dump(params, tmp_path / "params.yaml")
     (tmp_path / "stage.py").write_text(STAGE)

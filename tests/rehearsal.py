@@ -176,8 +176,9 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
             row["options"]["interval"] = 2
     params["sonnet"]["defaults"]["select_draws"] = 1
     params["sonnet"]["methods"]["prefix_third"]["adapter"]["layers"] = 1  # of two
+    params["sonnet"]["methods"]["full_b8_lr1e5"] |= {"epochs": 3, "evaluations_per_epoch": 1}  # three to keep
     params["sonnet"]["system_defaults"]["max_new_tokens"] = 24
-    for system in params["sonnet"]["systems"].values():
+    for system in (*params["sonnet"]["systems"].values(), *params["sonnet"]["ensembles"].values()):
         system |= {key: least for key, least in (("draws", 2), ("samples", 4), ("candidates", 2)) if key in system}
         system |= {"max_new_tokens": None} if system["decoder"] == "verse" else {}
     params["evaluation"]["bootstrap"] = 100

@@ -11,15 +11,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from small_project import small_params
 from tiny import TEXT, write_backbone, write_prepared
 from transformers.modeling_utils import PreTrainedModel
 
 from pipeline.__main__ import main
-from pipeline.commands.predict import read_records
 from pipeline.config.params import load_params
 from pipeline.errors import InputError
 from pipeline.files import write_json
@@ -225,44 +222,6 @@ def test_weights_of_other_members_are_refused() -> None:
     ):
         main(["predict", "paraphrase", "--row", "both", "a", "b"])
     path.write_text(before)
-
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-
-
-@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_files_give_back_any_text(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
-    path = tmp_path / "pairs"
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([("sentence2", "sentence1"), *((second, first) for first, second in pairs)])
-    path.write_text(f"\ufeff{buffer.getvalue()}", encoding="utf-8", newline="")
-    assert read_records(path, PAIR) == [list(pair) for pair in pairs]
-    objects = [json.dumps({"sentence1": first, "more": 1, "sentence2": second}) for first, second in pairs]
-    path.write_text("\n\n".join(objects), encoding="utf-8", newline="")
-    assert read_records(path, PAIR) == [list(pair) for pair in pairs]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no rows; expected CSV with the header sentence1,sentence2"),
-        (b"sentence1,sentence2\n\n", "no rows; expected CSV with the header sentence1,sentence2"),
-        (b"sentence1,other\na,b\n", ":2: sentence2 is missing; expected CSV with the header sentence1,sentence2"),
-        (b"sentence1,sentence2\na,b\nc,d,e\n", ":3: more fields than the header has"),
-        (b'sentence1,sentence2\na,"b\n', ": not valid after line 0 (unexpected end of data)"),
-        (b"sentence1,sentence2\na,\xff\n", ":2: not UTF-8"),
-        (b'{"sentence1": "a", "sentence2": "b"}\n{"sentence1": "a"}', ":2: sentence2 is missing; expected"),
-        (b'{"sentence1": "a", "sentence2": 3}', ":1: sentence2 is missing"),
-        (b'{"sentence1": "a"', ": not valid after line 0 ("),
-    ],
-)
-def test_a_bad_file_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "pairs"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=re.escape(message)) as caught:
-        read_records(path, PAIR)
-    assert str(caught.value).startswith(str(path))
 
 
 def test_a_poem_begins_with_its_lines_and_repeats(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ epochs and draws are cut. The paraphrase row is trained twice, the second time w
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,9 +22,8 @@ from ruamel.yaml import YAML
 from transformers import GPT2LMHeadModel
 
 from benchmarks.measure import write
-from benchmarks.sizes import config
+from benchmarks.sizes import config, gpt2_tokenizer
 from pipeline.files import write_csv
-from pipeline.text.prompts import copy_tokenizer
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("train_paraphrase", "baseline"), ("train_sonnet", "full_b8_lr1e5"), ("generate_sonnets", "top_p_tuned")
@@ -56,9 +56,9 @@ def main() -> None:
         print(told := subprocess.run(command, env=environment(), capture_output=True, text=True).stdout)
     estimated = {line.split()[0]: float(line.split()[1]) for line in told.splitlines() if "@" in line}
     for row in rows[: len(STAGES)]:
-        row["estimated"] = estimated[str(row["name"])]
+        row["estimated"] = round(estimated[str(row["name"])], 1)
     os.chdir(ROOT)
-    what = "Whole stages, one thread; MiB on disk are those of checkpoints while it runs."
+    what = "Whole stages on few rows; MiB on disk are those of checkpoints while they run."
     write("full_size", "Stages of the profile gpt2 at full size", what, 1, rows)
 
 
@@ -70,29 +70,39 @@ def small(params: dict[str, Any]) -> dict[str, Any]:
     params["paraphrase"]["methods"]["baseline"] |= {"epochs": 1, "seeds": [], "checkpoint_steps": 3}
     params["paraphrase"]["ensembles"] = {}
     params["sonnet"]["methods"]["full_b8_lr1e5"] |= {"epochs": 1, "evaluations_per_epoch": 1, "select_draws": 1}
-    params["sonnet"]["systems"]["top_p_tuned"]["draws"] = 1
+    params["sonnet"]["systems"]["top_p_tuned"] |= {"draws": 1, "max_new_tokens": 128}  # random weights never end a poem
     return params
 
 
 def save_backbone(folder: Path) -> None:
-    """Random weights, and the tokenizer of this project's run."""
+    """Random weights, and the real tokenizer."""
     torch.manual_seed(0)
     GPT2LMHeadModel(config("124M")).save_pretrained(folder)
-    copy_tokenizer(ROOT / "models/backbone", folder)
+    gpt2_tokenizer().save_pretrained(folder)
 
 
 def measured(stage: Stage) -> dict[str, Any]:
-    """Seconds, peak memory, and the most that checkpoints took on the disk."""
-    begin, process, most, peak = time.perf_counter(), start(*stage), 0, 0
+    """Seconds of CPU time, peak memory, and the most that checkpoints took on the disk."""
+    begin, process, most, peak = used(), start(*stage), 0, 0
     while process.poll() is None:
         time.sleep(0.2)
-        with contextlib.suppress(OSError):  # a file, or the process, that has just gone
+        with contextlib.suppress(OSError, IndexError):  # a file, or the process, that has just gone
             most = max(most, sum(path.stat().st_size for path in Path("checkpoints").rglob("*") if path.is_file()))
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             peak = max(peak, int(status.partition("VmHWM:")[2].split()[0]))
     finish(process)
-    seconds = round(time.perf_counter() - begin, 1)
-    return {"name": "@".join(stage), "seconds": seconds, "peak_mib": peak // 1024, "disk_mib": most // 2**20}
+    return {
+        "name": "@".join(stage),
+        "seconds": round(used() - begin, 1),
+        "peak_mib": peak // 1024,
+        "disk_mib": most // 2**20,
+    }
+
+
+def used() -> float:
+    """CPU time of all processes that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def start(*stage: str) -> subprocess.Popen[bytes]:

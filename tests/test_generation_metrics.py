@@ -35,7 +35,7 @@ def poem(rest: str, number: int = 18, draw: int = 0) -> Generated:
 
 def test_chrf_is_sacrebleu_for_whole_poems_and_completions() -> None:
     draws = {0: [poem("\nThe night is long")], 1: [poem("\nAnd summer's lease is over", draw=1)]}
-    scores = generation.chrf_scores(draws, {18: REAL}, SETTINGS, Path("dev.jsonl"))
+    scores = generation.chrf_scores(generation.beside_real(draws, {18: REAL}, Path("dev.jsonl")), SETTINGS)
     metric = CHRF()
     whole = [metric.corpus_score([draw[0].text], [[PROMPT + REST]]).score for draw in draws.values()]
     rest = [metric.corpus_score([draw[0].completion], [[REST]]).score for draw in draws.values()]
@@ -178,7 +178,7 @@ def test_reading_generated_poems(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             generation.read_generated(path)
     with pytest.raises(InputError, match=r"unknown \[18\], missing \[2\]"):
-        generation.chrf_scores({0: [poem("\nx")]}, {2: OTHER}, SETTINGS, path)
+        generation.beside_real({0: [poem("\nx")]}, {2: OTHER}, path)
 
 
 def test_floors() -> None:

@@ -32,13 +32,13 @@ HEADLINES = {
 LEADERBOARDS = ("Sentiment", "Paraphrase detection", "Sonnets", "Floors that need no model")
 ORDER = (
     "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "systems", "mbr", "prepare",
-    "dag", "dag_jobs", "cuda_training", "cuda_evaluation", "cuda_generation",
+    "dag", "dag_jobs", "full_size", "cuda_training", "cuda_evaluation", "cuda_generation",
 )  # fmt: skip
 COLUMNS = {
     "name": "", "pairs_per_second": "pairs/s", "tokens_per_second": "tokens/s", "seconds": "s", "share": "% of the run",
     "of_one_job": "x JOBS=1", "times_as_fast": "x sacrebleu", "of_course_loop": "x course loop",
     "of_trainer": "x Trainer", "of_bare_step": "x bare step", "of_generate": "x `generate`", "mfu": "% MFU",
-    "peak_mib": "peak MiB",
+    "estimated": "estimated s", "peak_mib": "peak MiB", "disk_mib": "MiB on disk",
 }  # fmt: skip
 
 

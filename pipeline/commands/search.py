@@ -57,12 +57,10 @@ def run(options: argparse.Namespace) -> None:
     if not complete:
         raise InputError(f"{search.name}: no trial has ended well; raise TRIALS")
     best = sorted(complete, key=lambda trial: -(trial.value or 0))[:3]
-    search.work([f"{trial.number}-seed{seed}" for trial in best for seed in search.seeds])
+    jobs = {trial.number: [f"{trial.number}-seed{seed}" for seed in search.seeds] for trial in best}
+    search.work([job for own in jobs.values() for job in own])
     further = search.study.user_attrs
-    means = {
-        trial.number: mean([trial.value, *(further[f"{trial.number}-seed{seed}"] for seed in search.seeds)])
-        for trial in best
-    }
+    means = {trial.number: mean([trial.value, *(further[job] for job in jobs[trial.number])]) for trial in best}
     lines = [f"{search.name}-{number}: {search.metric} {value:.4f} over all seeds" for number, value in means.items()]
     winner = max(means, key=lambda number: means[number])
     lines.append(f"best: {search.name}-{winner}: {shown(search.study.trials[winner].params)}")

@@ -60,20 +60,28 @@ def draw_summary(name: str, values: Sequence[float], confidence: float) -> dict[
     return {f"{name}_mean": mean, f"{name}_sd": sd, f"{name}_over_draws_low": low, f"{name}_over_draws_high": high}
 
 
-def chrf_scores(draws: Draws, real: Mapping[int, Poem], settings: SeededEvaluation, path: Path) -> dict[str, float]:
-    """chrF of whole poems and of completions with their intervals; `path` is for errors."""
+def beside_real(draws: Draws, real: Mapping[int, Poem], path: Path) -> list[list[tuple[Generated, Poem]]]:
+    """The poems of each draw, in order of their prompts, with the real ones; `path` is for errors."""
     found = {poem.id for poems in draws.values() for poem in poems}
     if found != set(real):
         differing = f"unknown {sorted(found - set(real))}, missing {sorted(set(real) - found)}"
         raise InputError(f"{path}: prompts differ from the real poems ({differing}); run `dvc repro`")
-    drawn = [sorted(poems, key=lambda poem: poem.id) for poems in draws.values()]
-    whole = [[(poem.text, full_text(real[poem.id])) for poem in poems] for poems in drawn]
-    tails = [[(poem.completion, tail(real[poem.id])) for poem in poems] for poems in drawn]
-    scores = dict[str, float]()
-    for name, pairs in (("chrf", whole), ("chrf_completion", tails)):
-        scores |= draw_summary(name, [chrf(*zip(*draw, strict=True)) for draw in pairs], settings.confidence)
+    return [[(poem, real[poem.id]) for poem in sorted(poems, key=lambda own: own.id)] for poems in draws.values()]
+
+
+def chrf_of_draws(drawn: Sequence[Sequence[tuple[Generated, Poem]]]) -> list[float]:
+    """chrF of the whole poems of each draw, as `beside_real` gives them."""
+    return [chrf(*zip(*((poem.text, full_text(real)) for poem, real in poems), strict=True)) for poems in drawn]
+
+
+def chrf_scores(drawn: Sequence[Sequence[tuple[Generated, Poem]]], settings: SeededEvaluation) -> dict[str, float]:
+    """chrF of whole poems and of completions, and the intervals of the first."""
+    whole = [[(poem.text, full_text(real)) for poem, real in poems] for poems in drawn]
+    tails = [chrf(*zip(*((poem.completion, tail(real)) for poem, real in poems), strict=True)) for poems in drawn]
+    means = draw_summary("chrf", chrf_of_draws(drawn), settings.confidence)
+    means |= draw_summary("chrf_completion", tails, settings.confidence)
     ends = intervals(whole, settings.bootstrap, settings.confidence, settings.seed)
-    return scores | {f"chrf_{name}": value for name, value in ends.items()}
+    return means | {f"chrf_{name}": value for name, value in ends.items()}
 
 
 def distinct(texts: Iterable[str], order: int) -> float:

@@ -44,6 +44,8 @@ def words(key: str) -> str:
 def augmentation_tables(augmentation: Augmentation) -> list[Table]:
     """Training sets, back-translations by language, adversarial candidates by verdict, by origin and retry."""
     languages, apt = augmentation.languages, augmentation.apt
+    if not apt:  # no figures were kept
+        return []
     sets, counted = ([{"name": name, **own} for name, own in rows.items()] for rows in (augmentation.sets, languages))
     counts = ["candidates", "accepted", *reasons(next(iter(languages.values())))]
     columns = {"Language": "name s"} | {words(key).capitalize(): f"{key} ," for key in counts}

@@ -2,8 +2,6 @@
 
 `pool_chrf` is that of all candidates, where the system has chosen from some: what the choice gained. `select_chrf` is
 that of the poems of select, by which systems are chosen and tuned.
-
-python -m pipeline.stages evaluate_sonnets top_p_tuned --seed 11711 --bootstrap 2000 --confidence 0.95
 """
 
 from pipeline.config.params import load_params
@@ -23,15 +21,15 @@ def main(*arguments: str) -> None:
     draws = generation.read_generated(path)
     train, select, real = [read_poems(PREPARED / f"sonnets/{split}.jsonl") for split in ("train", "select", "dev")]
     dev = {poem.id: poem for poem in real}
-    metrics = {"draws": len(draws)} | generation.chrf_scores(draws, dev, settings, path)
+    metrics = {"draws": len(draws)} | generation.chrf_scores(generation.beside_real(draws, dev, path), settings)
     if (pool := path.with_name("dev_pool.jsonl")).exists():
         candidates = read_jsonl(pool)
         references = [generation.full_text(dev[candidate["id"]]) for candidate in candidates]
         metrics["pool_chrf"] = chrf([candidate["text"] for candidate in candidates], references)
     metrics |= generation.text_scores(draws, generation.Copying([*train, *select]))
     metrics |= generation.shared_with_real(draws, dev)
-    path, held_out = path.with_name("select.jsonl"), {poem.id: poem for poem in select}
-    found = generation.chrf_scores(generation.read_generated(path), held_out, settings, path)
-    metrics["select_chrf"] = found["chrf_mean"]
+    path = path.with_name("select.jsonl")  # of one draw
+    held_out = generation.beside_real(generation.read_generated(path), {poem.id: poem for poem in select}, path)
+    [metrics["select_chrf"]] = generation.chrf_of_draws(held_out)
     metrics |= verse_scores([poem.lines for poems in draws.values() for poem in poems])
     write_json(METRICS / f"sonnets/{system}.json", metrics | against_reported("sonnets", system, metrics))

@@ -46,58 +46,68 @@ def main(command: str, profile: str, source: str) -> None:
 
 
 def keep(run: Path, folder: Path) -> None:
-    """Take over every row that was evaluated."""
-    shutil.copy(run / METRICS / "data.json", folder)
+    """Take over every row that was evaluated; of ensembles, which are made again, the metrics."""
     for task in (*HEADERS, "sonnets"):
+        for part in (folder / task, folder / "answers" / task, folder / "predictions" / task):
+            part.mkdir(parents=True, exist_ok=True)
         for metrics in sorted((run / METRICS / task).glob("*.json")):
-            row = metrics.stem
-            shutil.copy(metrics, folder / task / metrics.name)
-            written, kept = run / folder_of(task, row), folder / "answers" / task / row
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            if task in HEADERS:
+            row, written = metrics.stem, run / folder_of(task, metrics.stem)
+            shutil.copy(metrics, folder / task)
+            if task in HEADERS and written.exists():
                 files = [path for path in sorted(written.glob("*.csv")) if path.stem != "submission"]
                 found = {path.stem: read_any_predictions(path).probabilities.astype(np.float32) for path in files}
-                save_file(found, f"{kept}.safetensors")
+                save_file(found, folder / f"answers/{task}/{row}.safetensors")
                 shutil.copy(written / "submission.csv", folder / f"predictions/{task}/{row}.csv")
-            elif row != "floors":
+            elif written.exists():
                 poems = chain(*read_generated(written / "dev.jsonl").values())
-                written_lines = (asdict(one) | {"prompt": "", "text": one.completion} for one in poems)
-                write_jsonl(kept.with_suffix(".jsonl"), written_lines)
+                completions = (asdict(one) | {"prompt": "", "text": one.completion} for one in poems)
+                write_jsonl(folder / f"answers/{task}/{row}.jsonl", completions)
+    shutil.copy(run / METRICS / "data.json", folder)
 
 
 def build(data: str, folder: Path, params: dict[str, Any]) -> None:
-    """Write the ensembles, whose members are the rows with answers, and summary.md."""
+    """Prepare the data, and write what is made of the answers, and summary.md."""
     source = {"data": {"path": str(Path(data).absolute())}}
+    with tempfile.TemporaryDirectory() as work, contextlib.chdir(work):
+        shutil.copytree(folder, METRICS)
+        PARAMS.write_text(json.dumps(with_answers(params, folder) | source))  # JSON is YAML
+        download.main()
+        prepare.main()
+        assemble(folder, params)
+        write_text(folder / "summary.md", summary(load_results(params | {"data": {"path": data}})))
+
+
+def with_answers(params: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The parameters with the rows that have metrics, and with ensembles of those that have answers, at least two."""
     for block, table in TABLES.items():
         task = "sonnets" if block == "sonnet" else block
         known = {path.stem for path in (folder / task).glob("*.json")}
         params[block][table] = {name: row for name, row in params[block][table].items() if name in known}
         kept = {path.stem for path in (folder / "answers" / task).glob("*.safetensors")}
-        ensembles = {name: own | {"members": [row for row in own["members"] if row in kept]}
+        ensembles = {name: own | {"members": [row for row in own.get("members", []) if row in kept]}
                      for name, own in params[block]["ensembles"].items()}  # fmt: skip
         params[block]["ensembles"] = {name: own for name, own in ensembles.items() if len(own["members"]) > 1}
-    with tempfile.TemporaryDirectory() as work, contextlib.chdir(work):
-        PARAMS.write_text(json.dumps(params | source))  # JSON is YAML
-        download.main()
-        prepare.main()
-        shutil.copytree(folder, METRICS, dirs_exist_ok=True)
-        for task in HEADERS:
-            for path in (folder / "answers" / task).glob("*.safetensors"):
-                restore(path, task, (params[task]["methods"][path.stem] or {}).get("dataset", task))
-            for name in params[task]["ensembles"]:
-                ensemble.main(task, name)
-                options = [f"--{key}={value}" for key, value in params["evaluation"].items()]
-                EVALUATE[task](name, f"--seed={params['seed']}", *options)
-                shutil.copy(METRICS / task / f"{name}.json", folder / task)
-                submission = folder_of(task, name, params[task]["ensembles"]) / "submission.csv"
-                shutil.copy(submission, folder / f"predictions/{task}/{name}.csv")
-        prompts = {poem.id: poem.prompt for poem in read_poems(PREPARED / "sonnets/dev.jsonl")}
-        for path in (folder / "answers/sonnets").glob("*.jsonl"):
-            given = ((row, prompts[row["id"]]) for row in read_jsonl(path))
-            with new_folder(folder_of("sonnets", path.stem)) as written:
-                poems = (row | {"prompt": prompt, "text": prompt + row["text"]} for row, prompt in given)
-                write_jsonl(written / "dev.jsonl", poems)
-        write_text(folder / "summary.md", summary(load_results(params | {"data": {"path": data}})))
+    return params
+
+
+def assemble(folder: Path, params: dict[str, Any]) -> None:
+    """The predictions of all rows with answers, here, and the ensembles, also in `folder`."""
+    for task in HEADERS:
+        for path in (folder / "answers" / task).glob("*.safetensors"):
+            restore(path, task, (params[task]["methods"][path.stem] or {}).get("dataset", task))
+        for name in params[task]["ensembles"]:
+            ensemble.main(task, name)
+            options = [f"--{key}={value}" for key, value in params["evaluation"].items()]
+            EVALUATE[task](name, f"--seed={params['seed']}", *options)
+            shutil.copy(METRICS / task / f"{name}.json", folder / task)
+            submission = folder_of(task, name, params[task]["ensembles"]) / "submission.csv"
+            shutil.copy(submission, folder / f"predictions/{task}/{name}.csv")
+    prompts = {poem.id: poem.prompt for poem in read_poems(PREPARED / "sonnets/dev.jsonl")}
+    for path in (folder / "answers/sonnets").glob("*.jsonl"):
+        given = ((row, prompts[row["id"]]) for row in read_jsonl(path))
+        with new_folder(folder_of("sonnets", path.stem)) as written:
+            poems = (row | {"prompt": prompt, "text": prompt + row["text"]} for row, prompt in given)
+            write_jsonl(written / "dev.jsonl", poems)
 
 
 def restore(path: Path, task: str, corpus: str) -> None:

@@ -91,12 +91,8 @@ def measured(stage: Stage) -> dict[str, Any]:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             peak = max(peak, int(status.partition("VmHWM:")[2].split()[0]))
     finish(process)
-    return {
-        "name": "@".join(stage),
-        "seconds": round(used() - begin, 1),
-        "peak_mib": peak // 1024,
-        "disk_mib": most // 2**20,
-    }
+    seconds, sizes = round(used() - begin, 1), {"peak_mib": peak // 1024, "disk_mib": most // 2**20}
+    return {"name": "@".join(stage), "seconds": seconds, "values": [seconds]} | sizes
 
 
 def used() -> float:

@@ -218,9 +218,7 @@ def test_every_row_of_the_committed_results_stands_in_docs(path: Path) -> None:
     assert path.stem in docs.ORDER
     result = read_json(path)
     assert docs.speed_table(result) in (ROOT / "docs/performance.md").read_text(encoding="utf-8")
-    few = path.stem in ("systems", "dag_jobs", "full_size") or path.stem.startswith(
-        "cuda_"
-    )  # which take minutes, or a GPU
+    few = path.stem.startswith(("systems", "dag_jobs", "full_size", "cuda_"))  # which take minutes, or a GPU
     assert result["machine"] and (result["rounds"] >= 3 or few)
     for row in result["rows"]:
         past = "share" in row  # of a run that is over

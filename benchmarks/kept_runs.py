@@ -23,13 +23,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from pipeline.config.base import PARAMS, parse
+from pipeline.errors import InputError
 from pipeline.evaluation.generation import read_generated
 from pipeline.evaluation.predictions import HEADERS, METRICS, folder_of, read_any_predictions, write_predictions
 from pipeline.files import new_folder, read_jsonl, write_jsonl, write_text
 from pipeline.report import answers, page
 from pipeline.report.augmentation import Augmentation, load_augmentation
 from pipeline.report.results import Results, load_results
-from pipeline.stages import download, ensemble, evaluate_paraphrase, evaluate_sentiment, prepare
+from pipeline.stages import download, ensemble, evaluate_floors, evaluate_paraphrase, evaluate_sentiment, prepare
 from pipeline.text.prepared import PREPARED, read_pairs, read_poems, read_sentences
 
 ROOT = Path(__file__).parents[1]
@@ -46,23 +47,26 @@ def main(command: str, profile: str, source: str) -> None:
 
 
 def keep(run: Path, folder: Path) -> None:
-    """Take over every row that was evaluated; of ensembles, which are made again, the metrics."""
+    """Take over every row that was run here: a clone has metrics of all rows, which are those of the sample."""
     for task in (*HEADERS, "sonnets"):
         for part in (folder / task, folder / "answers" / task, folder / "predictions" / task):
             part.mkdir(parents=True, exist_ok=True)
         for metrics in sorted((run / METRICS / task).glob("*.json")):
             row, written = metrics.stem, run / folder_of(task, metrics.stem)
+            if not written.exists():
+                continue
+            if metrics.stat().st_mtime < written.stat().st_mtime:
+                raise InputError(f"{metrics}: older than {written}; evaluate the row first")
             shutil.copy(metrics, folder / task)
-            if task in HEADERS and written.exists():
+            if task in HEADERS:
                 files = [path for path in sorted(written.glob("*.csv")) if path.stem != "submission"]
                 found = {path.stem: read_any_predictions(path).probabilities.astype(np.float32) for path in files}
                 save_file(found, folder / f"answers/{task}/{row}.safetensors")
                 shutil.copy(written / "submission.csv", folder / f"predictions/{task}/{row}.csv")
-            elif written.exists():
+            else:
                 poems = chain(*read_generated(written / "dev.jsonl").values())
                 completions = (asdict(one) | {"prompt": "", "text": one.completion} for one in poems)
                 write_jsonl(folder / f"answers/{task}/{row}.jsonl", completions)
-    shutil.copy(run / METRICS / "data.json", folder)
 
 
 def build(data: str, folder: Path, params: dict[str, Any]) -> None:
@@ -73,6 +77,9 @@ def build(data: str, folder: Path, params: dict[str, Any]) -> None:
         PARAMS.write_text(json.dumps(with_answers(params, folder) | source))  # JSON is YAML
         download.main()
         prepare.main()
+        evaluate_floors.main(*evaluation(params))
+        for figures in ("data.json", "sonnets/floors.json"):
+            shutil.copy(METRICS / figures, folder / figures)
         assemble(folder, params)
         write_text(folder / "summary.md", summary(load_results(params | {"data": {"path": data}})))
 
@@ -97,8 +104,7 @@ def assemble(folder: Path, params: dict[str, Any]) -> None:
             restore(path, task, (params[task]["methods"][path.stem] or {}).get("dataset", task))
         for name in params[task]["ensembles"]:
             ensemble.main(task, name)
-            options = [f"--{key}={value}" for key, value in params["evaluation"].items()]
-            EVALUATE[task](name, f"--seed={params['seed']}", *options)
+            EVALUATE[task](name, *evaluation(params))
             shutil.copy(METRICS / task / f"{name}.json", folder / task)
             submission = folder_of(task, name, params[task]["ensembles"]) / "submission.csv"
             shutil.copy(submission, folder / f"predictions/{task}/{name}.csv")
@@ -108,6 +114,11 @@ def assemble(folder: Path, params: dict[str, Any]) -> None:
         with new_folder(folder_of("sonnets", path.stem)) as written:
             poems = (row | {"prompt": prompt, "text": prompt + row["text"]} for row, prompt in given)
             write_jsonl(written / "dev.jsonl", poems)
+
+
+def evaluation(params: dict[str, Any]) -> list[str]:
+    """The options of the stages that evaluate."""
+    return [f"--{key}={value}" for key, value in {"seed": params["seed"], **params["evaluation"]}.items()]
 
 
 def restore(path: Path, task: str, corpus: str) -> None:

@@ -1,12 +1,15 @@
 """What a long run leaves in git is enough for its tables, and holds nothing of its data."""
 
+import os
 import shutil
 from pathlib import Path
 
+import pytest
 from report_project import HOSTILE
 
 from benchmarks import kept_runs
 from pipeline.config.base import PARAMS, parse
+from pipeline.errors import InputError
 from pipeline.evaluation.generation import read_generated
 from pipeline.files import read_json
 from pipeline.report.results import load_results
@@ -50,3 +53,14 @@ def test_the_tables_of_a_run_are_made_again(project: Path, tmp_path: Path) -> No
         shutil.move(tmp_path / "predictions-of-the-run", "predictions")
     tests = told[told.index("## Paired tests") : told.index("## Paraphrase detection: rows")]
     assert tests.split("| ensemble")[0] in again
+
+
+def test_metrics_of_another_run_are_not_taken_over(project: Path, tmp_path: Path) -> None:
+    metrics = Path("metrics/paraphrase/baseline.json")
+    before = metrics.stat()
+    os.utime(metrics, (0, 0))  # as those of the sample in a clone, in which the row was trained and not evaluated
+    try:
+        with pytest.raises(InputError, match=r"baseline.json: older than .*evaluate the row first"):
+            kept_runs.keep(project, tmp_path)
+    finally:
+        os.utime(metrics, ns=(before.st_atime_ns, before.st_mtime_ns))

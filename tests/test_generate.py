@@ -233,7 +233,7 @@ def test_select_has_one_draw_and_a_seed_of_its_own_changes_all(tmp_path: Path, m
     system = params["sonnet"]["systems"]["top_p_tuned"] | {"model": "backbone", "max_new_tokens": 4, "draws": 2}
     monkeypatch.chdir(tmp_path)
     write_prepared(Path("data/prepared"), rows=3)
-    for folder in ("backbone", f"sonnet/{params['sonnet']['scorer']}"):
+    for folder in ("backbone", params["sonnet"]["scorer"]):
         write_backbone(Path("models", folder))
     found = []
     for seed in (None, params["seed"], 7):
@@ -277,7 +277,7 @@ def test_a_new_decoder_is_one_file_and_one_entry(tmp_path: Path, monkeypatch: py
     params["sonnet"]["systems"] = {"one": {"model": "backbone", "decoder": "echo", "word": "again"}}
     YAML().dump(params, tmp_path / "params.yaml")
     write_prepared(tmp_path / "data/prepared", rows=3)
-    for folder in ("backbone", f"sonnet/{params['sonnet']['scorer']}"):
+    for folder in ("backbone", params["sonnet"]["scorer"]):
         write_backbone(tmp_path / "models" / folder)
     monkeypatch.chdir(tmp_path)
     command = [sys.executable, "-m", "pipeline.stages", "generate_sonnets", "one"]

@@ -167,7 +167,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "parts of a classifier": (edit("paraphrase|methods|prefix|adapter|parts", 4), "Prefix].parts: unknown key"),
     "prefix of a rank": (edit("paraphrase|methods|prefix|r", 8), "set all of them or none; a prefix has neither"),
     "unknown mode": (edit("sentiment|methods|sst_full|mode", "prefix"), "sst_full.mode.literal['head','full']"),
-    "scorer with an adapter": (edit("sonnet|scorer", "prefix"), "sonnet.scorer"),
+    "scorer with an adapter": (edit("sonnet|scorer", "sonnet/prefix"), "sonnet.scorer"),
     "no words may be copied": (edit(f"{SYSTEM}|no_copy_words", 0), "sonnet.systems.top_p_tuned.no_copy_words"),
     "unknown decoder": (edit(f"{SYSTEM}|decoder", "greedy"), "sonnet.systems.top_p_tuned.decoder"),
     "verse with a limit of tokens": (

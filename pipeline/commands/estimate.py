@@ -60,7 +60,8 @@ ANY = 0.3  # seconds of a stage beside its model
 ASSUMED = f"""
 Assumed: {TOKENS} tokens a word, {VERSE} in verse; poems as long as sonnets; all augmented pairs that fit; two
 thirds of the questions of the search need every retry; NLI, BLEURT and Marian run as the sentence encoder does, by
-their weights; {ANY} s a stage for all but its model; threads and stages side by side do not slow each other."""
+their weights; {ANY} s a stage for all but its model; threads and stages side by side do not slow each other.
+A model of a hub or package counts as GPT-2 124M; what a batch keeps for its backward pass is not in the memory."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
         peak: float = torch.cuda.max_memory_allocated() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peak += 16 * weights  # of a large model: gradients and moments too, as only a part of it ran
         models = costs.index.str.match("backbone|generator|train_") + 2 * costs.index.str.match("train_sonnet")
-        print(f"\nmake repro JOBS={jobs}: at least {took}, with {jobs} x {peak / 2**20:,.0f} MiB of memory at most")
+        print(f"\nmake repro JOBS={jobs}: at least {took}, with {jobs} x {peak / 2**20:,.0f} MiB of memory or more")
         print(f"Disk: {8 * weights * models.sum() / 2**20:,.0f} MiB of models, half of it in DVC's cache\n{ASSUMED}")
 
 

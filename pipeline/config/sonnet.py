@@ -75,7 +75,7 @@ class SonnetTables(Tables):
     defaults: dict[str, Any]
     methods: dict[Name, Sonnet] = Field(min_length=1)
     search: Search
-    scorer: str  # the row of methods whose model tells the perplexity of every system's poems
+    scorer: str  # the model that tells the perplexity of every system's poems
     system_defaults: dict[str, Any]
     systems: dict[Name, dict[str, Any]] = Field(min_length=1)
     system_search: Search  # of systems and decoders
@@ -83,9 +83,9 @@ class SonnetTables(Tables):
 
     def problems(self) -> Iterator[str]:
         """What is wrong between its tables."""
-        scorers = [name for name, row in self.methods.items() if row.adapter is None]
-        yield from unless_one_of(self.scorer, scorers, "sonnet.scorer", "a row without an adapter: one of")
         models = ["backbone", *(f"sonnet/{name}" for name in self.methods)]
+        scorers = ["backbone", *(f"sonnet/{name}" for name, row in self.methods.items() if row.adapter is None)]
+        yield from unless_one_of(self.scorer, scorers, "sonnet.scorer", "a model without an adapter: one of")
         kept = [f"sonnet/{name}/{place}" for name, row in self.methods.items() for place in CHECKPOINTS[1 : row.keep]]
         decoders, what = methods_in("decoding"), "a file of pipeline/decoding: one of"
         for name, own in {**self.systems, **self.ensembles}.items():

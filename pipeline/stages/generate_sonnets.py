@@ -43,7 +43,7 @@ def main(name: str) -> None:
     make_deterministic(seed, params.compute)
     logging.disable_progress_bar()
     writer = new_writer(params, system, seed)
-    scorer = load_language_model(MODELS / "sonnet" / scoring, BACKBONE)
+    scorer = load_language_model(MODELS / scoring, BACKBONE)
     if hasattr(system, "fitted"):
         held_out = replace(writer, candidates=partial(candidates, "select"))
         system = system.fitted(held_out, read_poems(DATA / "select.jsonl"))
@@ -71,7 +71,7 @@ def main(name: str) -> None:
 
 def new_writer(params: Params, system: Decoding, seed: int) -> Writer:
     """What a system writes with: its model or mixture; of one that only chooses, the scoring model."""
-    named = getattr(system, "model", f"sonnet/{params.sonnet.scorer}")
+    named = getattr(system, "model", params.sonnet.scorer)
     weights = {named: 1.0} if isinstance(named, str) else named
     for folder in (folders := [MODELS / name for name in weights]):
         for needed in [folder, BACKBONE] if (folder / "adapter_config.json").exists() else [folder]:

@@ -77,6 +77,9 @@ class Runner:
         self.folder = Path(repo.tmp_dir, "jobs")
         needs = {name: plan.needs[name] & plan.stale for name in plan.stages if name in plan.stale}
         self.graph, self.ready = TopologicalSorter(needs), list[str]()
+        self.behind = dict.fromkeys(needs, 0)  # stages that wait for one, each for the next
+        for name in reversed([*TopologicalSorter(needs).static_order()]):
+            self.behind |= {other: max(self.behind[other], self.behind[name] + 1) for other in needs[name]}
         self.running: dict[Connection, Job] = {}
         self.times: list[tuple[str, str, float]] = []  # stage, result, seconds
         self.failed, self.unwritten = dict[str, str](), list[Stage]()
@@ -110,8 +113,8 @@ class Runner:
         return int(bool(self.failed))
 
     def start_ready(self) -> None:
-        """Start what waits for no other stage; what depends on a failed one waits for ever."""
-        self.ready += self.graph.get_ready()
+        """Start what waits for no other stage, longest chain behind it first; behind a failed one none starts."""
+        self.ready = sorted([*self.ready, *self.graph.get_ready()], key=self.behind.__getitem__, reverse=True)
         while self.ready and len(self.running) < self.jobs:
             stage = self.plan.stages[self.ready.pop(0)]
             log = self.folder / f"{stage.addressing.replace(os.sep, '_')}.log"

@@ -216,12 +216,15 @@ def test_rows_are_measured_in_turn_and_apart() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / docs.SPEED).iterdir()), ids=lambda path: path.stem)
 def test_every_row_of_the_committed_results_stands_in_docs(path: Path) -> None:
     assert path.stem in docs.ORDER
-    result = read_json(path)
-    assert docs.speed_table(result) in (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    result, recipe = read_json(path), path.stem.startswith("recipes_")  # accuracy, by seeds instead of rounds
+    page = "docs/methods.md" if recipe else "docs/performance.md"
+    assert docs.measured_table(result) in (ROOT / page).read_text(encoding="utf-8")
     few = path.stem.startswith(("systems", "dag_jobs", "full_size", "cuda_"))  # which take minutes, or a GPU
-    assert result["machine"] and (result["rounds"] >= 3 or few)
+    assert result["machine"] and (result["rounds"] >= 3 or few or recipe)
     for row in result["rows"]:
         past = "share" in row  # of a run that is over
         assert past or row["values"]
-        assert past or path.stem == "cuda_generation" or row["peak_mib"] > 0  # which was cut off before it noted any
+        assert (
+            past or recipe or path.stem == "cuda_generation" or row["peak_mib"] > 0
+        )  # which was cut off before it noted any
         assert set(row) - {"values"} <= set(docs.COLUMNS)

@@ -32,13 +32,15 @@ HEADLINES = {
 LEADERBOARDS = ("Sentiment", "Paraphrase detection", "Sonnets", "Floors that need no model")
 ORDER = (
     "training_small", "training_124M", "evaluation_small", "evaluation_124M", "generation", "systems", "mbr", "prepare",
-    "dag", "dag_jobs", "full_size", "cuda_training", "cuda_evaluation", "cuda_generation",
+    "dag", "dag_jobs", "full_size", "cuda_training", "cuda_evaluation", "cuda_generation", "recipes_rates",
+    "recipes_quotas", "recipes_columns", "recipes_order",
 )  # fmt: skip
 COLUMNS = {
     "name": "", "pairs_per_second": "pairs/s", "tokens_per_second": "tokens/s", "seconds": "s", "share": "% of the run",
     "of_one_job": "x JOBS=1", "times_as_fast": "x sacrebleu", "of_course_loop": "x course loop",
     "of_trainer": "x Trainer", "of_bare_step": "x bare step", "of_generate": "x `generate`", "mfu": "% MFU",
     "estimated": "estimated s", "peak_mib": "peak MiB", "disk_mib": "MiB on disk",
+    "select_accuracy": "accuracy", "sd": "± sd", "seeds": "seeds",
 }  # fmt: skip
 
 
@@ -48,14 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the blocks of every page; with --check, exit with 1 at the first page that differs."""
-    paths = [path for name in ORDER if (path := SPEED / f"{name}.json").exists()]
+    tables = {name: measured_table(read_json(path)) for name in ORDER if (path := SPEED / f"{name}.json").exists()}
+    recipes = [table for name, table in tables.items() if name.startswith("recipes")]
+    poem = (REAL / "smollm2/poem.txt").read_text(encoding="utf-8")
     pages = {
-        "README.md": {"headline": headline(REAL / "smollm2"), "poem": poem(REAL / "smollm2/poem.txt")},
+        "README.md": {"headline": headline(REAL / "smollm2"), "poem": f"```\n{poem.strip()}\n```"},
         "docs/results.md": {
             "results": results(SAMPLE, LEADERBOARDS),
             **{profile: results(REAL / profile) for profile in ("smollm2", "laptop")},
         },
-        "docs/performance.md": {"speed": "\n\n".join(speed_table(read_json(path)) for path in paths)},
+        "docs/performance.md": {"speed": "\n\n".join(table for table in tables.values() if table not in recipes)},
+        "docs/methods.md": {"recipes": "\n\n".join(recipes)},
     }
     for page, blocks in pages.items():
         old = new = Path(page).read_text(encoding="utf-8")
@@ -86,11 +91,6 @@ def headline(folder: Path) -> str:
     return markdown(table)
 
 
-def poem(path: Path) -> str:
-    """A poem as it was printed."""
-    return f"```\n{path.read_text(encoding='utf-8').strip()}\n```"
-
-
 def markdown(table: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
@@ -102,7 +102,7 @@ def results(folder: Path, kept: tuple[str, ...] = ()) -> str:
     return "\n### ".join([first, *(each for each in sections if not kept or each.split("\n")[0] in kept)])
 
 
-def speed_table(result: Mapping[str, Any]) -> str:
+def measured_table(result: Mapping[str, Any]) -> str:
     """One result: what was measured, on what, and its rows; columns that no row has, and lists, are left out."""
     keys = [key for key in COLUMNS if any(row.get(key) is not None for row in result["rows"])]
     rounds = f"Medians of {result['rounds']} interleaved rounds" if result["rounds"] > 1 else "One round"

@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Import the module of one sub-command, let it add its arguments, and run it."""
+    """Import the module of one sub-command, let it add its arguments if it has some, and run it."""
     gc.set_threshold(50_000)  # what large libraries make while they are imported stays: do not search it all the time
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="Use the trained rows of params.yaml.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str]) -> None:
     if name not in COMMANDS:
         parser.parse_args(arguments)  # help, or an error
     module = import_module(f"pipeline.commands.{name}")
-    module.add_arguments(parsers[name])
+    if hasattr(module, "add_arguments"):
+        module.add_arguments(parsers[name])
     try:
         module.run(parser.parse_args(arguments))
     finally:

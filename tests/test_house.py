@@ -109,6 +109,6 @@ def test_every_command_has_its_module() -> None:
     commands = {module for module in FILES if module.startswith("pipeline.commands.")}
     for name in COMMANDS:
         functions = {node.name for node in TREES[f"pipeline.commands.{name}"].body if isinstance(node, ast.FunctionDef)}
-        assert {"add_arguments", "run"} <= functions, name
+        assert "run" in functions, name
         commands.remove(f"pipeline.commands.{name}")
     assert all(not any(getattr(node, "name", "") == "run" for node in TREES[other].body) for other in commands)

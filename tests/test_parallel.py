@@ -51,6 +51,12 @@ stages:
     metrics:
       - last.txt: {cache: false}
 """
+CHAIN = """
+stages:
+  alone: {cmd: python stage.py alone - alone.txt, outs: [alone.txt]}
+  begin: {cmd: python stage.py begin - begin.txt, outs: [begin.txt]}
+  end: {cmd: python stage.py end - end.txt begin.txt, deps: [begin.txt], outs: [end.txt]}
+"""
 ALL = ["first", "middle@left", "middle@right", "middle@third", "last"]
 
 
@@ -164,6 +170,12 @@ def test_runs_side_by_side_and_leaves_what_dvc_repro_leaves(project: Path, seria
     assert "middle@right restored from the cache" in run(project)
     assert started(project) == ["middle@right"]
     assert lock(project) == lock(serial)
+
+
+def test_the_longest_chain_begins_first(project: Path) -> None:
+    (project / "dvc.yaml").write_text(CHAIN)
+    run(project, jobs=1)
+    assert started(project) == ["begin", "alone", "end"]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

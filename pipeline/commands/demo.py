@@ -23,10 +23,6 @@ ROW, SYSTEM, BACKBONE = "cloze_head", "verse", Path("models/backbone")
 SHOWN = 10
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
-
-
 def run(options: argparse.Namespace) -> None:
     """Print ten pairs of dev with P(yes) of the untuned and of the fine-tuned model, and one poem."""
     params = load_params()

@@ -15,10 +15,6 @@ from pipeline.report.results import load_results
 from pipeline.report.tables import main_table
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
-
-
 def run(options: argparse.Namespace) -> None:
     """Print one table per task."""
     results = load_results(parse(PARAMS))

@@ -29,10 +29,6 @@ TABLES = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
-
-
 def run(options: argparse.Namespace) -> None:
     """Print a table for each table of params.yaml."""
     params = parse(PARAMS)

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
-
-
 def run(options: argparse.Namespace) -> None:
     """Print a line for each stage whose files were deleted."""
     with opened() as repo:

@@ -42,7 +42,7 @@ from pipeline.training.run import BACKBONE
 from pipeline.training.samplers import ByLength
 
 Loss = Callable[[Any, dict[str, Any], Any], tuple[Tensor, dict[str, Tensor]]]  # of a model, a batch and options
-RATES, BATCHES = (0.000125, 0.00025, 0.0005, 0.001, 0.002), (16, 32, 128)
+RATES, BATCHES = (0.00025, 0.0005, 0.001, 0.002), (16, 32, 128)
 SHARES = (0.03, 0.125, 0.25)
 TITLES = {
     "rates": ("Rates by batch size", "`baseline`"),

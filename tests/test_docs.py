@@ -173,11 +173,12 @@ def test_blocks_are_filled_and_checked(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     marks = {
         name: f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\n"
-        for name in "headline poem results smollm2 laptop speed".split()
+        for name in "headline poem results smollm2 laptop speed recipes".split()
     }
     write_text(Path("README.md"), f"top\n{marks['headline']}{marks['poem']}end\n")
     write_text(Path("docs/results.md"), marks["results"] + marks["smollm2"] + marks["laptop"])
     write_text(Path("docs/performance.md"), marks["speed"])
+    write_text(Path("docs/methods.md"), marks["recipes"])
     write_text(
         Path("metrics/summary.md"),
         "# Results\n\nA line.\n\n## Sentiment\n\n| a |\n\n## Form\n\n| b |\n\n## Data\n\n| c |\n",
@@ -193,6 +194,8 @@ def test_blocks_are_filled_and_checked(tmp_path: Path, monkeypatch: pytest.Monke
     result = {"title": "Writing", "what": "Poems.", "rounds": 1, "machine": "a machine"}
     rows = [{"name": "fast", "seconds": 1234.5, "peak_mib": None, "values": [1]}, {"name": "slow", "seconds": None}]
     write_json(Path("benchmarks/results/generation.json"), result | {"rows": rows})
+    tried = [{"name": "any rows", "select_accuracy": 0.7, "seeds": 1, "values": [0.7]}]
+    write_json(Path("benchmarks/results/recipes_quotas.json"), result | {"title": "Quotas", "rows": tried})
     with pytest.raises(InputError, match="README.md: .* run `make docs`"):
         main(["docs", "--check"])
     main(["docs"])
@@ -211,7 +214,8 @@ def test_blocks_are_filled_and_checked(tmp_path: Path, monkeypatch: pytest.Monke
     speed = (
         "### Writing\n\nPoems. One round; a machine.\n\n|  | s |\n| --- | ---: |\n| fast | 1,234.5 |\n| slow | – |\n"
     )
-    assert speed in Path("docs/performance.md").read_text(encoding="utf-8")
+    assert speed in (page := Path("docs/performance.md").read_text(encoding="utf-8")) and "Quotas" not in page
+    assert "| any rows | 0.7 | 1 |" in Path("docs/methods.md").read_text(encoding="utf-8")
     write_text(Path("docs/performance.md"), "no marks")
     with pytest.raises(InputError, match="docs/performance.md: expected <!-- speed:begin -->.*once each"):
         main(["docs"])

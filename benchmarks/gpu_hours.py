@@ -26,7 +26,11 @@ SENTENCE = 15  # tokens, of the sentence encoder, which has a sixth of the weigh
 
 
 def main() -> None:
-    """Hours by kind of stage, and in all."""
+    print(hours().round(2).to_string())
+
+
+def hours() -> DataFrame:
+    """Hours by kind of stage, and in all, of each profile."""
     prices, found = measured(), {}
     for profile in ("gpt2_headline", "gpt2"):
         params = load_params(Path(f"profiles/{profile}.yaml"))
@@ -37,7 +41,7 @@ def main() -> None:
         costs = Series({name: estimate.seconds(name) / 3600 for name in stages(profile)})
         found[profile] = costs.groupby(lambda name: name.partition("@")[0]).sum()
         found[profile]["all"] = costs.sum()
-    print(DataFrame(found).round(2).to_string())
+    return DataFrame(found)
 
 
 def measured() -> dict[str, float]:

@@ -9,6 +9,7 @@ from course_files import write_course_folder
 from ruamel.yaml import YAML
 from small_project import REPOSITORY, small_params
 
+from benchmarks.gpu_hours import hours
 from pipeline.__main__ import main
 from pipeline.commands import estimate
 from pipeline.commands.estimate import ANY, Estimate
@@ -119,6 +120,13 @@ def test_a_run_is_compared_stage_by_stage(tmp_path: Path, data: Path, capsys: py
     times.write_text("stage\ttime\nreport\t3\n")
     with pytest.raises(InputError, match="times.tsv: column result, seconds is missing"):
         main(["estimate", "--profile", "sample", "--data", str(data), "--check", str(times)])
+
+
+def test_the_gpu_profiles_fit_into_their_hours() -> None:
+    """Of an H100 at its measured rates; what a profile gains in rows must not cost a user more than this."""
+    took = hours()
+    assert 1 < took.loc["all", "gpt2_headline"] < 3 and 10 < took.loc["all", "gpt2"] < 15
+    assert took.drop("all").sum().to_dict() == pytest.approx(took.loc["all"].to_dict())
 
 
 def test_what_cannot_be_estimated_is_one_line() -> None:

@@ -58,7 +58,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     settings, path = SETTINGS[options.group](), RESULTS / f"recipes_{options.group}.json"
-    found = {row["name"]: row["values"] for row in read_json(path)["rows"]} if path.exists() else {}
+    before: dict[str, Any] = read_json(path) if path.exists() else {"what": about(options.group), "rows": []}
+    if before["what"] != about(options.group):
+        sys.exit(f"{path} is of another run ({before['what']}); delete it to measure this one")
+    found = {row["name"]: row["values"] for row in before["rows"]}
     for seed in range(1, options.seeds + 1):
         for name, accuracy in settings.items():
             if len(found.setdefault(name, [])) < seed:
@@ -69,14 +72,19 @@ def main() -> None:
 
 def write_table(group: str, file: str, found: Mapping[str, Sequence[float]]) -> None:
     """Write what is known so far: means and standard deviations over the seeds."""
-    params, (title, what) = load_params(), TITLES[group]
-    about = f"{what}; profile {params.profile}, accuracy on select after the last step, {params.compute.precision}."
     rows = []
     for name, values in found.items():
         rows.append({"name": name, "select_accuracy": round(statistics.mean(values), 4), "seeds": len(values)})
         rows[-1] |= {"sd": round(statistics.stdev(values), 4)} if len(values) > 1 else {}
         rows[-1] |= {"values": values}
-    write(file, title, about, 1, rows)
+    write(file, TITLES[group][0], about(group), 1, rows)
+
+
+def about(group: str) -> str:
+    """What was tried, and by which parameters."""
+    params = load_params()
+    run = f"profile {params.profile}, accuracy on select after the last step, {params.compute.precision}"
+    return f"{TITLES[group][1]}; {run}."
 
 
 def rates() -> dict[str, Callable[[int], float]]:
@@ -89,7 +97,7 @@ def rates() -> dict[str, Callable[[int], float]]:
 
 
 def columns() -> dict[str, Callable[[int], float]]:
-    """`simcse` with a first stage on sentence1 alone, as the report's code did, and on both."""
+    """`simcse` with a first stage on sentence1 alone, as it was here at first, and on both, as in the report."""
     return {
         "sentence1, identical ones are negatives": partial(accuracy, "simcse", {}, first_loss=one_column),
         "both, identical ones are not": partial(accuracy, "simcse", {}),
